@@ -1,0 +1,1 @@
+"""The generated hardware: one event-driven integrate-and-fire neuron array in Amaranth."""

@@ -1,0 +1,85 @@
+"""Hardware counters: cycles, events, synaptic operations and spikes of each layer."""
+
+from amaranth import Cat, Module, Signal, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hdl.host import COUNTERS
+from hdl.layouts import width_for
+
+__all__ = ["Counters"]
+
+
+class Counters(wiring.Component):
+    """Counts while a layer runs; ``store`` writes its four counters and starts the next layer at 0.
+
+    ``total`` counts the cycles from the one in which the frame's header was taken (``start``) to
+    ``finish``, both included. All counters are 32 bits and wrap.
+
+    Parameters
+    ----------
+    layers, lanes : int
+
+    Members
+    -------
+    start, finish, store : In, one cycle each
+    event : In, an event was taken
+    operations : In, synaptic operations of this cycle
+    spike_valid, spike_bits : In, a spike word
+    layer : In, index written by ``store``; ``address``: In, index read, ``data`` one cycle later
+    """
+
+    def __init__(self, *, layers: int, lanes: int):
+        self._layers = layers
+        super().__init__(
+            {
+                "start": In(1),
+                "begin": In(1),
+                "store": In(1),
+                "finish": In(1),
+                "event": In(1),
+                "operations": In(unsigned(width_for(lanes))),
+                "spike_valid": In(1),
+                "spike_bits": In(unsigned(lanes)),
+                "layer": In(unsigned(width_for(layers - 1))),
+                "address": In(unsigned(width_for(layers - 1))),
+                "data": Out(unsigned(32 * len(COUNTERS))),
+                "total": Out(unsigned(32)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        memory = Memory(shape=unsigned(32 * len(COUNTERS)), depth=max(2, self._layers), init=[])
+        m.submodules.memory = memory
+        write, read = memory.write_port(), memory.read_port()
+        cycles, events, operations, spikes = (Signal(32, name=name) for name in COUNTERS)
+        fired = Signal(width_for(len(self.spike_bits)))
+        m.d.comb += [
+            write.addr.eq(self.layer),
+            write.data.eq(Cat(cycles, events, operations, spikes)),
+            write.en.eq(self.store),
+            read.addr.eq(self.address),
+            self.data.eq(read.data),
+        ]
+        m.d.sync += [
+            cycles.eq(cycles + 1),
+            events.eq(events + self.event),
+            operations.eq(operations + self.operations),
+            spikes.eq(spikes + fired),
+            fired.eq(0),
+        ]
+        with m.If(self.spike_valid):
+            m.d.sync += fired.eq(sum(self.spike_bits[lane] for lane in range(len(self.spike_bits))))
+        with m.If(self.store | self.begin):
+            m.d.sync += [counter.eq(0) for counter in (events, operations, spikes)]
+            m.d.sync += cycles.eq(1)
+        running = Signal()
+        with m.If(self.start):
+            m.d.sync += [running.eq(1), self.total.eq(1)]
+        with m.Elif(running):
+            m.d.sync += self.total.eq(self.total + 1)
+            with m.If(self.finish):
+                m.d.sync += running.eq(0)
+        return m

@@ -1,0 +1,198 @@
+"""P lanes with their weight, parameter and membrane memories: the neuron array."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hdl.lane import Lane
+from hdl.layouts import lanes_layout, synapse_layout, width_for
+from hdl.program import Program
+from hdl.sweep import Sweep
+
+__all__ = ["NeuronArray"]
+
+_SWEEP_INPUTS = (
+    "initialize",
+    "fire",
+    "words",
+    "groups",
+    "parameter_base",
+    "firings",
+    "write_back",
+    "first_spike",
+    "spike_stride",
+)
+_SWEEP_OUTPUTS = ("spike_address", "spike_word", "spike_step")
+
+
+def _pack(values: tuple[int, ...], bits: int) -> int:
+    """Signed values side by side, the first in the lowest bits."""
+    return sum((value & ((1 << bits) - 1)) << (bits * place) for place, value in enumerate(values))
+
+
+class NeuronArray(wiring.Component):
+    """Integrates one synapse word a cycle into the membrane memory, and sweeps it to fire.
+
+    The read-modify-write of a membrane word takes 4 cycles (weight read; multiply and membrane read;
+    add; write), fully pipelined: a word may be hit again in any later cycle, forwarding covers the
+    two sums that are not readable yet. Latency from a synapse word to its write: 4 cycles.
+
+    Parameters
+    ----------
+    program : Program
+        Network and lanes; fixes memory contents and widths.
+
+    Members
+    -------
+    synapses : In, stream of synapse words, always ready
+    busy : Out, a synapse word or a pass is under way
+    initialize, fire and the configuration ports : as in ``Sweep``
+    spike_valid, spike_bits, … : Out, one spike word
+    read_word, read, read_data : membrane readout while not ``busy``, data one cycle after ``read``
+    """
+
+    def __init__(self, program: Program):
+        network = program.network
+        self._program = program
+        self._membrane_bits = network.membrane_bits
+        self._stream = network.schedule == "stream"
+        self._weights = program.weight_words
+        self._parameters = program.parameter_words
+        words = max(2, program.membrane_words)
+        self.synapse = synapse_layout(width_for(len(self._weights) - 1), width_for(words - 1))
+        self.sweep = Sweep(
+            word_bits=width_for(words),
+            group_bits=width_for(max(i.groups for i in program.instructions)),
+            parameter_bits=width_for(len(self._parameters) - 1),
+            spike_bits=width_for(max(program.spike_words - 1, 1)),
+            step_bits=width_for(network.time_steps),
+        )
+        members = self.sweep.signature.members
+        super().__init__(
+            {
+                "synapses": In(stream.Signature(self.synapse, always_ready=True)),
+                "busy": Out(1),
+                **{
+                    name: members[name]
+                    for name in (*_SWEEP_INPUTS, *_SWEEP_OUTPUTS)
+                },
+                "fires": In(1),
+                "constant_current": In(1),
+                "spike_valid": Out(1),
+                "spike_bits": Out(unsigned(program.lanes)),
+                "read": In(1),
+                "read_word": In(unsigned(width_for(words))),
+                "read_data": Out(lanes_layout(network.membrane_bits, program.lanes)),
+            }
+        )
+
+    def _parameter_layout(self) -> data.ArrayLayout:
+        bits = self._membrane_bits
+        return data.ArrayLayout(
+            data.StructLayout(
+                {
+                    "threshold": unsigned(bits - 1),
+                    "initial": signed(bits),
+                    **({"addend": signed(bits)} if self._stream else {}),
+                }
+            ),
+            self._program.lanes,
+        )
+
+    def _parameter_init(self) -> list[int]:
+        bits = self._membrane_bits
+        fields = 3 if self._stream else 2
+        size = bits * fields - 1
+
+        def one(threshold: int, initial: int, addend: int) -> int:
+            return threshold | _pack((initial, addend)[: fields - 1], bits) << (bits - 1)
+
+        return [
+            sum(one(*lane) << (size * place) for place, lane in enumerate(word)) for word in self._parameters
+        ]
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes, bits = self._program.lanes, self._membrane_bits
+        weight_bits = self._program.network.weight_bits
+        m.submodules.sweep = sweep = self.sweep
+        m.d.comb += [getattr(sweep, name).eq(getattr(self, name)) for name in _SWEEP_INPUTS]
+        m.d.comb += [getattr(self, name).eq(getattr(sweep, name)) for name in _SWEEP_OUTPUTS]
+
+        weights = self._memory(m, "weights", weight_bits * lanes, [_pack(word, weight_bits) for word in self._weights])
+        layout = self._parameter_layout()
+        parameters = self._memory(m, "parameters", layout.size, self._parameter_init())
+        depth = max(2, self._program.membrane_words)
+        m.submodules.membranes = membranes = Memory(shape=unsigned(bits * lanes), depth=depth, init=[])
+        read_port, write_port = membranes.read_port(), membranes.write_port()
+
+        # stage 0: weight read; 1: multiply, membrane read; 2: add; 3: write
+        valid = [self.synapses.valid, *(Signal(name=f"valid_{stage}") for stage in (1, 2, 3, 4))]
+        word = [self.synapses.payload.membrane]
+        word += [Signal.like(word[0], name=f"word_{stage}") for stage in (1, 2, 3, 4)]
+        for stage in range(4):
+            m.d.sync += [valid[stage + 1].eq(valid[stage]), word[stage + 1].eq(word[stage])]
+        amplitude = Signal(8)
+        m.d.sync += amplitude.eq(self.synapses.payload.amplitude)
+        forward_last, forward_before = Signal(), Signal()
+        m.d.sync += [
+            forward_last.eq(valid[2] & (word[1] == word[2])),
+            forward_before.eq(valid[3] & (word[1] == word[3])),
+        ]
+        m.d.comb += [
+            weights.addr.eq(self.synapses.payload.weight),
+            weights.en.eq(self.synapses.valid),
+            parameters.addr.eq(sweep.parameter),
+            parameters.en.eq(sweep.read),
+            self.busy.eq(Cat(*valid[:4]).any() | sweep.busy),
+        ]
+        with m.If(valid[1]):
+            m.d.comb += [read_port.addr.eq(word[1]), read_port.en.eq(1)]
+        with m.Elif(self.read):
+            m.d.comb += [read_port.addr.eq(self.read_word), read_port.en.eq(1)]
+        with m.Else():
+            m.d.comb += [read_port.addr.eq(sweep.word), read_port.en.eq(sweep.read)]
+        with m.If(valid[3]):
+            m.d.comb += [write_port.addr.eq(word[3]), write_port.en.eq(1)]
+        with m.Else():
+            m.d.comb += [
+                write_port.addr.eq(sweep.written),
+                write_port.en.eq(sweep.write_initial | sweep.write_after),
+            ]
+
+        m.d.comb += self.read_data.as_value().eq(read_port.data)
+        m.d.comb += self.spike_valid.eq(sweep.spike & self.fires)
+        fields = data.View(layout, parameters.data)
+        weight_lanes = data.View(lanes_layout(weight_bits, lanes), weights.data)
+        writes = Signal(lanes_layout(bits, lanes))
+        for number in range(lanes):
+            lane = Lane(weight_bits=weight_bits, membrane_bits=bits, stream=self._stream)
+            m.submodules[f"lane_{number}"] = lane
+            after = Signal.like(lane.after)
+            m.d.sync += [after.eq(lane.after), self.spike_bits[number].eq(lane.spike)]
+            m.d.comb += [
+                lane.weight.eq(weight_lanes[number]),
+                lane.amplitude.eq(amplitude),
+                lane.membrane.eq(self.read_data[number]),
+                lane.forward_last.eq(forward_last),
+                lane.forward_before.eq(forward_before),
+                lane.load.eq(sweep.load),
+                lane.step.eq(sweep.step),
+                lane.fires.eq(self.fires),
+                lane.constant_current.eq(self.constant_current),
+                lane.threshold.eq(fields[number].threshold),
+                lane.addend.eq(fields[number].addend if self._stream else Const(0)),
+                writes[number].eq(
+                    Mux(valid[3], lane.sum, Mux(sweep.write_initial, fields[number].initial, after))
+                ),
+            ]
+        m.d.comb += write_port.data.eq(writes.as_value())
+        return m
+
+    @staticmethod
+    def _memory(m: Module, name: str, bits: int, init: list[int]) -> object:
+        """A read-only memory with one synchronous read port."""
+        memory = Memory(shape=unsigned(bits), depth=max(2, len(init)), init=init)
+        m.submodules[name] = memory
+        return memory.read_port()

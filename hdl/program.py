@@ -1,0 +1,266 @@
+"""Assemble a fixed-point network into memory contents and instructions for the core.
+
+Plain Python and numpy: no signals here. Addresses are in words of the memory they point into.
+
+Layout (position-major, channel-minor): the neurons of a layer stand in words of P lanes,
+``word = (y·W + x)·G + c // P`` with ``G = ⌈C / P⌉`` groups and lane ``c % P``. Spike words of all T
+steps of one neuron word are neighbours: ``spike address = base + word·T + t``. Weight words hold the
+P weights from one source channel and kernel place to one group:
+``weight address = base + ((c_in·K_y + k_y)·K_x + k_x)·G + g``.
+"""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from toolchain.errors import InvalidValue
+from toolchain.geometry import axis_taps
+from toolchain.ir import INPUT, FixedPointLayer, FixedPointNetwork
+
+__all__ = ["MAX_LANES", "CoordinateTaps", "Instruction", "Program"]
+
+MAX_LANES = 64
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One connection of one layer; all members are non-negative integers.
+
+    Members
+    -------
+    frame : source is the frame memory (one pixel a word), otherwise spike memory
+    per_step : the layer fires after each step (``stream`` on spikes); otherwise once, T firings in a row
+    first, last : first and last connection of its layer
+    sweep : the layer has a fire pass; ``fires``: and spikes come out of it (no readout)
+    source_base, source_rows, source_columns, source_groups : what the scanner walks; a group is a word
+    row_base, column_base : first entry in the coordinate tables
+    group_stride, lane_stride : weight words from one source group (lane) to the next
+    row_stride, column_stride : weight words from one valid tap to the next along y (x)
+    groups : G of the target; ``row_words``: words of one target row, W·G
+    last_lanes : channels in the target's last group
+    words : neuron words of the target
+    parameter_base : first word in the parameter memory
+    target_base : first spike word of the target
+    """
+
+    frame: int
+    per_step: int
+    first: int
+    last: int
+    sweep: int
+    fires: int
+    source_base: int
+    source_rows: int
+    source_columns: int
+    source_groups: int
+    row_base: int
+    column_base: int
+    group_stride: int
+    lane_stride: int
+    row_stride: int
+    column_stride: int
+    groups: int
+    row_words: int
+    last_lanes: int
+    words: int
+    parameter_base: int
+    target_base: int
+
+
+@dataclass(frozen=True)
+class CoordinateTaps:
+    """First valid tap of one source coordinate along one axis and how many follow.
+
+    ``weight`` and ``membrane`` are the parts of the two addresses that this coordinate contributes.
+    """
+
+    weight: int
+    membrane: int
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Everything that distinguishes one network from another for a core of ``lanes`` lanes.
+
+    Raises
+    ------
+    InvalidValue
+        ``lanes`` outside 1 to ``MAX_LANES``.
+    """
+
+    network: FixedPointNetwork
+    lanes: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.lanes, int) or not 1 <= self.lanes <= MAX_LANES:
+            raise InvalidValue(f"lanes is {self.lanes}, must be 1 to {MAX_LANES}")
+
+    def groups(self, channels: int) -> int:
+        """Words that hold ``channels`` lanes."""
+        return -(-channels // self.lanes)
+
+    def words(self, index: int) -> int:
+        """Neuron words of a layer."""
+        channels, height, width = self.network.shapes[index]
+        return height * width * self.groups(channels)
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.network.time_steps
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a frame."""
+        return prod(self.network.input_shape)
+
+    @property
+    def membrane_words(self) -> int:
+        """Depth of the membrane memory: the largest layer, not the sum."""
+        return max(self.words(index) for index in range(len(self.network.layers)))
+
+    @cached_property
+    def spike_bases(self) -> tuple[int, ...]:
+        """First spike word of each layer: first fit among the buffers alive at the same time."""
+        last_use = [
+            max((i for i, layer in enumerate(self.network.layers) if any(c.source == n for c in layer.connections)),
+                default=n)
+            for n in range(len(self.network.layers))
+        ]  # fmt: skip
+        placed: list[tuple[int, int, int]] = []  # (base, end, last use)
+        bases = []
+        for index, layer in enumerate(self.network.layers):
+            size = self.words(index) * self.steps if layer.threshold is not None else 0
+            base = 0
+            for begin, end, until in sorted(placed):
+                if until >= index and begin < base + size:
+                    base = max(base, end)
+            bases.append(base)
+            placed.append((base, base + size, last_use[index]))
+        return tuple(bases)
+
+    @property
+    def spike_words(self) -> int:
+        """Depth of the spike memory."""
+        return max(
+            base + (self.words(index) * self.steps if layer.threshold is not None else 0)
+            for index, (base, layer) in enumerate(zip(self.spike_bases, self.network.layers, strict=True))
+        )
+
+    @property
+    def instructions(self) -> tuple[Instruction, ...]:
+        """The program, one instruction for each connection, layer by layer."""
+        return self._assembled[0]
+
+    @property
+    def tables(self) -> tuple[tuple[CoordinateTaps, ...], tuple[CoordinateTaps, ...]]:
+        """Coordinate tables along y and x; the rows carry the connection's weight base."""
+        return self._assembled[1:]
+
+    @cached_property
+    def _assembled(
+        self,
+    ) -> tuple[tuple[Instruction, ...], tuple[CoordinateTaps, ...], tuple[CoordinateTaps, ...]]:
+        instructions = []
+        weight_base = parameter_base = 0
+        rows: list[CoordinateTaps] = []
+        columns: list[CoordinateTaps] = []
+        for index, layer in enumerate(self.network.layers):
+            channels, height, width = self.network.shapes[index]
+            groups = self.groups(channels)
+            for number, connection in enumerate(layer.connections):
+                source = self.network.source_shape(connection)
+                frame = connection.source == INPUT
+                kernel = connection.kernel
+                lane_stride = kernel[0] * kernel[1] * groups
+                per_step = self.network.schedule == "stream" and not frame
+                instructions.append(
+                    Instruction(
+                        frame=int(frame),
+                        per_step=int(per_step),
+                        first=int(number == 0),
+                        last=int(number == len(layer.connections) - 1),
+                        sweep=int(layer.threshold is not None or (frame and self.network.schedule == "stream")),
+                        fires=int(layer.threshold is not None),
+                        source_base=0 if frame else self.spike_bases[connection.source],
+                        source_rows=source[1],
+                        source_columns=source[2],
+                        source_groups=source[0] if frame else self.groups(source[0]),
+                        row_base=len(rows),
+                        column_base=len(columns),
+                        group_stride=lane_stride * (1 if frame else self.lanes),
+                        lane_stride=lane_stride,
+                        row_stride=connection.stride[0] * kernel[1] * groups,
+                        column_stride=connection.stride[1] * groups,
+                        groups=groups,
+                        row_words=width * groups,
+                        last_lanes=channels - (groups - 1) * self.lanes,
+                        words=height * width * groups,
+                        parameter_base=parameter_base,
+                        target_base=self.spike_bases[index],
+                    )
+                )
+                for axis, table, weight_scale, membrane_scale in (
+                    (0, rows, kernel[1] * groups, width * groups),
+                    (1, columns, groups, groups),
+                ):
+                    taps = axis_taps(connection, source, axis)
+                    base = weight_base if axis == 0 else 0
+                    table.extend(
+                        CoordinateTaps(base + int(k) * weight_scale, int(o) * membrane_scale, int(n))
+                        for k, o, n in zip(taps.kernel, taps.output, taps.count, strict=True)
+                    )
+                weight_base += source[0] * lane_stride
+            parameter_base += groups
+        return tuple(instructions), tuple(rows), tuple(columns)
+
+    @cached_property
+    def weight_words(self) -> tuple[tuple[int, ...], ...]:
+        """Weight memory, one tuple of P signed weights a word; unused lanes hold 0."""
+        words: list[tuple[int, ...]] = []
+        for layer in self.network.layers:
+            for connection in layer.connections:
+                outputs, inputs, *kernel = connection.weight.shape
+                padded = np.zeros((self.groups(outputs) * self.lanes, inputs, *kernel), np.int64)
+                padded[:outputs] = connection.weight
+                # [C_in, K_y, K_x, G, P]
+                ordered = padded.transpose(1, 2, 3, 0).reshape(-1, self.lanes)
+                words.extend(tuple(row) for row in ordered.tolist())
+        return tuple(words)
+
+    @cached_property
+    def parameter_words(self) -> tuple[tuple[tuple[int, int, int], ...], ...]:
+        """Parameter memory, for each lane (threshold, initial, addend); unused lanes never fire.
+
+        ``initial`` is the membrane before the first event, ``addend`` what the fire pass adds to
+        what it reads. ``two_phase``: offset and 0. ``stream``: offset and bias; a layer that reads
+        the frame keeps its current in the membrane memory, so there they change places; a readout
+        that is never swept starts with all its biases.
+        """
+        words: list[tuple[tuple[int, int, int], ...]] = []
+        for layer in self.network.layers:
+            threshold, initial, addend = self._parameters(layer)
+            lanes = [
+                (int(threshold[c]), int(initial[c]), int(addend[c])) if c < layer.channels else (1, 0, 0)
+                for c in range(self.groups(layer.channels) * self.lanes)
+            ]
+            words.extend(tuple(lanes[i : i + self.lanes]) for i in range(0, len(lanes), self.lanes))
+        return tuple(words)
+
+    def _parameters(self, layer: FixedPointLayer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        threshold = np.ones_like(layer.offset) if layer.threshold is None else layer.threshold
+        if self.network.schedule == "two_phase":
+            return threshold, layer.offset, layer.bias
+        if self.network.reads_frame(layer):
+            return threshold, layer.bias, layer.offset
+        if layer.threshold is None:
+            return threshold, layer.offset + self.steps * layer.bias, np.zeros_like(layer.bias)
+        return threshold, layer.offset, layer.bias
+
+    def varying(self) -> dict[str, int]:
+        """Instruction members that differ between instructions, with their largest value."""
+        columns = {f.name: [getattr(i, f.name) for i in self.instructions] for f in fields(Instruction)}
+        return {name: max(values) for name, values in columns.items() if len(set(values)) > 1}

@@ -1,0 +1,203 @@
+"""Walk a frame or spike bitmaps and turn what is not zero into events."""
+
+from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Scanner"]
+
+_FIFO_DEPTH = 8
+_IN_FLIGHT = 3
+"""Events between the word register and the FIFO's level: two pipeline stages and the one being made."""
+
+
+class Scanner(wiring.Component):
+    """Reads source words in order, skips zero words, and emits one event for each set lane.
+
+    The source holds ``rows × columns × groups`` words, each read ``repeats`` times at consecutive
+    addresses ``start, start + stride, …``. Coordinates come from counters; the coordinate tables turn
+    them into the first valid tap, so pooling, stride and padding need no divider. A place without any
+    valid tap (a dropped pooling rim) makes no event.
+
+    Throughput: a word with ``n`` set lanes takes ``max(1, n)`` cycles. Latency from ``start`` to the
+    first event: 6 cycles. Back-pressure: ``events`` may stall for any time; nothing is lost.
+
+    Parameters
+    ----------
+    lanes : int
+        Bits of a spike word.
+    event, row, column : StructLayout
+        Payloads of the event stream and of the coordinate tables.
+    address_bits, coordinate_bits, group_bits, repeat_bits, table_bits : int
+        Widths of the configuration and address ports.
+
+    Members
+    -------
+    start : In, one cycle; ``busy``: Out, from the next cycle until the last event has left
+    enable : Out, read enable of the source and table memories (data one cycle later, then held)
+    """
+
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        event: data.StructLayout,
+        row: data.StructLayout,
+        column: data.StructLayout,
+        address_bits: int,
+        coordinate_bits: int,
+        group_bits: int,
+        repeat_bits: int,
+        table_bits: int,
+    ):
+        self._lanes = lanes
+        self._event = event
+        weight_bits = event["weight"].width
+        super().__init__(
+            {
+                "start": In(1),
+                "busy": Out(1),
+                "frame": In(1),
+                "first_address": In(unsigned(address_bits)),
+                "stride": In(unsigned(repeat_bits)),
+                "repeats": In(unsigned(repeat_bits)),
+                "rows": In(unsigned(coordinate_bits)),
+                "columns": In(unsigned(coordinate_bits)),
+                "groups": In(unsigned(group_bits)),
+                "row_base": In(unsigned(table_bits)),
+                "column_base": In(unsigned(table_bits)),
+                "group_stride": In(unsigned(weight_bits)),
+                "lane_stride": In(unsigned(weight_bits)),
+                "enable": Out(1),
+                "address": Out(unsigned(address_bits)),
+                "row_address": Out(unsigned(table_bits)),
+                "column_address": Out(unsigned(table_bits)),
+                "spikes": In(unsigned(lanes)),
+                "pixel": In(unsigned(8)),
+                "row": In(row),
+                "column": In(column),
+                "events": Out(stream.Signature(event)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        walking = Signal()
+        word_valid = Signal()
+        consumed = Signal()
+        m.d.comb += self.enable.eq(walking & (~word_valid | consumed))
+        group_offset = self._walk(m, walking)
+
+        # word register: the memories' outputs, held while lanes are emitted one by one
+        with m.If(self.enable):
+            m.d.sync += word_valid.eq(1)
+        with m.Elif(consumed):
+            m.d.sync += word_valid.eq(0)
+        word_offset = Signal.like(group_offset)
+        emitted = Signal(self._lanes)
+
+        reachable = self.row.count.any() & self.column.count.any()
+        pending = Signal(self._lanes)
+        with m.If(word_valid & reachable):
+            m.d.comb += pending.eq(Mux(self.frame, self.pixel.any(), self.spikes) & ~emitted)
+        lowest = Signal(self._lanes)
+        m.d.comb += lowest.eq(pending & (~pending + 1))
+        ready = Signal()
+        emit = pending.any() & ready
+        with m.If(self.enable):
+            m.d.sync += [word_offset.eq(group_offset), emitted.eq(0)]
+        with m.Elif(emit):
+            m.d.sync += emitted.eq(emitted | lowest)
+        m.d.comb += consumed.eq(word_valid & (~pending.any() | (emit & ~(pending & ~lowest).any())))
+
+        in_pipeline = self._emit(m, emit, lowest, word_offset, ready)
+        m.d.comb += self.busy.eq(walking | word_valid | in_pipeline)
+        return m
+
+    def _walk(self, m: Module, walking: Signal) -> Signal:
+        """Counters (y, x, g, repeat) and addresses of the next word; returns g · group_stride."""
+        address = Signal.like(self.address)
+        y, x = Signal.like(self.rows), Signal.like(self.columns)
+        group, repeat = Signal.like(self.groups), Signal.like(self.repeats)
+        group_offset = Signal.like(self.group_stride)
+        row_address, column_address = Signal.like(self.row_address), Signal.like(self.column_address)
+        m.d.comb += [
+            self.address.eq(address),
+            self.row_address.eq(row_address),
+            self.column_address.eq(column_address),
+        ]
+        with m.If(self.start):
+            m.d.sync += [
+                walking.eq(1),
+                address.eq(self.first_address),
+                row_address.eq(self.row_base),
+                column_address.eq(self.column_base),
+                group_offset.eq(0),
+            ]
+            m.d.sync += [counter.eq(0) for counter in (y, x, group, repeat)]
+        with m.Elif(self.enable):
+            m.d.sync += [address.eq(address + self.stride), repeat.eq(repeat + 1)]
+            with m.If(repeat == self.repeats - 1):
+                m.d.sync += [
+                    repeat.eq(0),
+                    group.eq(group + 1),
+                    group_offset.eq(group_offset + self.group_stride),
+                ]
+                with m.If(group == self.groups - 1):
+                    m.d.sync += [
+                        group.eq(0),
+                        group_offset.eq(0),
+                        x.eq(x + 1),
+                        column_address.eq(column_address + 1),
+                    ]
+                    with m.If(x == self.columns - 1):
+                        m.d.sync += [
+                            x.eq(0),
+                            column_address.eq(self.column_base),
+                            y.eq(y + 1),
+                            row_address.eq(row_address + 1),
+                        ]
+                        with m.If(y == self.rows - 1):
+                            m.d.sync += walking.eq(0)
+        return group_offset
+
+    def _emit(self, m: Module, emit: Signal, lowest: Signal, word_offset: Signal, ready: Signal) -> Signal:
+        """Two stages that add up the event's addresses, then a FIFO; returns whether any event is inside."""
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=self._event.size, depth=_FIFO_DEPTH)
+        m.d.comb += ready.eq(fifo.level <= _FIFO_DEPTH - _IN_FLIGHT)
+        bits = max(1, (self._lanes - 1).bit_length())
+        encoded = Cat(
+            Cat(lowest[lane] for lane in range(self._lanes) if lane >> bit & 1).any() for bit in range(bits)
+        )
+        lane = Signal(bits)
+        partial, total = Signal(self._event), Signal(self._event)
+        offset, lane_offset = Signal.like(word_offset), Signal.like(word_offset)
+        partial_valid, total_valid = Signal(), Signal()
+        m.d.sync += [
+            partial_valid.eq(emit),
+            lane.eq(encoded),
+            offset.eq(word_offset),
+            partial.weight.eq(self.row.weight + self.column.weight),
+            partial.membrane.eq(self.row.membrane + self.column.membrane),
+            partial.rows.eq(self.row.count - 1),
+            partial.columns.eq(self.column.count - 1),
+            partial.amplitude.eq(Mux(self.frame, self.pixel, 1)),
+            total_valid.eq(partial_valid),
+            total.eq(partial),
+            total.weight.eq(partial.weight + offset),
+            lane_offset.eq(lane * self.lane_stride),
+        ]
+        event = Signal(self._event)
+        m.d.comb += [
+            event.eq(total),
+            event.weight.eq(total.weight + lane_offset),
+            fifo.w_en.eq(total_valid),
+            fifo.w_data.eq(event),
+            self.events.payload.eq(fifo.r_data),
+            self.events.valid.eq(fifo.r_rdy),
+            fifo.r_en.eq(self.events.ready),
+        ]
+        inside = Signal()
+        m.d.comb += inside.eq(partial_valid | total_valid | fifo.level.any())
+        return inside

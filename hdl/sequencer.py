@@ -1,0 +1,117 @@
+"""The core's control: receive, then for each layer initialize, scan, fire; then send."""
+
+from amaranth import Module, Signal, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.layouts import width_for
+
+__all__ = ["Sequencer"]
+
+
+class Sequencer(wiring.Component):
+    """Runs the program once for each frame.
+
+    For each layer: initialize the membranes; then rounds of (scan every connection, fire), one round,
+    or T rounds where the instruction says ``per_step``. Overhead: at most 7 cycles a connection and
+    round, 2 a layer.
+
+    Parameters
+    ----------
+    instructions, layers, steps : int
+        Program length, layers, T.
+
+    Members
+    -------
+    instruction : Out, address in the program memory; the decoded members come back one cycle later
+    step : Out, time step of the round; ``layer``: Out, index of the layer
+    store : Out, one cycle, the layer's counters are final
+    finish : Out, one cycle, the inference is done
+    """
+
+    def __init__(self, *, instructions: int, layers: int, steps: int):
+        self._instructions, self._steps = instructions, steps
+        super().__init__(
+            {
+                "accept": Out(1),
+                "frame_done": In(1),
+                "frame_failed": In(1),
+                "instruction": Out(unsigned(width_for(instructions - 1))),
+                "first": In(1),
+                "last": In(1),
+                "sweep": In(1),
+                "per_step": In(1),
+                "engines_busy": In(1),
+                "initialize": Out(1),
+                "scan": Out(1),
+                "fire": Out(1),
+                "step": Out(unsigned(width_for(steps))),
+                "layer": Out(unsigned(width_for(layers - 1))),
+                "store": Out(1),
+                "finish": Out(1),
+                "send_result": Out(1),
+                "send_error": Out(1),
+                "sender_busy": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        layer_start = Signal.like(self.instruction)
+        with m.FSM():
+            with m.State("RECEIVE"):
+                m.d.comb += self.accept.eq(1)
+                m.d.sync += [self.instruction.eq(0), self.layer.eq(0), layer_start.eq(0), self.step.eq(0)]
+                with m.If(self.frame_done):
+                    m.next = "FETCH"
+                with m.Elif(self.frame_failed):
+                    m.d.comb += self.send_error.eq(1)
+                    m.next = "SENDING"
+            with m.State("FETCH"):
+                m.next = "DECODE"
+            with m.State("DECODE"):
+                m.next = "START SCAN"
+                with m.If(self.first & (self.step == 0)):
+                    m.d.comb += self.initialize.eq(1)
+                    m.next = "INITIALIZE"
+            with m.State("INITIALIZE"), m.If(~self.engines_busy):
+                m.next = "START SCAN"
+            with m.State("START SCAN"):
+                m.d.comb += self.scan.eq(1)
+                m.next = "SCAN"
+            with m.State("SCAN"), m.If(~self.engines_busy):
+                with m.If(~self.last):
+                    m.d.sync += self.instruction.eq(self.instruction + 1)
+                    m.next = "FETCH"
+                with m.Elif(self.sweep):
+                    m.d.comb += self.fire.eq(1)
+                    m.next = "FIRE"
+                with m.Else():
+                    m.next = "ROUND"
+            with m.State("FIRE"), m.If(~self.engines_busy):
+                m.next = "ROUND"
+            with m.State("ROUND"):
+                with m.If(self.per_step & (self.step != self._steps - 1)):
+                    m.d.sync += [self.step.eq(self.step + 1), self.instruction.eq(layer_start)]
+                    m.next = "FETCH"
+                with m.Else():
+                    m.next = "STORE"
+            with m.State("STORE"):
+                m.d.comb += self.store.eq(1)
+                m.d.sync += [
+                    self.step.eq(0),
+                    self.layer.eq(self.layer + 1),
+                    self.instruction.eq(self.instruction + 1),
+                    layer_start.eq(self.instruction + 1),
+                ]
+                m.next = "FETCH"
+                with m.If(self.instruction == self._instructions - 1):
+                    m.d.comb += self.finish.eq(1)
+                    m.next = "SEND"
+            with m.State("SEND"):
+                m.d.comb += self.send_result.eq(1)
+                m.next = "SENDING"
+            with m.State("SENDING"):
+                with m.If(~self.sender_busy):
+                    m.next = "RECEIVE"
+        return m

@@ -1,0 +1,87 @@
+"""Expand an event into the synapse words it reaches."""
+
+from amaranth import Module, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["SynapseAddresses"]
+
+
+class SynapseAddresses(wiring.Component):
+    """Emits one synapse word a cycle: every group of every valid tap of each event, nothing else.
+
+    Taps run along x, then along y; from one tap to the next the weight address grows by
+    ``column_stride`` (``row_stride``) and the membrane address shrinks by ``groups`` (``row_words``).
+
+    Throughput: an event with ``r × c`` valid taps takes ``r·c·groups`` cycles, with no idle cycle
+    between taps or events. Latency: 1 cycle. The output cannot be stalled.
+
+    Parameters
+    ----------
+    event, synapse : StructLayout
+        Payloads of input and output.
+    group_bits : int
+        Width of ``groups``.
+    """
+
+    def __init__(self, *, event: data.StructLayout, synapse: data.StructLayout, group_bits: int):
+        self._event = event
+        weight, membrane = event["weight"].width, event["membrane"].width
+        super().__init__(
+            {
+                "groups": In(unsigned(group_bits)),
+                "row_stride": In(unsigned(weight)),
+                "column_stride": In(unsigned(weight)),
+                "row_words": In(unsigned(membrane)),
+                "i": In(stream.Signature(event)),
+                "o": Out(stream.Signature(synapse, always_ready=True)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        event = self._event
+        valid = Signal()
+        weight, tap_weight, row_weight = (Signal(event["weight"].width) for _ in range(3))
+        membrane, tap_membrane, row_membrane = (Signal(event["membrane"].width) for _ in range(3))
+        group = Signal.like(self.groups)
+        columns, column, row = (Signal(event["columns"].width) for _ in range(3))
+        amplitude = Signal(8)
+
+        last_group = Signal()
+        m.d.comb += [
+            last_group.eq(group == self.groups - 1),
+            self.i.ready.eq(~valid | (last_group & (column == 0) & (row == 0))),
+            self.o.valid.eq(valid),
+            self.o.payload.weight.eq(weight),
+            self.o.payload.membrane.eq(membrane),
+            self.o.payload.amplitude.eq(amplitude),
+            self.o.payload.last_group.eq(last_group),
+        ]
+
+        def go(weight_to: Signal, membrane_to: Signal, *, tap: bool, row_too: bool) -> None:
+            m.d.sync += [weight.eq(weight_to), membrane.eq(membrane_to)]
+            if tap:
+                m.d.sync += [group.eq(0), tap_weight.eq(weight_to), tap_membrane.eq(membrane_to)]
+            if row_too:
+                m.d.sync += [row_weight.eq(weight_to), row_membrane.eq(membrane_to)]
+
+        with m.If(self.i.ready):
+            m.d.sync += [
+                valid.eq(self.i.valid),
+                columns.eq(self.i.payload.columns),
+                column.eq(self.i.payload.columns),
+                row.eq(self.i.payload.rows),
+                amplitude.eq(self.i.payload.amplitude),
+            ]
+            go(self.i.payload.weight, self.i.payload.membrane, tap=True, row_too=True)
+        with m.Elif(~last_group):
+            m.d.sync += group.eq(group + 1)
+            go(weight + 1, membrane + 1, tap=False, row_too=False)
+        with m.Elif(column != 0):
+            m.d.sync += column.eq(column - 1)
+            go(tap_weight + self.column_stride, tap_membrane - self.groups, tap=True, row_too=False)
+        with m.Else():
+            m.d.sync += [column.eq(columns), row.eq(row - 1)]
+            go(row_weight + self.row_stride, row_membrane - self.row_words, tap=True, row_too=True)
+        return m

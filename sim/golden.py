@@ -1,0 +1,296 @@
+"""Golden model: the integers of a fixed-point network, bit-exact, on CPU or GPU matrix units.
+
+Exact by proof, not by trial. Every sum is a chain of additions and multiplications of integers
+(im2col and one matrix product; no Winograd, no FFT, no TF32), every partial sum is bounded by
+``FixedPointNetwork.ranges``, and the engine is float32 below 2^24 and float64 below 2^53, where
+each such operation is exact in any order. ``⌊V/θ⌋`` by division is exact there too: a quotient
+just under an integer n is n − 1/θ at nearest, and 1/θ exceeds half the float spacing at n while
+nθ stays below that bound.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from toolchain.errors import InvalidValue
+from toolchain.ir import PIXEL_MAX, Connection, FixedPointLayer, FixedPointNetwork, Shape
+from toolchain.trace import Activity, SpikeTrace
+
+__all__ = ["RECORDS", "check_frames", "run"]
+
+RECORDS = ("scores", "counts", "spikes")
+_CHUNK_VALUES = 400_000
+"""Neuron values of the widest layer handled at once: keeps im2col in the processor's cache."""
+
+
+def check_frames(frames: np.ndarray, input_shape: Shape) -> None:
+    """Refuse frames that are not uint8 ``[N, C, H, W]`` of the network's input shape."""
+    if frames.dtype != np.uint8:
+        raise InvalidValue(f"frames are {frames.dtype}, must be uint8 pixels of 0 to {PIXEL_MAX}")
+    if frames.ndim != 4 or frames.shape[1:] != input_shape:
+        raise InvalidValue(
+            f"frames have shape {frames.shape}, must be [N, C, H, W] with (C, H, W) = {input_shape}"
+        )
+    if len(frames) == 0:
+        raise InvalidValue("there is no frame to run, at least 1 is needed")
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Keep float32 products in float32: no TF32 and no bfloat16, whatever the caller has set."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _pool(x: Tensor, pool: tuple[int, int]) -> Tensor:
+    """Sum of each pooling window, ``[M, H, W, C]``; the rim is dropped."""
+    if pool == (1, 1):
+        return x
+    height, width = x.shape[1] // pool[0] * pool[0], x.shape[2] // pool[1] * pool[1]
+    rows = sum(x[:, dy : height : pool[0], :width] for dy in range(pool[0]))
+    assert isinstance(rows, Tensor)
+    pooled = sum(rows[:, :, dx :: pool[1]] for dx in range(pool[1]))
+    assert isinstance(pooled, Tensor)
+    return pooled
+
+
+class _Synapses:
+    """One connection as pooling, im2col and matrix product on ``[M, H, W, C]`` counts."""
+
+    def __init__(self, connection: Connection, source: Shape, dtype: torch.dtype, device: str):
+        self.connection = connection
+        self.output = connection.output(source)
+        weight = torch.tensor(connection.weight, dtype=dtype, device=device)
+        # [K_y, K_x, C_in, C_out], flattened to the order of the im2col columns
+        self.matrix = weight.permute(2, 3, 1, 0).reshape(-1, self.output[0]).contiguous()
+        self.fan_out = self._fan_out(source).to(device)
+
+    def _fan_out(self, source: Shape) -> Tensor:
+        """Synapses that a spike at each source place reaches, float64 ``[H, W]``."""
+        c = self.connection
+        _, height, width = c.pooled(source)
+        taps = torch.ones(1, c.kernel[0] * c.kernel[1], self.output[1] * self.output[2], dtype=torch.float64)
+        reached = F.fold(taps, (height, width), c.kernel, padding=c.padding, stride=c.stride)[0, 0]
+        spread = reached.repeat_interleave(c.pool[0], 0).repeat_interleave(c.pool[1], 1)
+        rim = (0, source[2] - spread.shape[1], 0, source[1] - spread.shape[0])
+        return F.pad(spread, rim) * self.output[0]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Weighted sums of one presentation, ``[M, H_out, W_out, C_out]``."""
+        c = self.connection
+        x = _pool(x, c.pool)
+        channels, height, width = self.output
+        if c.kind == "linear":
+            return (x.flatten(1) @ self.matrix).view(-1, 1, 1, channels)
+        x = F.pad(x, (0, 0, c.padding[1], c.padding[1], c.padding[0], c.padding[0]))
+        columns = x.new_empty((len(x), height, width, c.kernel[0] * c.kernel[1], x.shape[3]))
+        for ky in range(c.kernel[0]):
+            for kx in range(c.kernel[1]):
+                rows = slice(ky, ky + (height - 1) * c.stride[0] + 1, c.stride[0])
+                places = slice(kx, kx + (width - 1) * c.stride[1] + 1, c.stride[1])
+                columns[:, :, :, ky * c.kernel[1] + kx] = x[:, rows, places]
+        return (columns.view(-1, self.matrix.shape[0]) @ self.matrix).view(-1, height, width, channels)
+
+    def activity(self, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Events and synaptic operations of each image, from ``[N, H, W, C]`` spike counts."""
+        at_place = counts.sum(dim=3).double()
+        events = (at_place * (self.fan_out > 0)).sum(dim=(1, 2))
+        return events, (at_place * self.fan_out).sum(dim=(1, 2))
+
+
+class _Neurons:
+    """One layer's integers on the device, channel last so that they broadcast."""
+
+    def __init__(self, network: FixedPointNetwork, index: int, device: str):
+        layer: FixedPointLayer = network.layers[index]
+        self.layer = layer
+        self.shape = network.shapes[index]
+        self.reads_frame = network.reads_frame(layer)
+        dtype = self._dtype(network, index)
+        self.synapses = [_Synapses(c, network.source_shape(c), dtype, device) for c in layer.connections]
+
+        def row(values: np.ndarray) -> Tensor:
+            return torch.tensor(values, dtype=dtype, device=device)
+
+        self.dtype = dtype
+        self.offset, self.bias = row(layer.offset), row(layer.bias)
+        self.threshold = None if layer.threshold is None else row(layer.threshold)
+
+    @staticmethod
+    def _dtype(network: FixedPointNetwork, index: int) -> torch.dtype:
+        layer = network.layers[index]
+        # synaptic sums alone lie in the membrane's range less its offset and biases
+        bound = network.ranges[index].magnitude + int(np.abs(layer.offset).max())
+        bound += network.time_steps * int(np.abs(layer.bias).max())
+        if layer.threshold is not None:
+            bound = max(bound, int(layer.threshold.max()))
+        return torch.float32 if bound < 2**24 else torch.float64
+
+    def drive(self, sources: list[Tensor]) -> Tensor:
+        """Summed weighted input of all connections for ``[M, H, W, C]`` sources."""
+        total = self.synapses[0](sources[0].to(self.dtype))
+        for synapses, source in zip(self.synapses[1:], sources[1:], strict=True):
+            total += synapses(source.to(self.dtype))
+        return total
+
+    def two_phase(self, counts: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Closed form: ``n = clip(⌊V/θ⌋, 0, T)``; returns V before firing and, unclipped above, ⌊V/θ⌋."""
+        membrane = self.drive(counts).add_(self.offset)
+        if self.threshold is None:
+            return membrane, membrane
+        return membrane, torch.div(membrane, self.threshold).floor_()
+
+    def stream(self, spikes: list[Tensor], steps: int) -> tuple[Tensor, Tensor]:
+        """Integrate, add bias, fire, once for each step; returns the final V and spikes ``[T, N, H, W, C]``.
+
+        Sources are ``[T, N, H, W, C]`` spikes, or one ``[N, H, W, C]`` frame that acts as a current.
+        """
+        if self.reads_frame:
+            drive = self.drive(spikes).add_(self.bias)
+            drives = [drive] * steps
+        else:
+            images = spikes[0].shape[1]
+            drive = self.drive([s.flatten(0, 1) for s in spikes]).add_(self.bias)
+            drives = list(drive.view(steps, images, *drive.shape[1:]))
+        membrane = drives[0] + self.offset
+        fired = membrane.new_zeros((steps, *membrane.shape))
+        for step in range(steps):
+            if step:
+                membrane += drives[step]
+            if self.threshold is not None:
+                torch.ge(membrane, self.threshold, out=fired[step])
+                membrane.addcmul_(fired[step], self.threshold, value=-1)
+        return membrane, fired
+
+
+class _Recorder:
+    """Collects what ``record`` asks for, chunk by chunk, in numpy arrays of the whole run."""
+
+    def __init__(self, network: FixedPointNetwork, images: int, record: str):
+        layers = len(network.layers)
+        firing = [
+            shape for layer, shape in zip(network.layers, network.shapes, strict=True) if layer.threshold is not None
+        ]
+        self.scores = np.empty((images, network.shapes[-1][0]), np.int64)
+        self.activity = Activity(*(np.zeros((images, layers), np.int64) for _ in range(3)))
+        self.counts = self.spikes = self.membranes = None
+        steps = network.time_steps
+        if record in ("counts", "spikes"):
+            self.counts = [np.empty((images, h, w, c), np.uint16) for c, h, w in firing]
+        if record == "spikes":
+            self.spikes = [np.empty((images, steps, h, w, c), np.uint8) for c, h, w in firing]
+            self.membranes = [np.empty((images, h, w, c), np.int64) for c, h, w in network.shapes]
+
+    def trace(self, fingerprint: str) -> SpikeTrace:
+        def channel_first(arrays: list[np.ndarray] | None) -> tuple[np.ndarray, ...] | None:
+            return None if arrays is None else tuple(np.moveaxis(array, -1, -3) for array in arrays)
+
+        return SpikeTrace(
+            fingerprint,
+            self.scores,
+            self.activity,
+            channel_first(self.counts),
+            channel_first(self.spikes),
+            channel_first(self.membranes),
+        )
+
+
+def _run_chunk(
+    network: FixedPointNetwork, neurons: list[_Neurons], frames: Tensor, part: slice, recorder: _Recorder
+) -> None:
+    steps = network.time_steps
+    two_phase = network.schedule == "two_phase"
+    outputs: list[Tensor] = []  # counts [N, H, W, C] in two_phase, spikes [T, N, H, W, C] in stream
+    counts: list[Tensor] = []
+    for index, layer in enumerate(neurons):
+        sources = [c.source for c in layer.layer.connections]
+        inputs = [frames if source < 0 else outputs[source] for source in sources]
+        for synapses, source in zip(layer.synapses, sources, strict=True):
+            seen = (frames != 0).to(frames.dtype) if source < 0 else counts[source]
+            events, operations = synapses.activity(seen)
+            recorder.activity.events[part, index] += events.long().cpu().numpy()
+            recorder.activity.operations[part, index] += operations.long().cpu().numpy()
+        if two_phase:
+            membrane, quotient = layer.two_phase(inputs)
+            fired = quotient.clamp_(0, steps) if layer.threshold is not None else membrane
+        else:
+            membrane, fired = layer.stream(inputs, steps)
+        if layer.threshold is not None:
+            outputs.append(fired)
+            counts.append(fired if two_phase else fired.sum(dim=0))
+            recorder.activity.spikes[part, index] = counts[-1].double().sum(dim=(1, 2, 3)).long().cpu().numpy()
+            _record_layer(recorder, index, part, counts[-1], fired, steps, two_phase)
+        if recorder.membranes is not None:
+            rest = membrane
+            if two_phase and layer.threshold is not None:
+                rest = membrane - counts[-1] * layer.threshold
+            recorder.membranes[index][part] = rest.long().cpu().numpy()
+    recorder.scores[part] = membrane.long().cpu().numpy().reshape(len(frames), -1)
+
+
+def _record_layer(
+    recorder: _Recorder, index: int, part: slice, counts: Tensor, fired: Tensor, steps: int, two_phase: bool
+) -> None:
+    if recorder.counts is not None:
+        recorder.counts[index][part] = counts.short().cpu().numpy()
+    if recorder.spikes is not None:
+        if two_phase:  # a membrane of n thresholds fires in the first n steps
+            times = torch.arange(steps, device=counts.device).view(-1, 1, 1, 1, 1)
+            fired = counts > times
+        recorder.spikes[index][part] = fired.transpose(0, 1).to(torch.uint8).cpu().numpy()
+
+
+def run(
+    network: FixedPointNetwork,
+    frames: np.ndarray,
+    record: str = "scores",
+    *,
+    device: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> SpikeTrace:
+    """Run frames through the integers.
+
+    In ``two_phase`` one synapse pass over spike counts stands for all T steps (design, section 3).
+
+    Parameters
+    ----------
+    frames : uint8 [N, C, H, W]
+    record : str
+        ``scores``; ``counts`` adds spike counts of each neuron; ``spikes`` adds spike trains and
+        final membranes. Activity is always counted.
+    device : str
+        A torch device; ``None`` takes the GPU where there is one.
+    progress : callable
+        Called with the number of images finished since the last call.
+
+    Raises
+    ------
+    InvalidValue
+        Frames of the wrong type or shape, or an unknown ``record``.
+    """
+    if record not in RECORDS:
+        raise InvalidValue(f"record is {record!r}, must be one of {', '.join(RECORDS)}")
+    check_frames(frames, network.input_shape)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    recorder = _Recorder(network, len(frames), record)
+    per_image = max(int(np.prod(shape)) for shape in (network.input_shape, *network.shapes))
+    if network.schedule == "stream":
+        per_image *= network.time_steps
+    chunk = max(1, _CHUNK_VALUES // per_image)
+    with torch.inference_mode(), _full_precision():
+        neurons = [_Neurons(network, index, device) for index in range(len(network.layers))]
+        for start in range(0, len(frames), chunk):
+            part = slice(start, min(start + chunk, len(frames)))
+            pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(frames[part], 1, -1)))
+            _run_chunk(network, neurons, pixels.to(device, torch.float32), part, recorder)
+            if progress:
+                progress(part.stop - part.start)
+    return recorder.trace(network.fingerprint)

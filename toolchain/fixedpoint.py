@@ -1,0 +1,94 @@
+"""Rounding, word widths and the proven range of a membrane: integer facts with no network in them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["MembraneRange", "membrane_range", "round_half_up", "signed_width", "weight_limit"]
+
+
+def round_half_up(values: np.ndarray) -> np.ndarray:
+    """``⌊x + ½⌋`` as int64, any shape; never round-half-even (design, section 3)."""
+    return np.floor(np.asarray(values, np.float64) + 0.5).astype(np.int64)
+
+
+def signed_width(low: int, high: int) -> int:
+    """Bits of the narrowest two's-complement word that holds every integer of ``[low, high]``."""
+    return 1 + max(int(high).bit_length() if high > 0 else 0, (-int(low) - 1).bit_length() if low < 0 else 0)
+
+
+def weight_limit(bits: int) -> int:
+    """Largest magnitude of a symmetric ``bits``-bit weight, ``2^(bits−1) − 1``."""
+    return 2 ** (bits - 1) - 1
+
+
+@dataclass(frozen=True)
+class MembraneRange:
+    """Closed range ``[low, high]`` that a membrane never leaves, for any input and event order."""
+
+    low: int
+    high: int
+
+    @property
+    def bits(self) -> int:
+        """Width of the signed word that holds the range."""
+        return signed_width(self.low, self.high)
+
+    @property
+    def magnitude(self) -> int:
+        """Largest absolute value in the range."""
+        return max(-self.low, self.high)
+
+
+def membrane_range(
+    excitation: np.ndarray,
+    inhibition: np.ndarray,
+    threshold: np.ndarray | None,
+    offset: np.ndarray,
+    bias: np.ndarray,
+    *,
+    schedule: str,
+    time_steps: int,
+    presentations: int,
+    constant_current: bool,
+) -> MembraneRange:
+    """Prove the range of a layer's membranes over every possible input.
+
+    Let ``p`` and ``n`` be the most that one presentation can add and take away. ``two_phase``: all
+    presentations come before the first firing, which only moves ``V`` towards zero from above, so
+    ``V`` stays in ``[offset − k·n, offset + k·p]``. ``stream``: the extremes are followed step by
+    step; after firing ``V`` is at most ``max(V − θ, θ − 1)`` and, if it can fire, at least 0.
+    Partial sums inside a step are covered, since all ``p`` may arrive before all ``n``.
+
+    Parameters
+    ----------
+    excitation, inhibition : int64 [C], not negative
+        Largest sum of positive (negative, as a magnitude) contributions of one presentation.
+    threshold, offset, bias : int64 [C]
+        ``θ`` (``None``: the layer does not fire), offset (once), bias (each step of ``stream``).
+    constant_current : bool
+        The input is a frame whose current is held and added every step of ``stream``; the current,
+        bias included, then lies in the range too.
+    presentations : int
+        How often input arrives: ``time_steps``, or 1 for a frame integrated once in ``two_phase``.
+    """
+    low = np.minimum(offset, 0)
+    high = np.maximum(offset, 0)
+    if schedule == "two_phase":
+        low = np.minimum(low, offset - presentations * inhibition)
+        high = np.maximum(high, offset + presentations * excitation)
+        return MembraneRange(int(low.min()), int(high.max()))
+    if constant_current:
+        low = np.minimum(low, np.minimum(bias, 0) - inhibition)
+        high = np.maximum(high, np.maximum(bias, 0) + excitation)
+    least, most = offset.copy(), offset.copy()
+    for _ in range(time_steps):
+        low = np.minimum(low, least - inhibition + np.minimum(bias, 0))
+        high = np.maximum(high, most + excitation + np.maximum(bias, 0))
+        least = least - inhibition + bias
+        most = most + excitation + bias
+        if threshold is not None:
+            fires = most >= threshold
+            least = np.where(fires, np.minimum(least, 0), least)
+            most = np.where(fires, np.maximum(most - threshold, threshold - 1), most)
+    return MembraneRange(int(low.min()), int(high.max()))

@@ -1,0 +1,48 @@
+"""Where a spike lands: valid taps of a strided, padded, pooled convolution, one axis at a time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolchain.ir import Connection, Shape
+
+__all__ = ["AxisTaps", "axis_taps", "fan_out"]
+
+
+@dataclass(frozen=True, eq=False)
+class AxisTaps:
+    """For each coordinate of the unpooled source: which (kernel, output) pairs it reaches.
+
+    Tap ``j < count[i]`` of coordinate ``i`` pairs kernel index ``kernel[i] + j·stride`` with output
+    index ``output[i] − j``. Coordinates on a dropped pooling rim have ``count`` 0.
+    All arrays are int64, one value for each source coordinate.
+    """
+
+    kernel: np.ndarray
+    output: np.ndarray
+    count: np.ndarray
+
+
+def axis_taps(connection: Connection, source: Shape, axis: int) -> AxisTaps:
+    """Taps along one axis, 0 for y and 1 for x: all ``(k, o)`` with ``o·stride + k = place + padding``."""
+    stride, padding, pool = connection.stride[axis], connection.padding[axis], connection.pool[axis]
+    kernel = connection.kernel[axis]
+    places = connection.pooled(source)[1 + axis]
+    outputs = connection.output(source)[1 + axis]
+    place = np.arange(source[1 + axis]) // pool
+    shifted = place + padding
+    last = np.minimum(shifted // stride, outputs - 1)
+    first = np.maximum(-((kernel - 1 - shifted) // stride), 0)
+    count = np.where(place < places, np.maximum(last - first + 1, 0), 0)
+    present = count > 0
+    return AxisTaps(
+        kernel=np.where(present, shifted - last * stride, 0),
+        output=np.where(present, last, 0),
+        count=count,
+    )
+
+
+def fan_out(connection: Connection, source: Shape) -> np.ndarray:
+    """Synapses that one spike at each unpooled source place reaches, zero weights included, int64 ``[H, W]``."""
+    taps = [axis_taps(connection, source, axis).count for axis in (0, 1)]
+    return int(connection.weight.shape[0]) * np.outer(taps[0], taps[1])

@@ -1,0 +1,488 @@
+"""The two networks that flow through Spikeloom: floating-point spiking and fixed-point integers.
+
+Shapes are ``(C, H, W)``; a vector is ``(C, 1, 1)``. A linear synapse is a convolution whose kernel
+covers its whole source, so every reader (golden model, oracle, hardware) knows one synapse only.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Generic, Self, TypeVar
+
+import numpy as np
+
+from toolchain.errors import InvalidValue
+from toolchain.fixedpoint import MembraneRange, membrane_range, signed_width, weight_limit
+
+__all__ = [
+    "INPUT",
+    "MAX_TIME_STEPS",
+    "MEMBRANE_LIMIT_BITS",
+    "PIXEL_MAX",
+    "SCHEDULES",
+    "Connection",
+    "FixedPointLayer",
+    "FixedPointNetwork",
+    "Layer",
+    "Network",
+    "Shape",
+    "SpikingLayer",
+    "SpikingNetwork",
+]
+
+Shape = tuple[int, int, int]
+Pair = tuple[int, int]
+
+INPUT = -1
+"""Source index of a connection that reads the input frame."""
+PIXEL_MAX = 255
+"""Largest pixel; frames are unsigned 8-bit."""
+SCHEDULES = ("stream", "two_phase")
+MAX_TIME_STEPS = 1024
+MEMBRANE_LIMIT_BITS = 32
+"""Widest membrane; scores travel as 32-bit words."""
+
+
+def _frozen(values: Any, dtype: type) -> np.ndarray:
+    array = np.array(values, dtype=dtype, order="C")
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """One synapse group: average-pooled source, then a cross-correlation (``torch.nn.Conv2d``).
+
+    A spike at source place ``(c, y, x)`` arrives at ``(c, y // pool_y, x // pool_x)``; the rim that
+    no whole pooling window covers is dropped (floor mode). ``1/k²`` of the pooling sits in ``weight``.
+
+    Members
+    -------
+    source : int
+        ``INPUT`` or the index of an earlier layer.
+    weight : float64 or int32 [C_out, C_in, K_y, K_x]
+    stride, padding, pool : (y, x)
+        Zero padding on both sides; ``pool`` is the window and stride of the average pooling.
+    kind : str
+        ``conv2d`` or ``linear`` (kernel covers the pooled source, no padding, output 1 × 1).
+    """
+
+    source: int
+    weight: np.ndarray
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    pool: Pair = (1, 1)
+    kind: str = "conv2d"
+
+    def __post_init__(self) -> None:
+        integer = np.issubdtype(np.asarray(self.weight).dtype, np.integer)
+        object.__setattr__(self, "weight", _frozen(self.weight, np.int32 if integer else np.float64))
+        if self.weight.ndim != 4 or 0 in self.weight.shape:
+            raise InvalidValue(
+                f"connection weight has shape {self.weight.shape}, must be [C_out, C_in, K_y, K_x]"
+            )
+        if self.kind not in ("conv2d", "linear"):
+            raise InvalidValue(f"connection kind is {self.kind!r}, must be conv2d or linear")
+        for name, least in (("stride", 1), ("padding", 0), ("pool", 1)):
+            pair = getattr(self, name)
+            if len(pair) != 2 or not all(isinstance(v, int) and least <= v <= 1024 for v in pair):
+                raise InvalidValue(
+                    f"connection {name} is {pair}, must be two whole numbers of {least} to 1024"
+                )
+
+    @property
+    def kernel(self) -> Pair:
+        """Kernel size ``(K_y, K_x)``."""
+        return (int(self.weight.shape[2]), int(self.weight.shape[3]))
+
+    def pooled(self, source: Shape) -> Shape:
+        """Shape of the source after average pooling."""
+        return (source[0], source[1] // self.pool[0], source[2] // self.pool[1])
+
+    def output(self, source: Shape) -> Shape:
+        """Shape of the layer this connection drives.
+
+        Raises
+        ------
+        InvalidValue
+            The weight does not fit the source.
+        """
+        channels, *size = self.pooled(source)
+        if self.weight.shape[1] != channels:
+            raise InvalidValue(
+                f"weight {self.weight.shape} expects {self.weight.shape[1]} channels, its source has {channels}"
+            )
+        if self.kind == "linear" and (self.kernel != tuple(size) or self.padding != (0, 0)):
+            raise InvalidValue(
+                f"linear kernel {self.kernel} must cover its source {tuple(size)} without padding"
+            )
+        spatial = [
+            (extent + 2 * pad - kernel) // stride + 1
+            for extent, pad, kernel, stride in zip(size, self.padding, self.kernel, self.stride, strict=True)
+        ]
+        if min(*size, *spatial) < 1:
+            raise InvalidValue(
+                f"source {source}, pooled to {tuple(size)}, is smaller than the kernel {self.kernel}"
+            )
+        return (int(self.weight.shape[0]), spatial[0], spatial[1])
+
+    def extremes(self, source: Shape) -> tuple[np.ndarray, np.ndarray]:
+        """Largest positive and negative weight sums that unit inputs can reach, int64 ``[C_out]`` each.
+
+        Every source place may deliver 1; the sums are taken over the taps that are valid at a
+        place, and the largest place counts. The second is a magnitude.
+        """
+        _, height, width = self.output(source)
+        pooled = self.pooled(source)
+
+        def reached(axis: int, outputs: int) -> np.ndarray:
+            first = np.arange(outputs)[:, None] * self.stride[axis] - self.padding[axis]
+            place = first + np.arange(self.kernel[axis])[None, :]
+            return np.unique((place >= 0) & (place < pooled[1 + axis]), axis=0).astype(np.int64)
+
+        rows, columns = reached(0, height), reached(1, width)
+        weight = self.weight.astype(np.int64) * (self.pool[0] * self.pool[1])
+        sums = [
+            np.einsum("oyx,ry,sx->ors", part.sum(axis=1), rows, columns).max(axis=(1, 2))
+            for part in (np.maximum(weight, 0), np.maximum(-weight, 0))
+        ]
+        return sums[0], sums[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What both kinds of layer share: a name, its connections and one value per output channel.
+
+    Members
+    -------
+    connections : tuple of Connection
+        Summed into the membrane.
+    threshold : [C] or None
+        ``None`` for the readout, which never fires.
+    bias : [C]
+    """
+
+    name: str
+    connections: tuple[Connection, ...]
+    threshold: np.ndarray | None
+    bias: np.ndarray
+
+    @property
+    def channels(self) -> int:
+        """Output channels."""
+        return int(self.bias.shape[0])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The layer's arrays under their names in a network file."""
+        arrays = {f"weight.{index}": c.weight for index, c in enumerate(self.connections)}
+        if self.threshold is not None:
+            arrays["threshold"] = self.threshold
+        return {**arrays, "bias": self.bias}
+
+    def _freeze(self, dtype: type, *names: str) -> None:
+        if not self.connections:
+            raise InvalidValue(f"layer {self.name} has no connection")
+        for name in names:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            value = np.asarray(value)
+            if value.shape != (self.connections[0].weight.shape[0],):
+                raise InvalidValue(
+                    f"layer {self.name}: {name} has shape {value.shape}, must be "
+                    f"({self.connections[0].weight.shape[0]},), one value for each output channel"
+                )
+            if not np.isfinite(value).all():
+                raise InvalidValue(f"layer {self.name}: {name} holds NaN or infinite values")
+            object.__setattr__(self, name, _frozen(value, dtype))
+        for connection in self.connections:
+            if not np.isfinite(connection.weight).all():
+                raise InvalidValue(f"layer {self.name}: weight holds NaN or infinite values")
+        if self.threshold is not None and not (self.threshold > 0).all():
+            worst = int(np.argmin(self.threshold))
+            raise InvalidValue(
+                f"layer {self.name}: threshold of channel {worst} is {self.threshold[worst]}, must be above 0"
+            )
+
+
+L = TypeVar("L", bound=Layer)
+
+
+@dataclass(frozen=True, eq=False)
+class SpikingLayer(Layer):
+    """Floating-point layer, independent of T: a spike of this layer is worth ``threshold / T``.
+
+    ``initial`` [C] is the membrane before the first input, for a threshold of ``threshold``.
+    """
+
+    initial: np.ndarray
+
+    def __post_init__(self) -> None:
+        self._freeze(np.float64, "threshold", "bias", "initial")
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {**super().arrays(), "initial": self.initial}
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPointLayer(Layer):
+    """Integer layer (design, section 3): ``offset`` [C] is added once, ``bias`` [C] every step.
+
+    ``bias`` is zero in ``two_phase``.
+    """
+
+    offset: np.ndarray
+
+    def __post_init__(self) -> None:
+        for connection in self.connections:
+            if connection.weight.dtype != np.int32:
+                raise InvalidValue(f"layer {self.name}: fixed-point weights must be integers")
+        self._freeze(np.int64, "threshold", "bias", "offset")
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {**super().arrays(), "offset": self.offset}
+
+
+@dataclass(frozen=True, eq=False)
+class Network(Generic[L]):
+    """What both kinds of network share; validated as a whole on construction.
+
+    Members
+    -------
+    input_shape : (C, H, W)
+    schedule : str
+        ``stream`` or ``two_phase``.
+    time_steps : int
+        ``T``, 1 to ``MAX_TIME_STEPS``.
+    layers : tuple
+        The last is the readout: no threshold, ``1 × 1``.
+    provenance : mapping of JSON values
+        Where the network comes from; free of meaning for the integers, no part of the fingerprint.
+    """
+
+    name: str
+    input_shape: Shape
+    schedule: str
+    time_steps: int
+    layers: tuple[L, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def _validate(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise InvalidValue(f"schedule is {self.schedule!r}, must be one of {', '.join(SCHEDULES)}")
+        if not isinstance(self.time_steps, int) or not 1 <= self.time_steps <= MAX_TIME_STEPS:
+            raise InvalidValue(f"time steps is {self.time_steps}, must be 1 to {MAX_TIME_STEPS}")
+        if len(self.input_shape) != 3 or min(self.input_shape) < 1:
+            raise InvalidValue(f"input shape is {self.input_shape}, must be (C, H, W), each at least 1")
+        if not self.layers:
+            raise InvalidValue("the network has no layer")
+        for index, layer in enumerate(self.layers):
+            self._validate_sources(index, layer)
+        if self.layers[-1].threshold is not None:
+            raise InvalidValue(f"the last layer, {self.layers[-1].name}, must be a readout without threshold")
+        if self.shapes[-1][1:] != (1, 1):
+            raise InvalidValue(
+                f"the last layer, {self.layers[-1].name}, gives {self.shapes[-1]}, must be a vector (C, 1, 1)"
+            )
+
+    def _validate_sources(self, index: int, layer: L) -> None:
+        sources = [connection.source for connection in layer.connections]
+        for source in sources:
+            if not INPUT <= source < index:
+                raise InvalidValue(f"layer {layer.name} reads layer {source}, must be an earlier one")
+            if source != INPUT and self.layers[source].threshold is None:
+                raise InvalidValue(f"layer {layer.name} reads layer {source}, which never fires")
+        if INPUT in sources and len(sources) > 1:
+            raise InvalidValue(f"layer {layer.name} mixes the input frame with spikes: not supported")
+        outputs = set()
+        for connection in layer.connections:
+            try:
+                outputs.add(connection.output(self.source_shape(connection)))
+            except InvalidValue as error:
+                raise InvalidValue(f"layer {layer.name}: {error}") from error
+        if len(outputs) != 1:
+            raise InvalidValue(f"layer {layer.name}: its connections give different shapes {sorted(outputs)}")
+
+    def source_shape(self, connection: Connection) -> Shape:
+        """Shape of what a connection reads, before its pooling."""
+        return self.input_shape if connection.source == INPUT else self.shapes[connection.source]
+
+    def reads_frame(self, layer: L) -> bool:
+        """Whether the layer integrates the input frame (``direct`` input)."""
+        return layer.connections[0].source == INPUT
+
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Output shape of each layer."""
+        shapes: list[Shape] = []
+        for layer in self.layers:
+            connection = layer.connections[0]
+            source = self.input_shape if connection.source == INPUT else shapes[connection.source]
+            shapes.append(connection.output(source))
+        return tuple(shapes)
+
+    @property
+    def weights(self) -> int:
+        """Stored weights; a convolution counts its kernel once."""
+        return sum(c.weight.size for layer in self.layers for c in layer.connections)
+
+    @property
+    def neurons(self) -> int:
+        """Neurons, the readout's included."""
+        return sum(int(np.prod(shape)) for shape in self.shapes)
+
+    def header(self) -> dict[str, Any]:
+        """Everything but the arrays and the provenance, as JSON values."""
+        return {
+            "name": self.name,
+            "input_shape": list(self.input_shape),
+            "schedule": self.schedule,
+            "time_steps": self.time_steps,
+            "layers": [
+                {
+                    "name": layer.name,
+                    "fires": layer.threshold is not None,
+                    "connections": [
+                        {
+                            "source": c.source,
+                            "stride": list(c.stride),
+                            "padding": list(c.padding),
+                            "pool": list(c.pool),
+                            "kind": c.kind,
+                        }
+                        for c in layer.connections
+                    ],
+                }
+                for layer in self.layers
+            ],
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every array under its name in a network file, ``LAYER.NAME`` and ``LAYER.weight.CONNECTION``."""
+        return {
+            f"{index}.{name}": array
+            for index, layer in enumerate(self.layers)
+            for name, array in layer.arrays().items()
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over header and arrays, 64 hexadecimal digits."""
+        digest = hashlib.sha256(json.dumps(self.header(), sort_keys=True).encode())
+        for name, array in sorted(self.arrays().items()):
+            little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            digest.update(f"{name}:{little.dtype.str}:{array.shape}".encode())
+            digest.update(little.tobytes())
+        return digest.hexdigest()
+
+    def with_provenance(self, **entries: Any) -> Self:
+        """The same network with more provenance."""
+        return replace(self, provenance={**self.provenance, **entries})
+
+
+@dataclass(frozen=True, eq=False)
+class SpikingNetwork(Network[SpikingLayer]):
+    """Spiking network in floating point, the result of ``toolchain.convert``.
+
+    ``pixel_scale`` is the activation that one pixel step stands for: input = pixel · pixel_scale.
+    """
+
+    pixel_scale: float = 1 / PIXEL_MAX
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.pixel_scale) and self.pixel_scale > 0):
+            raise InvalidValue(f"pixel scale is {self.pixel_scale}, must be above 0")
+        self._validate()
+
+    def header(self) -> dict[str, Any]:
+        return {**super().header(), "pixel_scale": self.pixel_scale}
+
+    def with_time_steps(self, time_steps: int) -> "SpikingNetwork":
+        """The same network run for another number of steps."""
+        return replace(self, time_steps=time_steps)
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPointNetwork(Network[FixedPointLayer]):
+    """Integers only: the single source of truth for golden model, oracle, hardware and reports.
+
+    ``weight_bits`` is the width of the weight memory, 2 to 16. Constructing the network proves the
+    membrane range of every layer (``ranges``).
+
+    Raises
+    ------
+    InvalidValue
+        A weight exceeds ``weight_bits``, a bias in ``two_phase``, or a membrane that would need
+        more than ``MEMBRANE_LIMIT_BITS`` bits.
+    """
+
+    weight_bits: int = 8
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.weight_bits, int) or not 2 <= self.weight_bits <= 16:
+            raise InvalidValue(f"weight bits is {self.weight_bits}, must be 2 to 16")
+        self._validate()
+        limit = weight_limit(self.weight_bits)
+        for index, layer in enumerate(self.layers):
+            for connection in layer.connections:
+                largest = int(np.abs(connection.weight.astype(np.int64)).max())
+                if largest > limit:
+                    raise InvalidValue(
+                        f"layer {layer.name}: weight {largest} exceeds {limit}, the limit of {self.weight_bits} bits"
+                    )
+            if self.schedule == "two_phase" and layer.bias.any():
+                raise InvalidValue(f"layer {layer.name}: bias must be 0 in two_phase; put T·bias into offset")
+            bits = self._layer_bits(index)
+            if bits > MEMBRANE_LIMIT_BITS:
+                raise InvalidValue(
+                    f"layer {layer.name} needs a {bits}-bit membrane, the limit is {MEMBRANE_LIMIT_BITS}; "
+                    "use fewer weight bits or time steps"
+                )
+
+    def header(self) -> dict[str, Any]:
+        return {**super().header(), "weight_bits": self.weight_bits}
+
+    def presentations(self, layer: FixedPointLayer) -> int:
+        """How often the layer's input arrives: once for a frame in ``two_phase``, otherwise T times."""
+        return 1 if self.schedule == "two_phase" and self.reads_frame(layer) else self.time_steps
+
+    @cached_property
+    def ranges(self) -> tuple[MembraneRange, ...]:
+        """Proven membrane range of each layer."""
+        ranges = []
+        for layer in self.layers:
+            excitation = np.zeros(layer.channels, np.int64)
+            inhibition = np.zeros(layer.channels, np.int64)
+            for connection in layer.connections:
+                amplitude = PIXEL_MAX if connection.source == INPUT else 1
+                positive, negative = connection.extremes(self.source_shape(connection))
+                excitation += amplitude * positive
+                inhibition += amplitude * negative
+            ranges.append(
+                membrane_range(
+                    excitation,
+                    inhibition,
+                    layer.threshold,
+                    layer.offset,
+                    layer.bias,
+                    schedule=self.schedule,
+                    time_steps=self.time_steps,
+                    presentations=self.presentations(layer),
+                    constant_current=self.schedule == "stream" and self.reads_frame(layer),
+                )
+            )
+        return tuple(ranges)
+
+    def _layer_bits(self, index: int) -> int:
+        """Width that holds the range and, so that both compare in one word, the threshold."""
+        threshold = self.layers[index].threshold
+        largest = 0 if threshold is None else int(threshold.max())
+        return max(self.ranges[index].bits, signed_width(0, largest))
+
+    @cached_property
+    def membrane_bits(self) -> int:
+        """Width of the membrane word: the widest of all layers."""
+        return max(self._layer_bits(index) for index in range(len(self.layers)))
+

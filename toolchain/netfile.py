@@ -1,0 +1,178 @@
+"""Read and write networks as one safetensors file with a JSON header; no pickle, data never code.
+
+The header holds the network's fingerprint (meaning: shapes, schedule, integers) and a checksum over
+everything else, so that an edited or truncated file is refused.
+"""
+
+import hashlib
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from toolchain.errors import InvalidValue, NetworkFileError
+from toolchain.ir import (
+    Connection,
+    FixedPointLayer,
+    FixedPointNetwork,
+    SpikingLayer,
+    SpikingNetwork,
+)
+
+__all__ = ["SCHEMA", "load_fixed_point", "load_network", "load_spiking", "replacing", "save_network"]
+
+SCHEMA = 1
+_KINDS: dict[str, type[SpikingNetwork] | type[FixedPointNetwork]] = {
+    "spiking": SpikingNetwork,
+    "fixed_point": FixedPointNetwork,
+}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` and rename it there on success: never half a file.
+
+    Raises
+    ------
+    InvalidValue
+        The folder does not exist or cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        os.chmod(name, 0o644)
+    except OSError as error:
+        raise InvalidValue(
+            f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable"
+        ) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise InvalidValue(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _checksum(header: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+
+
+def save_network(network: SpikingNetwork | FixedPointNetwork, path: Path) -> None:
+    """Write ``network`` to ``path`` (``.safetensors``), replacing what was there in one step."""
+    header = {
+        "schema": SCHEMA,
+        "kind": next(kind for kind, of in _KINDS.items() if type(network) is of),
+        "network": network.header(),
+        "provenance": dict(network.provenance),
+        "fingerprint": network.fingerprint,
+    }
+    metadata = {"spikeloom": json.dumps({**header, "checksum": _checksum(header)}, sort_keys=True)}
+    tensors = {name: np.ascontiguousarray(array) for name, array in network.arrays().items()}
+    with replacing(path) as temporary:
+        temporary.write_bytes(save_tensors(tensors, metadata))
+
+
+def load_network(path: Path) -> SpikingNetwork | FixedPointNetwork:
+    """Read either kind of network, checking checksum and fingerprint.
+
+    Raises
+    ------
+    NetworkFileError
+        The file is missing, truncated, edited, of another schema, or not a network.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise NetworkFileError(f"cannot read network file {path}: {error.strerror}") from error
+    try:
+        header = _read_header(raw)
+        arrays = load_tensors(raw)
+        checksum = header.pop("checksum")
+        if header["schema"] != SCHEMA:
+            raise NetworkFileError(
+                f"{path} has schema {header['schema']}, this version reads {SCHEMA}; convert the network again"
+            )
+        if checksum != _checksum(header):
+            raise NetworkFileError(f"{path} was edited: its checksum does not match; convert the network again")
+        network = _rebuild(header, arrays)
+    except (SafetensorError, InvalidValue) as error:
+        raise NetworkFileError(f"{path} is not a whole network file: {error}") from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, struct.error, RecursionError) as error:
+        raise NetworkFileError(
+            f"{path} is not a Spikeloom network file; make one with spikeloom convert or quantize"
+        ) from error
+    if network.fingerprint != header["fingerprint"]:
+        raise NetworkFileError(
+            f"{path} was edited: fingerprint {network.fingerprint[:16]} of its contents is not "
+            f"{str(header['fingerprint'])[:16]} of its header; convert the network again"
+        )
+    return network
+
+
+def _read_header(raw: bytes) -> dict[str, Any]:
+    (length,) = struct.unpack("<Q", raw[:8])
+    header: dict[str, Any] = json.loads(json.loads(raw[8 : 8 + length])["__metadata__"]["spikeloom"])
+    return header
+
+
+def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNetwork | FixedPointNetwork:
+    fields = dict(header["network"])
+    kind = _KINDS[header["kind"]]
+    layer_of: Callable[..., Any] = SpikingLayer if kind is SpikingNetwork else FixedPointLayer
+    once = "initial" if kind is SpikingNetwork else "offset"
+    layers = []
+    for index, layer in enumerate(fields.pop("layers")):
+        connections = tuple(
+            Connection(
+                source=c["source"],
+                weight=arrays[f"{index}.weight.{number}"],
+                stride=tuple(c["stride"]),
+                padding=tuple(c["padding"]),
+                pool=tuple(c["pool"]),
+                kind=c["kind"],
+            )
+            for number, c in enumerate(layer["connections"])
+        )
+        layers.append(
+            layer_of(
+                name=layer["name"],
+                connections=connections,
+                threshold=arrays[f"{index}.threshold"] if layer["fires"] else None,
+                bias=arrays[f"{index}.bias"],
+                **{once: arrays[f"{index}.{once}"]},
+            )
+        )
+    fields["input_shape"] = tuple(fields["input_shape"])
+    return kind(layers=tuple(layers), provenance=header["provenance"], **fields)
+
+
+def load_spiking(path: Path) -> SpikingNetwork:
+    """Read a floating-point spiking network; a fixed-point one is refused."""
+    network = load_network(path)
+    if not isinstance(network, SpikingNetwork):
+        raise NetworkFileError(
+            f"{path} holds a fixed-point network, a spiking network is needed here: the result of spikeloom convert"
+        )
+    return network
+
+
+def load_fixed_point(path: Path) -> FixedPointNetwork:
+    """Read a fixed-point network; a floating-point one is refused."""
+    network = load_network(path)
+    if not isinstance(network, FixedPointNetwork):
+        raise NetworkFileError(
+            f"{path} holds a floating-point network, integers are needed here: run spikeloom quantize {path}"
+        )
+    return network

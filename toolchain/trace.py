@@ -1,0 +1,76 @@
+"""What a run of a network leaves behind, the same object from golden model, oracle and hardware."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Activity", "SpikeTrace"]
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """Exact integer counts per image and layer, int64 ``[N, layers]`` each.
+
+    Members
+    -------
+    events
+        Input spikes (non-zero pixels) that reach at least one synapse of the layer.
+    operations
+        Synaptic operations executed, zero weights included, padding never; for a layer that reads
+        the frame: multiply-accumulates.
+    spikes
+        Spikes fired; 0 for the readout.
+    """
+
+    events: np.ndarray
+    operations: np.ndarray
+    spikes: np.ndarray
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Activity):
+            return NotImplemented
+        return all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("events", "operations", "spikes")
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @staticmethod
+    def concatenate(parts: Sequence["Activity"]) -> "Activity":
+        """Join the images of several runs of one network."""
+        return Activity(
+            *(np.concatenate([getattr(p, name) for p in parts]) for name in ("events", "operations", "spikes"))
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeTrace:
+    """Result of running ``N`` frames through a fixed-point network.
+
+    Members
+    -------
+    fingerprint : str
+        Of the network.
+    scores : int64 [N, classes]
+        Membranes of the readout after the last step.
+    activity : Activity
+    counts : int64 [N, C, H, W] for each firing layer, or None
+        Spikes of each neuron, ``Σ_t s``.
+    spikes : uint8 [N, T, C, H, W] for each firing layer, or None
+    membranes : int64 [N, C, H, W] for each layer, or None
+        Membranes after the last firing.
+    """
+
+    fingerprint: str
+    scores: np.ndarray
+    activity: Activity
+    counts: tuple[np.ndarray, ...] | None = None
+    spikes: tuple[np.ndarray, ...] | None = None
+    membranes: tuple[np.ndarray, ...] | None = None
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """Class of the largest score, the first of equals, int64 ``[N]``."""
+        return self.scores.argmax(axis=1)
