@@ -1,0 +1,153 @@
+"""ANN-SNN conversion: a trained ``nn.Module`` becomes a floating-point ``SpikingNetwork``."""
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from toolchain.convert.graph import SourceGraph, read_module
+from toolchain.convert.methods import METHODS
+from toolchain.errors import InvalidValue
+from toolchain.ir import INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
+
+__all__ = ["METHODS", "convert"]
+
+_BATCH = 250
+
+
+def _check_calibration(calibration: Tensor | np.ndarray, pixel_scale: float) -> Tensor:
+    batch = torch.as_tensor(calibration)
+    if batch.ndim not in (2, 4):
+        raise InvalidValue(
+            f"calibration has shape {tuple(batch.shape)}, must be [N, C, H, W] frames or [N, C] vectors"
+        )
+    if batch.shape[0] == 0 or batch.numel() == 0:
+        raise InvalidValue("calibration is empty, at least 1 frame is needed")
+    if not batch.is_floating_point():
+        raise InvalidValue(f"calibration is {batch.dtype}, must be floating point: pixel * pixel_scale")
+    if not torch.isfinite(batch).all():
+        raise InvalidValue("calibration holds NaN or infinite values")
+    low, high = float(batch.min()), float(batch.max())
+    limit = PIXEL_MAX * pixel_scale
+    if low < 0 or high > limit * (1 + 1e-5):  # float32 rounding of pixel * pixel_scale
+        raise InvalidValue(
+            f"calibration lies in [{low:.4g}, {high:.4g}], must lie in [0, {limit:.4g}] = pixel * pixel_scale; "
+            "move any normalization into the first layer or set pixel_scale"
+        )
+    return batch.float()
+
+
+class _Recorder(fx.Interpreter):
+    """Runs the traced module and keeps the largest value seen at some nodes."""
+
+    def __init__(self, graph: SourceGraph):
+        super().__init__(graph.module)
+        self.largest = {b.activation.node: 0.0 for b in graph.blocks if b.activation is not None}
+
+    def run_node(self, n: fx.Node) -> object:
+        result = super().run_node(n)
+        if n in self.largest:
+            self.largest[n] = max(self.largest[n], float(result.max()))
+        return result
+
+
+def _check_folding(network: SpikingNetwork, graph: SourceGraph, batch: Tensor, expected: Tensor) -> None:
+    """Compare the blocks, run as an ordinary network, with the module they were read from."""
+    x = batch.double().reshape(-1, *network.input_shape)
+    for layer, block in zip(network.layers, graph.blocks, strict=True):
+        c = layer.connections[0]
+        pooled = nn.functional.avg_pool2d(x, c.pool) * (c.pool[0] * c.pool[1])
+        x = nn.functional.conv2d(
+            pooled, torch.tensor(c.weight), torch.tensor(layer.bias), stride=c.stride, padding=c.padding
+        )
+        if block.activation is not None:
+            target = block.activation.node.target
+            act = graph.module.get_submodule(target) if block.activation.node.op == "call_module" else nn.ReLU()
+            x = act(x)
+    difference = float((x.flatten(1) - expected.flatten(1).double()).abs().max())
+    scale = float(expected.abs().max()) + 1e-12
+    # float32 rounding before a quantizing activation may move single outputs by a level, so the
+    # check is on the typical output, where a folding error would show at once
+    typical = float((x.flatten(1) - expected.flatten(1).double()).abs().median())
+    if not typical <= 1e-3 * scale:
+        raise InvalidValue(
+            f"the module computes something its layers do not show (outputs differ by up to {difference:.3g}); "
+            "forward must be a plain chain of its layers"
+        )
+
+
+def convert(
+    module: nn.Module,
+    calibration: Tensor | np.ndarray,
+    method: str = "qcfs",
+    time_steps: int = 4,
+    *,
+    schedule: str = "two_phase",
+    shift: bool = True,
+    pixel_scale: float = 1 / PIXEL_MAX,
+    name: str | None = None,
+) -> SpikingNetwork:
+    """Convert a trained network; batch norm and average pooling are folded, the module is not changed.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A chain of the layers that ``toolchain.convert.graph.read_module`` handles.
+    calibration : float [N, C, H, W] or [N, C]
+        Inputs as the module sees them, ``pixel · pixel_scale``; read batch by batch.
+    method : str
+        A name of ``METHODS``.
+    time_steps : int
+        T.
+    schedule : str
+        ``two_phase`` or ``stream`` (design, section 3).
+    shift : bool
+        Start the membranes at θ/2.
+    pixel_scale : float
+        Activation that one step of an 8-bit pixel stands for.
+
+    Raises
+    ------
+    UnsupportedModule
+        A layer without an exact spiking counterpart, by name.
+    InvalidValue
+        Bad calibration data, method, schedule, T, or NaN and infinite weights.
+    """
+    if method not in METHODS:
+        raise InvalidValue(f"no conversion method {method!r}; there are {', '.join(METHODS)}")
+    batch = _check_calibration(calibration, pixel_scale)
+    shape = tuple(batch.shape[1:]) if batch.ndim == 4 else (batch.shape[1], 1, 1)
+    graph = read_module(module, shape)
+    recorder = _Recorder(graph)
+    with torch.inference_mode():
+        try:
+            outputs = [recorder.run(part) for part in batch.split(_BATCH)]
+        except RuntimeError as error:
+            raise InvalidValue(
+                f"the module does not accept calibration of shape {tuple(batch.shape)}: {str(error).splitlines()[0]}"
+            ) from error
+    layers = []
+    for index, block in enumerate(graph.blocks):
+        threshold = initial = None
+        if block.activation is not None:
+            threshold, initial = METHODS[method](block, recorder.largest[block.activation.node], shift)
+        layers.append(
+            SpikingLayer(
+                name=block.name,
+                connections=(block.connection(index - 1 if index else INPUT),),
+                threshold=threshold,
+                bias=block.bias,
+                initial=np.zeros_like(block.bias) if initial is None else initial,
+            )
+        )
+    network = SpikingNetwork(
+        name=name or type(module).__name__.lower(),
+        input_shape=shape,
+        schedule=schedule,
+        time_steps=time_steps,
+        layers=tuple(layers),
+        provenance={"method": method, "shift": shift, "calibration_images": len(batch)},
+        pixel_scale=pixel_scale,
+    )
+    with torch.inference_mode():
+        _check_folding(network, graph, batch[:_BATCH], outputs[0])
+    return network
