@@ -271,7 +271,7 @@ class Core(wiring.Component):
             counters.start.eq(receiver.started),
             counters.begin.eq(receiver.done),
             counters.store.eq(sequencer.store),
-            counters.finish.eq(sequencer.finish),
+            counters.finish.eq(sequencer.send_result),
             counters.layer.eq(sequencer.layer),
             counters.address.eq(sender.counters_address),
             sender.counters.eq(counters.data),

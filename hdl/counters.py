@@ -14,8 +14,9 @@ __all__ = ["Counters"]
 class Counters(wiring.Component):
     """Counts while a layer runs; ``store`` writes its four counters and starts the next layer at 0.
 
-    ``total`` counts the cycles from the one in which the frame's header was taken (``start``) to
-    ``finish``, both included. All counters are 32 bits and wrap.
+    ``total`` counts the cycles from the one in which the frame's header is taken (``start``) to
+    ``finish``, both included; the result is offered one cycle later. A layer's ``cycles`` run from
+    ``begin`` or the ``store`` before it to its own ``store``. All counters are 32 bits and wrap.
 
     Parameters
     ----------
@@ -23,7 +24,7 @@ class Counters(wiring.Component):
 
     Members
     -------
-    start, finish, store : In, one cycle each
+    start, begin, store, finish : In, one cycle each: header taken, frame complete, layer done, all done
     event : In, an event was taken
     operations : In, synaptic operations of this cycle
     spike_valid, spike_bits : In, a spike word

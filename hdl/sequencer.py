@@ -26,7 +26,6 @@ class Sequencer(wiring.Component):
     instruction : Out, address in the program memory; the decoded members come back one cycle later
     step : Out, time step of the round; ``layer``: Out, index of the layer
     store : Out, one cycle, the layer's counters are final
-    finish : Out, one cycle, the inference is done
     """
 
     def __init__(self, *, instructions: int, layers: int, steps: int):
@@ -48,7 +47,6 @@ class Sequencer(wiring.Component):
                 "step": Out(unsigned(width_for(steps))),
                 "layer": Out(unsigned(width_for(layers - 1))),
                 "store": Out(1),
-                "finish": Out(1),
                 "send_result": Out(1),
                 "send_error": Out(1),
                 "sender_busy": In(1),
@@ -106,7 +104,6 @@ class Sequencer(wiring.Component):
                 ]
                 m.next = "FETCH"
                 with m.If(self.instruction == self._instructions - 1):
-                    m.d.comb += self.finish.eq(1)
                     m.next = "SEND"
             with m.State("SEND"):
                 m.d.comb += self.send_result.eq(1)

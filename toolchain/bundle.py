@@ -1,0 +1,83 @@
+"""The generated hardware on disk: which files there are and what they belong to."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolchain.errors import NetworkFileError
+
+__all__ = ["CORE", "PORTS_FILE", "RtlBundle", "TESTBENCH", "load_bundle"]
+
+CORE = "spikeloom_core"
+"""Name of the Verilog module."""
+TESTBENCH = "spikeloom_tb"
+"""Name of the test bench module around it."""
+PORTS_FILE = "ports.json"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class RtlBundle:
+    """A folder written by ``toolchain.emit``.
+
+    Members
+    -------
+    lanes : int
+    fingerprint : str
+        Of the network inside; also in the Verilog header.
+    spike_words : tuple of int
+        Neuron words of each firing layer, as seen on the ``spike_*`` ports.
+    """
+
+    folder: Path
+    lanes: int
+    fingerprint: str
+    spike_words: tuple[int, ...]
+
+    @property
+    def verilog(self) -> Path:
+        """The core."""
+        return self.folder / f"{CORE}.v"
+
+    @property
+    def testbench(self) -> Path:
+        """Test bench module that writes every spike word to a file."""
+        return self.folder / f"{TESTBENCH}.sv"
+
+    @property
+    def network(self) -> Path:
+        """The network the core was generated from."""
+        return self.folder / "network.safetensors"
+
+    def describe(self) -> dict[str, Any]:
+        """The bundle's part of the port map."""
+        return {
+            "schema": _SCHEMA,
+            "module": CORE,
+            "lanes": self.lanes,
+            "fingerprint": self.fingerprint,
+            "spike_words": list(self.spike_words),
+        }
+
+
+def load_bundle(folder: Path) -> RtlBundle:
+    """Read back a folder written by ``toolchain.emit``.
+
+    Raises
+    ------
+    NetworkFileError
+        The folder holds no bundle, or one of another schema.
+    """
+    path = folder / PORTS_FILE
+    try:
+        ports = json.loads(path.read_text())
+        if ports["schema"] != _SCHEMA:
+            raise NetworkFileError(f"{path} has schema {ports['schema']}, this version reads {_SCHEMA}")
+        return RtlBundle(folder, ports["lanes"], ports["fingerprint"], tuple(ports["spike_words"]))
+    except OSError as error:
+        raise NetworkFileError(
+            f"cannot read {path}: {error.strerror}; make the folder with spikeloom generate"
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise NetworkFileError(f"{path} is no port map; make the folder with spikeloom generate") from error

@@ -1,0 +1,219 @@
+"""Fold a spiking network into integers, and say what that costs, layer by layer."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from sim import floating
+from toolchain.errors import InvalidValue
+from toolchain.fixedpoint import round_half_up, weight_limit
+from toolchain.ir import INPUT, Connection, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
+
+__all__ = ["CLIPPINGS", "dequantize", "error_table", "quantize"]
+
+
+def _max_scale(weights: np.ndarray, limit: int) -> np.ndarray:
+    """Scale at which the largest weight of each row is just ``limit``; float64 [rows]."""
+    scale: np.ndarray = np.abs(weights).max(axis=1) / limit
+    return scale
+
+
+def _mse_scale(weights: np.ndarray, limit: int) -> np.ndarray:
+    """Of 64 scales from 0.25 to 1 times the largest weight's, the one of least squared error, each row."""
+    widest = _max_scale(weights, limit)
+    best, least = widest, np.full(widest.shape, np.inf)
+    for factor in np.linspace(1.0, 0.25, 64):
+        scale = np.where(widest > 0, widest * factor, 1.0)
+        rounded = np.clip(round_half_up(weights / scale[:, None]), -limit, limit) * scale[:, None]
+        error = ((weights - rounded) ** 2).sum(axis=1)
+        better = error < least
+        best, least = np.where(better, scale, best), np.where(better, error, least)
+    return np.where(widest > 0, best, 0.0)
+
+
+CLIPPINGS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"max": _max_scale, "mse": _mse_scale}
+"""How the scale of a channel is chosen: no weight clipped, or least squared error."""
+
+
+def _worth(network: SpikingNetwork, connection: Connection) -> np.ndarray:
+    """λ_in: what one source spike or pixel step is worth, float64 [1, C_in, 1, 1]."""
+    if connection.source == INPUT:
+        return np.full((1, connection.weight.shape[1], 1, 1), network.pixel_scale)
+    threshold = network.layers[connection.source].threshold
+    assert threshold is not None
+    return threshold[None, :, None, None]
+
+
+def _charges(network: SpikingNetwork, layer: SpikingLayer) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """(θ, offset, bias) in units of membrane potential, for the network's schedule and T.
+
+    ``two_phase`` collects T presentations before it fires, so offset = V(0) + T·b; a frame arrives
+    only once there, so threshold and offset are 1/T of that.
+    """
+    if network.schedule == "stream":
+        return layer.threshold, layer.initial, layer.bias
+    steps = network.time_steps
+    nothing = np.zeros_like(layer.bias)
+    if network.reads_frame(layer):
+        threshold = None if layer.threshold is None else layer.threshold / steps
+        return threshold, layer.initial / steps + layer.bias, nothing
+    return layer.threshold, layer.initial + steps * layer.bias, nothing
+
+
+def _quantize_layer(
+    network: SpikingNetwork, layer: SpikingLayer, weight_bits: int, clipping: str
+) -> tuple[FixedPointLayer, np.ndarray]:
+    """The integer layer and its scales s_c, float64 [C]."""
+    limit = weight_limit(weight_bits)
+    worth = [c.weight * _worth(network, c) for c in layer.connections]
+    rows = np.concatenate([w.reshape(layer.channels, -1) for w in worth], axis=1)
+    scale = CLIPPINGS[clipping](rows, limit)
+    if layer.threshold is None:  # class scores compare, so they share one scale
+        scale = np.full_like(scale, scale.max())
+    threshold, offset, bias = _charges(network, layer)
+    if (scale == 0).any():  # a channel without weights: any scale that keeps its other values will do
+        charge = np.maximum(np.abs(offset), np.abs(bias))
+        largest = charge if threshold is None else np.maximum(charge, threshold)
+        scale = np.where(scale == 0, np.where(largest > 0, largest, 1.0) / limit, scale)
+    connections = tuple(
+        replace(c, weight=np.clip(round_half_up(w / scale[:, None, None, None]), -limit, limit).astype(np.int32))
+        for c, w in zip(layer.connections, worth, strict=True)
+    )
+    integer = None if threshold is None else round_half_up(threshold / scale)
+    if integer is not None and not (integer > 0).all():
+        channel = int(np.argmin(integer))
+        raise InvalidValue(
+            f"layer {layer.name}: the threshold of channel {channel} rounds to 0 (θ/s = "
+            f"{float((threshold / scale)[channel]):.3g}, at least 0.5 needed); use more weight bits than "
+            f"{weight_bits}, or fewer time steps than {network.time_steps}"
+        )
+    for kind, values in (("threshold", integer), ("offset", round_half_up(offset / scale))):
+        if values is not None and np.abs(values).max() >= 2**31:
+            raise InvalidValue(
+                f"layer {layer.name}: {kind} {int(np.abs(values).max())} exceeds the limit of 31 bits: its weights "
+                "are far smaller than its threshold or bias; retrain with weight decay on the bias"
+            )
+    fixed = FixedPointLayer(
+        layer.name, connections, integer, round_half_up(bias / scale), round_half_up(offset / scale)
+    )
+    return fixed, scale
+
+
+def quantize(network: SpikingNetwork, weight_bits: int = 8, *, clipping: str = "max") -> FixedPointNetwork:
+    """Integers for every weight, threshold, offset and bias (design, section 3, Quantization).
+
+    Parameters
+    ----------
+    weight_bits : int
+        2 to 16, sign included.
+    clipping : str
+        A name of ``CLIPPINGS``; ``mse`` pays off at 2 to 4 bits.
+
+    Raises
+    ------
+    InvalidValue
+        Bits out of range, a threshold that rounds to 0, or a membrane beyond 32 bits; names the layer.
+    """
+    _check_options(weight_bits, clipping)
+    layers = tuple(_quantize_layer(network, layer, weight_bits, clipping)[0] for layer in network.layers)
+    return FixedPointNetwork(
+        network.name,
+        network.input_shape,
+        network.schedule,
+        network.time_steps,
+        layers,
+        {**network.provenance, "source_fingerprint": network.fingerprint, "clipping": clipping},
+        weight_bits=weight_bits,
+    )
+
+
+def _check_options(weight_bits: int, clipping: str) -> None:
+    if not isinstance(weight_bits, int) or not 2 <= weight_bits <= 16:
+        raise InvalidValue(f"weight bits is {weight_bits}, must be 2 to 16")
+    if clipping not in CLIPPINGS:
+        raise InvalidValue(f"no clipping {clipping!r}; there are {', '.join(CLIPPINGS)}")
+
+
+def dequantize(
+    network: SpikingNetwork, weight_bits: int = 8, *, clipping: str = "max", only: int | None = None
+) -> SpikingNetwork:
+    """The floating-point network that means what the integers mean; ``only`` rounds a single layer.
+
+    A rounded threshold changes when a neuron fires, not what its spike is worth, so the weights
+    behind it are scaled back.
+    """
+    _check_options(weight_bits, clipping)
+    layers: list[SpikingLayer] = []
+    ratios: list[np.ndarray] = []  # λ / rounded λ of each layer so far
+    steps = network.time_steps
+    for index, layer in enumerate(network.layers):
+        new = layer
+        if only is None or only == index:
+            fixed, scale = _quantize_layer(network, layer, weight_bits, clipping)
+            unit = scale * (steps if network.schedule == "two_phase" and network.reads_frame(layer) else 1)
+            connections = tuple(
+                replace(c, weight=f.weight * scale[:, None, None, None] / _worth(network, c))
+                for c, f in zip(layer.connections, fixed.connections, strict=True)
+            )
+            threshold = None if fixed.threshold is None else fixed.threshold * unit
+            new = SpikingLayer(layer.name, connections, threshold, fixed.bias * scale, fixed.offset * unit)
+        rescaled = tuple(
+            c if c.source == INPUT else replace(c, weight=c.weight * ratios[c.source][None, :, None, None])
+            for c in new.connections
+        )
+        layers.append(replace(new, connections=rescaled))
+        if layer.threshold is not None and new.threshold is not None:
+            ratios.append(layer.threshold / new.threshold)
+        else:
+            ratios.append(np.ones(layer.channels))
+    return replace(network, layers=tuple(layers))
+
+
+def error_table(
+    network: SpikingNetwork,
+    frames: np.ndarray,
+    labels: np.ndarray,
+    weight_bits: int = 8,
+    *,
+    clipping: str = "max",
+) -> pd.DataFrame:
+    """What quantization costs, a row for each layer.
+
+    Columns: ``layer``; ``weight_sqnr_db`` (weight power over rounding error power); ``threshold_min``
+    (smallest integer θ); ``threshold_error`` (largest relative rounding of θ); ``membrane_bits``
+    (proven width of the layer); ``accuracy_cost`` (points lost on ``frames`` when only this layer is rounded).
+
+    Parameters
+    ----------
+    frames, labels : uint8 [N, C, H, W], int64 [N]
+        Calibration set.
+    """
+    fixed = quantize(network, weight_bits, clipping=clipping)
+    exact = float((floating.run(network, frames).argmax(axis=1) == labels).mean())
+    rows = []
+    for index, layer in enumerate(network.layers):
+        integer, scale = _quantize_layer(network, layer, weight_bits, clipping)
+        signal = error = 0.0
+        for c, f in zip(layer.connections, integer.connections, strict=True):
+            weight = c.weight * _worth(network, c)
+            signal += float((weight**2).sum())
+            error += float(((weight - f.weight * scale[:, None, None, None]) ** 2).sum())
+        threshold = _charges(network, layer)[0]
+        rounding = np.nan
+        if threshold is not None and integer.threshold is not None:
+            rounding = float(np.abs(integer.threshold * scale / threshold - 1).max())
+        alone = dequantize(network, weight_bits, clipping=clipping, only=index)
+        right = float((floating.run(alone, frames).argmax(axis=1) == labels).mean())
+        rows.append(
+            {
+                "layer": layer.name,
+                "weight_sqnr_db": 10 * np.log10(signal / error) if signal > 0 and error > 0 else np.inf,
+                "threshold_min": np.nan if integer.threshold is None else int(integer.threshold.min()),
+                "threshold_error": rounding,
+                "membrane_bits": fixed.ranges[index].bits,
+                "accuracy_cost": 100 * (exact - right),
+            }
+        )
+    return pd.DataFrame(rows)

