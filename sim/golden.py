@@ -289,7 +289,7 @@ def run(
         neurons = [_Neurons(network, index, device) for index in range(len(network.layers))]
         for start in range(0, len(frames), chunk):
             part = slice(start, min(start + chunk, len(frames)))
-            pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(frames[part], 1, -1)))
+            pixels = torch.tensor(np.moveaxis(frames[part], 1, -1))
             _run_chunk(network, neurons, pixels.to(device, torch.float32), part, recorder)
             if progress:
                 progress(part.stop - part.start)

@@ -1,12 +1,12 @@
 """Where a spike lands: valid taps of a strided, padded, pooled convolution, one axis at a time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from toolchain.ir import Connection, Shape
 
-__all__ = ["AxisTaps", "axis_taps", "fan_out"]
+__all__ = ["AxisTaps", "axis_taps", "dense_synapses", "fan_out"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,27 @@ def axis_taps(connection: Connection, source: Shape, axis: int) -> AxisTaps:
     )
 
 
-def fan_out(connection: Connection, source: Shape) -> np.ndarray:
-    """Synapses that one spike at each unpooled source place reaches, zero weights included, int64 ``[H, W]``."""
-    taps = [axis_taps(connection, source, axis).count for axis in (0, 1)]
-    return int(connection.weight.shape[0]) * np.outer(taps[0], taps[1])
+def _reach(connection: Connection, source: Shape, axis: int) -> np.ndarray:
+    """1 where a source coordinate reaches some output through a kernel index, int64 ``[extent, K]``."""
+    taps = axis_taps(connection, source, axis)
+    reach = np.zeros((source[1 + axis], connection.kernel[axis]), np.int64)
+    for tap in range(int(taps.count.max(initial=0))):
+        present = np.nonzero(tap < taps.count)[0]
+        reach[present, taps.kernel[present] + tap * connection.stride[axis]] = 1
+    return reach
+
+
+def fan_out(connection: Connection, source: Shape, *, effective: bool = False) -> np.ndarray:
+    """Synapses that one spike at each unpooled source place reaches, int64 ``[C_in, H, W]``.
+
+    Padding is never counted; ``effective`` leaves out zero weights.
+    """
+    present = connection.weight != 0 if effective else np.ones_like(connection.weight, bool)
+    rows, columns = (_reach(connection, source, axis) for axis in (0, 1))
+    return np.einsum("ckl,yk,xl->cyx", present.sum(axis=0, dtype=np.int64), rows, columns)
+
+
+def dense_synapses(connection: Connection, source: Shape) -> int:
+    """Multiply-accumulates of the same layer in an ANN: one for each synapse of the pooled source."""
+    unpooled = replace(connection, pool=(1, 1))
+    return int(fan_out(unpooled, connection.pooled(source)).sum())
