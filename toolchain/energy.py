@@ -6,7 +6,7 @@ energy are not in these figures; every table that shows them says so.
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ class Counts:
     sop_effective : of these, with a weight that is not 0
     mac_input : multiply-accumulates of non-zero pixels, once for each image
     input_adds : additions of the input current to its neurons, each step of ``stream``
-    ac_bias : additions of biases and preloaded offsets that are not 0
+    ac_bias : additions of biases that are not 0, each step of ``stream``, once (preloaded) in ``two_phase``
     neuron_ops : one comparison a neuron and step, one subtraction a spike; readout none
     spikes : fired by all layers
     mac : multiply-accumulates of the dense source network, padding excluded
@@ -132,6 +132,15 @@ class Counts:
     neuron_ops: float
     spikes: float
     mac: int
+
+    @staticmethod
+    def mean(parts: Sequence["Counts"], images: Sequence[int]) -> "Counts":
+        """Counts of all images together, from runs of ``images`` images each."""
+        means = {
+            field.name: sum(getattr(part, field.name) * n for part, n in zip(parts, images, strict=True)) / sum(images)
+            for field in fields(Counts)
+        }
+        return Counts(**{**means, "mac": parts[0].mac})
 
 
 def count(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace) -> Counts:
@@ -168,7 +177,8 @@ def count(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace) -> 
         if network.schedule == "stream":
             input_adds += steps * neurons if network.reads_frame(layer) else 0
             ac_bias += steps * places * int(np.count_nonzero(layer.bias))
-        ac_bias += places * int(np.count_nonzero(layer.offset))
+        else:
+            ac_bias += places * int(np.count_nonzero(layer.offset))
         comparisons += steps * neurons if layer.threshold is not None else 0
     spikes_fired = int(trace.activity.spikes.sum())
     return Counts(

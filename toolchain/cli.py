@@ -1,0 +1,490 @@
+"""The ``spikeloom`` command line: options in, one call of ``toolchain.flow``, tables or JSON out.
+
+Heavy modules are imported inside the commands, so that help and wrong options answer at once.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from toolchain import __version__
+from toolchain.errors import InvalidValue, SpikeloomError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sim.runner import VerificationResult
+    from toolchain.datasets import Dataset
+    from toolchain.energy import EnergyRow
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="spikeloom",
+    help="From a trained PyTorch network to verified Verilog of a spiking network, and the truth about its energy.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(highlight=False, soft_wrap=True)
+log = Console(stderr=True, highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Network = Annotated[Path, typer.Argument(metavar="NET", help="Network file (.safetensors).")]
+Data = Annotated[str, typer.Option("--data", help="bundled, fashion-mnist, idx, mnist-subset or digits.")]
+DataFolder = Annotated[Path | None, typer.Option("--data-folder", help="Folder of the data set's files.")]
+Lanes = Annotated[int, typer.Option("--lanes", "-P", help="Neurons updated a cycle, 1 to 64.")]
+Bits = Annotated[int, typer.Option("--weight-bits", "-b", help="Weight width, 2 to 16.")]
+Clipping = Annotated[str, typer.Option("--clipping", help="Scale of a channel: max (nothing clipped) or mse.")]
+SimulatorName = Annotated[str, typer.Option("--simulator", help="verilator or icarus.")]
+
+
+@contextmanager
+def _bar(what: str, total: int) -> Iterator[Any]:
+    """A progress bar on standard error; yields the function that moves it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=log, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+def _print_json(content: Any) -> None:
+    print(json.dumps(content, indent=2))
+
+
+def _load(data: str, folder: Path | None, split: str = "test", images: int | None = None) -> "Dataset":
+    from toolchain import datasets
+
+    dataset = datasets.load(data, split, folder)
+    return dataset if images is None else dataset.take(images)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def _energy_tables(rows: Sequence["EnergyRow"]) -> None:
+    """One table for each profile; the scope stands under it."""
+    from toolchain.energy import SCOPE, load_profile
+
+    for name in dict.fromkeys(row.profile for row in rows):
+        profile = load_profile(name)
+        ann = "int8 dense" if profile.kind == "integer" else "FP32 dense"
+        shown = [
+            (
+                str(row.time_steps),
+                f"{row.accuracy:.2f} %",
+                f"{row.sop:,.0f}",
+                f"{row.spikes:,.0f}",
+                f"{row.mac_input:,.0f}",
+                f"{row.mac:,.0f}",
+                f"{row.e_snn_pj / 1000:,.1f}",
+                f"{row.e_ann_pj / 1000:,.1f}",
+                f"{row.ratio:.2f}",
+            )
+            for row in rows
+            if row.profile == name
+        ]
+        _table(
+            f"Energy, profile {profile.name} ({profile.label}), simulated",
+            ("T", "accuracy", "SOP", "spikes", "input MAC", "ANN MAC", "SNN nJ", f"ANN {ann} nJ", "ANN/SNN"),
+            shown,
+        )
+    out.print(f"Means for each image over {rows[0].images} images. {SCOPE[0].upper()}{SCOPE[1:]}.")
+
+
+def _error_table(table: "pd.DataFrame") -> None:
+    rows = [
+        (
+            str(row.layer),
+            f"{row.weight_sqnr_db:.1f}",
+            "-" if row.threshold_min != row.threshold_min else f"{row.threshold_min:.0f}",
+            "-" if row.threshold_error != row.threshold_error else f"{100 * row.threshold_error:.3f} %",
+            str(row.membrane_bits),
+            f"{row.accuracy_cost:+.2f}",
+        )
+        for row in table.itertuples()
+    ]
+    columns = ("layer", "weight SQNR dB", "smallest θ", "θ rounding", "membrane bits", "accuracy cost, points")
+    _table("What quantization costs, one layer at a time", columns, rows)
+
+
+def _verdict(result: "VerificationResult") -> None:
+    mark = "[bold green]PASS[/]" if result.passed else "[bold red]FAIL[/]"
+    out.print(
+        f"{mark} {result.images} images on {result.simulator} {result.simulator_version}: "
+        f"{result.spikes_compared:,} spikes compared, {result.spike_mismatches} differ; "
+        f"{result.score_mismatches} scores and {result.counter_mismatches} counters differ"
+    )
+    out.print(
+        f"     {result.cycles.mean():,.0f} cycles and {result.operations_per_image:,.0f} synaptic operations an image, "
+        f"lane utilization {result.lane_utilization:.3f} on {result.lanes} lanes, "
+        f"{result.clocks_per_second:,.0f} simulated clocks a second"
+    )
+    for difference in result.differences[:10]:
+        out.print(f"     {difference}", markup=False)
+    if len(result.differences) > 10:
+        out.print(f"     … {len(result.differences) - 10} more with --json")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.")] = Path("build/demo"),
+    images: Annotated[int, typer.Option("--images", help="Images to verify in simulation, 1 to 1000.")] = 20,
+    lanes: Lanes = 16,
+    simulator: SimulatorName = "verilator",
+    as_json: AsJson = False,
+) -> int:
+    """The main job on the bundled trained network and images.
+
+    Convert, quantize, generate Verilog, verify it bit by bit, count energy; ends in FOLDER/summary.json.
+
+    Example: spikeloom demo --images 5
+    """
+    from toolchain import flow
+
+    job = flow.Demo(folder, lanes=lanes, simulator=simulator, images=images)
+
+    def say(text: str) -> None:
+        if not as_json:
+            out.print(text)
+
+    accuracy = job.load()
+    job.dataset.take(images)
+    origin = job.source.provenance
+    say(
+        f"\n[bold]1 Source[/]    {origin['architecture']} trained on {origin['dataset']}, QCFS with L = {origin['levels']}: "
+        f"{accuracy:.2f} % in FP32 on {len(job.dataset.frames)} bundled test images"
+    )
+    accuracy = job.convert()
+    say(
+        f"[bold]2 Convert[/]   batch norm and pooling folded, T = {job.spiking.time_steps}, {job.spiking.schedule}: "
+        f"{accuracy:.2f} % as a floating-point spiking network"
+    )
+    accuracy, errors = job.quantize()
+    say(
+        f"[bold]3 Quantize[/]  {job.fixed.weight_bits}-bit weights, membranes proven to fit {job.fixed.membrane_bits} bits: "
+        f"{accuracy:.2f} % in integers, fingerprint {job.fixed.fingerprint[:16]}"
+    )
+    if not as_json:
+        _error_table(errors)
+    bundle = job.generate()
+    say(f"[bold]4 Generate[/]  {lanes} lanes in {bundle.verilog}")
+    say(f"[bold]5 Verify[/]    compiling for {simulator}, then comparing every spike with the golden model …")
+    with _bar("simulating", images) as move:
+        result = job.verify(move)
+    if not as_json:
+        _verdict(result)
+    say("[bold]6 Energy[/]    the same images at T = " + ", ".join(map(str, flow.ENERGY_TIME_STEPS)))
+    with _bar("counting", len(flow.ENERGY_TIME_STEPS) * len(job.dataset.frames)) as move:
+        rows = job.energy(move)
+    if not as_json:
+        _energy_tables(rows)
+    summary = job.summary()
+    if as_json:
+        _print_json(summary)
+    say(f"Summary in {folder / 'summary.json'}, tables in {folder / 'energy.csv'} and {folder / 'energy.json'}")
+    return 0 if result.passed else 1
+
+
+@app.command()
+def train(
+    target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
+    architecture: Annotated[str, typer.Option("--architecture", "-a", help="cnn or mlp.")] = "cnn",
+    data: Data = "fashion-mnist",
+    data_folder: DataFolder = None,
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training set.")] = 30,
+    levels: Annotated[int, typer.Option("--levels", "-L", help="QCFS levels.")] = 4,
+    seed: Annotated[int, typer.Option("--seed", help="Of initialization and batches.")] = 0,
+    flip: Annotated[bool, typer.Option("--flip", help="Mirror half of the images (clothes, not digits).")] = False,
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads; the result depends on them.")] = 1,
+    as_json: AsJson = False,
+) -> int:
+    """Train a source network of the zoo, seeded.
+
+    The bundled network: spikeloom train --flip -o fashion-cnn.safetensors
+
+    Example: spikeloom train -a mlp --data digits --epochs 2 -o mlp.safetensors
+    """
+    import torch
+
+    from toolchain import train as trainer
+    from toolchain.netfile import replacing
+
+    if threads < 1:
+        raise InvalidValue(f"threads is {threads}, must be at least 1")
+    with replacing(target):  # a folder that cannot be written is known before, not after, the training
+        pass
+    training, test = _load(data, data_folder, "train"), _load(data, data_folder)
+    torch.set_num_threads(threads)
+    batches = max(1, len(training.frames) // trainer.BATCH)
+    with _bar(f"training {architecture}", max(epochs, 0) * batches) as move:
+        source = trainer.train(
+            architecture,
+            training,
+            test,
+            epochs=epochs,
+            levels=levels,
+            seed=seed,
+            flip=flip,
+            progress=lambda epoch, loss: move(1),
+        )
+    trainer.save_source(source, target)
+    if as_json:
+        _print_json({**source.provenance, "file": str(target)})
+    else:
+        out.print(
+            f"{target}: {source.provenance['test_accuracy']:.2f} % on {source.provenance['test_images']} test images"
+        )
+    return 0
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="FILE.safetensors of spikeloom train, bundled, or FILE.py:FUNCTION.")],
+    target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
+    weights: Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")] = None,
+    method: Annotated[str, typer.Option("--method", "-m", help="qcfs or optimal.")] = "qcfs",
+    time_steps: Annotated[int, typer.Option("--time-steps", "-T", help="T.")] = 4,
+    schedule: Annotated[str, typer.Option("--schedule", help="two_phase or stream.")] = "two_phase",
+    shift: Annotated[bool, typer.Option("--shift/--no-shift", help="Start membranes at θ/2.")] = True,
+    data: Data = "bundled",
+    data_folder: DataFolder = None,
+    split: Annotated[str, typer.Option("--split", help="Calibrate on train or test images.")] = "test",
+    images: Annotated[int, typer.Option("--images", help="Calibration images.")] = 250,
+    as_json: AsJson = False,
+) -> int:
+    """Turn a trained PyTorch network into a floating-point spiking network.
+
+    Method optimal takes its thresholds from the calibration images: give it training images.
+
+    Example: spikeloom convert bundled -T 4 -o snn.safetensors
+    """
+    from toolchain import flow, zoo
+    from toolchain.convert import convert as convert_module
+    from toolchain.netfile import save_network
+    from toolchain.sources import load_module
+
+    module = load_module(str(zoo.BUNDLED_WEIGHTS) if source == "bundled" else source, weights)
+    batch = flow.calibration(_load(data, data_folder, split), images)
+    name = Path(source.rpartition(":")[0] or source).stem
+    network = convert_module(module, batch, method, time_steps, schedule=schedule, shift=shift, name=name)
+    save_network(network.with_provenance(calibration_data=f"{data} {split}"), target)
+    if as_json:
+        _print_json({**network.header(), "fingerprint": network.fingerprint, "file": str(target)})
+    else:
+        out.print(
+            f"{target}: {len(network.layers)} layers, {network.weights:,} weights, {network.neurons:,} neurons, "
+            f"T = {time_steps}, {schedule}, fingerprint {network.fingerprint[:16]}"
+        )
+    return 0
+
+
+@app.command()
+def quantize(
+    network: Network,
+    target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
+    weight_bits: Bits = 8,
+    clipping: Clipping = "max",
+    time_steps: Annotated[int | None, typer.Option("--time-steps", "-T", help="Another T than the file's.")] = None,
+    data: Data = "bundled",
+    data_folder: DataFolder = None,
+    images: Annotated[int, typer.Option("--images", help="Images for the error table.")] = 500,
+    as_json: AsJson = False,
+) -> int:
+    """Turn a spiking network into integers and show what that costs, layer by layer.
+
+    Example: spikeloom quantize snn.safetensors -b 8 -o net.safetensors
+    """
+    from toolchain import quantize as quantizer
+    from toolchain.netfile import load_spiking, save_network
+
+    spiking = load_spiking(network)
+    if time_steps is not None:
+        spiking = spiking.with_time_steps(time_steps)
+    fixed = quantizer.quantize(spiking, weight_bits, clipping=clipping)
+    dataset = _load(data, data_folder, images=images)
+    errors = quantizer.error_table(spiking, dataset.frames, dataset.labels, weight_bits, clipping=clipping)
+    save_network(fixed, target)
+    if as_json:
+        _print_json(
+            {
+                **fixed.header(),
+                "fingerprint": fixed.fingerprint,
+                "membrane_bits": fixed.membrane_bits,
+                "errors": json.loads(errors.to_json(orient="records")),
+                "file": str(target),
+            }
+        )
+    else:
+        _error_table(errors)
+        out.print(
+            f"{target}: {weight_bits}-bit weights, {fixed.membrane_bits}-bit membranes, "
+            f"fingerprint {fixed.fingerprint[:16]}"
+        )
+    return 0
+
+
+@app.command()
+def generate(
+    network: Network,
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    lanes: Lanes = 16,
+    as_json: AsJson = False,
+) -> int:
+    """Write Verilog, port map and a cocotb test bench module for a fixed-point network.
+
+    Example: spikeloom generate net.safetensors -P 16 -o rtl
+    """
+    from toolchain.emit import emit
+    from toolchain.netfile import load_fixed_point
+
+    bundle = emit(load_fixed_point(network), folder, lanes=lanes)
+    if as_json:
+        _print_json({**bundle.describe(), "verilog": str(bundle.verilog)})
+    else:
+        out.print(f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}")
+    return 0
+
+
+@app.command()
+def verify(
+    network: Annotated[Path, typer.Argument(metavar="NET", help="Network file, or a folder of spikeloom generate.")],
+    images: Annotated[int, typer.Option("--images", help="Images to run.")] = 20,
+    data: Annotated[str, typer.Option("--data", help="A data set as elsewhere, or random frames.")] = "bundled",
+    data_folder: DataFolder = None,
+    lanes: Lanes = 16,
+    simulator: SimulatorName = "verilator",
+    stall: Annotated[float, typer.Option("--stall", help="Chance that a stream holds back in a clock.")] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="Of stalls and random frames.")] = 0,
+    folder: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for generated hardware.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Compare hardware and golden model, bit by bit, in simulation; exit code 1 on one differing bit.
+
+    Example: spikeloom verify net.safetensors --images 5 --stall 0.2
+    """
+    from sim import runner
+    from toolchain import flow
+
+    bundle, fixed = flow.bundle_for(network, lanes=lanes, folder=folder)
+    if data == "random":
+        frames = flow.random_frames(fixed, images, seed)
+    else:
+        frames = _load(data, data_folder, images=images).frames
+    with _bar("simulating", images) as move:
+        result = runner.verify(bundle, fixed, frames, simulator=simulator, stall=stall, seed=seed, progress=move)
+    if as_json:
+        _print_json(result.summary())
+    else:
+        _verdict(result)
+    return 0 if result.passed else 1
+
+
+def _steps(text: str) -> list[int]:
+    """``1,2,4`` or ``1..8`` as a list of T."""
+    try:
+        first, dots, last = text.partition("..")
+        steps = list(range(int(first), int(last) + 1)) if dots else [int(part) for part in text.split(",")]
+    except ValueError:
+        steps = []
+    if not steps:
+        raise InvalidValue(f"time steps {text!r} is not a list such as 1,2,4 or a range such as 1..8")
+    return steps
+
+
+@app.command()
+def energy(
+    network: Network,
+    steps: Annotated[str, typer.Option("--time-steps", "-T", help="List 1,2,4 or range 1..8.")] = "1,2,4,8,16",
+    weight_bits: Bits = 8,
+    clipping: Clipping = "max",
+    profile: Annotated[
+        list[str] | None, typer.Option("--profile", help="45nm-int, 45nm-fp32-legacy or a TOML file; repeatable.")
+    ] = None,
+    data: Data = "bundled",
+    data_folder: DataFolder = None,
+    images: Annotated[int | None, typer.Option("--images", help="Images to run; all by default.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File for the table as CSV.")] = None,
+    js: Annotated[Path | None, typer.Option("--json-file", help="File for the table as JSON.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Synaptic operations against multiply-accumulates, and compute energy, for each T.
+
+    NET is a spiking network (quantized anew for each T) or a fixed-point one (at its own T).
+
+    Example: spikeloom energy snn.safetensors -T 1,2,4 --csv energy.csv
+    """
+    from toolchain import flow
+    from toolchain.energy import PROFILES, load_profile
+    from toolchain.ir import SpikingNetwork
+    from toolchain.netfile import load_network
+
+    chosen = [load_profile(name) for name in profile or PROFILES]
+    times = _steps(steps)
+    loaded = load_network(network)
+    dataset = _load(data, data_folder, images=images)
+    sweep = isinstance(loaded, SpikingNetwork)
+    with _bar("counting", (len(times) if sweep else 1) * len(dataset.frames)) as move:
+        if isinstance(loaded, SpikingNetwork):
+            rows = flow.energy_sweep(
+                loaded,
+                dataset,
+                time_steps=times,
+                weight_bits=weight_bits,
+                clipping=clipping,
+                profiles=chosen,
+                progress=move,
+            )
+        else:
+            rows = flow.fixed_energy(loaded, dataset, profiles=chosen, progress=move)
+    content = flow.write_energy(rows, chosen, dataset, csv, js)
+    if as_json:
+        _print_json(content)
+    else:
+        _energy_tables(rows)
+    return 0
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False) -> None:
+    """From a trained PyTorch network to verified Verilog of a spiking network, and the truth about its energy."""
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; errors become one line on standard error and exit code 2."""
+    try:
+        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "spikeloom"
+        log.print(f"error: {error.format_message()}; see {command} --help", markup=False, soft_wrap=True)
+        return 2
+    except SpikeloomError as error:
+        log.print(f"error: {error}", markup=False, soft_wrap=True)
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        log.print("stopped")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    return int(code or 0)

@@ -1,0 +1,257 @@
+"""Whole jobs over several tools, as the command line and other programs call them; nothing is printed."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sim import floating, golden, runner
+from toolchain import datasets, zoo
+from toolchain.bundle import PORTS_FILE, RtlBundle, load_bundle
+from toolchain.convert import convert
+from toolchain.datasets import Dataset
+from toolchain.emit import emit
+from toolchain.energy import PROFILES, SCOPE, Counts, EnergyRow, Profile, count, energy_rows, energy_table, load_profile
+from toolchain.errors import InvalidValue
+from toolchain.ir import FixedPointNetwork, SpikingNetwork
+from toolchain.netfile import load_fixed_point, replacing, save_network
+from toolchain.quantize import error_table, quantize
+from toolchain.train import accuracy, load_source, pixels_to_input
+
+__all__ = [
+    "DEMO_TIME_STEPS",
+    "ENERGY_TIME_STEPS",
+    "Demo",
+    "Progress",
+    "bundle_for",
+    "calibration",
+    "energy_sweep",
+    "fixed_accuracy",
+    "fixed_energy",
+    "random_frames",
+    "write_energy",
+    "write_json",
+]
+
+Progress = Callable[[int], None]
+"""Called with the number of images finished since the last call."""
+
+DEMO_TIME_STEPS = 4
+ENERGY_TIME_STEPS = (1, 2, 4, 8, 16)
+_BATCH = 500
+
+
+def _silent(_: int) -> None:
+    return None
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write JSON in one step, making the folder if need be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(f"cannot make folder {path.parent}: {error.strerror}") from error
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def calibration(dataset: Dataset, images: int) -> torch.Tensor:
+    """The first ``images`` frames as a source network sees them, float32 ``[N, C, H, W]``."""
+    return pixels_to_input(torch.tensor(dataset.take(min(images, len(dataset.frames))).frames))
+
+
+def random_frames(network: FixedPointNetwork, images: int, seed: int) -> np.ndarray:
+    """Frames of any shape, half of the pixels 0, uint8 ``[N, C, H, W]``: enough to compare hardware with integers."""
+    if images < 1:
+        raise InvalidValue(f"images is {images}, must be at least 1")
+    rng = np.random.default_rng(seed)
+    frames = rng.integers(0, 256, (images, *network.input_shape))
+    return np.where(rng.random(frames.shape) < 0.5, 0, frames).astype(np.uint8)
+
+
+def fixed_accuracy(network: FixedPointNetwork, dataset: Dataset, progress: Progress = _silent) -> float:
+    """Share of right predictions of the golden model, in per cent."""
+    predictions = golden.run(network, dataset.frames, progress=progress).predictions
+    return float((predictions == dataset.labels).mean()) * 100
+
+
+def bundle_for(network: Path, *, lanes: int, folder: Path | None = None) -> tuple[RtlBundle, FixedPointNetwork]:
+    """The hardware to verify: a folder of ``spikeloom generate``, or a network file generated on the way."""
+    if (network / PORTS_FILE).is_file() or network.is_dir():
+        bundle = load_bundle(network)
+        return bundle, load_fixed_point(bundle.network)
+    fixed = load_fixed_point(network)
+    target = folder or Path("build") / f"verify-{fixed.fingerprint[:12]}-{lanes}"
+    return emit(fixed, target, lanes=lanes), fixed
+
+
+def energy_sweep(
+    network: SpikingNetwork,
+    dataset: Dataset,
+    *,
+    profiles: Sequence[Profile],
+    time_steps: Sequence[int] = ENERGY_TIME_STEPS,
+    weight_bits: int = 8,
+    clipping: str = "max",
+    progress: Progress = _silent,
+) -> list[EnergyRow]:
+    """Quantize for each T, run the golden model on the whole data set, charge every profile.
+
+    Memory is bounded: images go in batches. ``progress`` counts images over all T.
+    """
+    rows: list[EnergyRow] = []
+    for steps in time_steps:
+        fixed = quantize(network.with_time_steps(steps), weight_bits, clipping=clipping)
+        rows += fixed_energy(fixed, dataset, profiles=profiles, progress=progress)
+    return rows
+
+
+def fixed_energy(
+    network: FixedPointNetwork,
+    dataset: Dataset,
+    *,
+    profiles: Sequence[Profile],
+    progress: Progress = _silent,
+) -> list[EnergyRow]:
+    """Rows of one fixed-point network at its own T."""
+    parts: list[Counts] = []
+    sizes: list[int] = []
+    right = 0
+    for start in range(0, len(dataset.frames), _BATCH):
+        frames = dataset.frames[start : start + _BATCH]
+        trace = golden.run(network, frames, "counts", progress=progress)
+        right += int((trace.predictions == dataset.labels[start : start + _BATCH]).sum())
+        parts.append(count(network, frames, trace))
+        sizes.append(len(frames))
+    images = sum(sizes)
+    return energy_rows(network, Counts.mean(parts, sizes), 100 * right / images, images, profiles)
+
+
+def write_energy(
+    rows: Sequence[EnergyRow], profiles: Sequence[Profile], dataset: Dataset, csv: Path | None, js: Path | None
+) -> dict[str, Any]:
+    """The table as JSON values, and as CSV and JSON files where asked for."""
+    table = energy_table(rows)
+    content = {
+        "schema": 1,
+        "status": "simulated",
+        "scope": SCOPE,
+        "dataset": dataset.name,
+        "images": len(dataset.frames),
+        "profiles": {profile.name: profile.constants for profile in profiles},
+        "rows": table.to_dict(orient="records"),
+    }
+    if csv is not None:
+        with replacing(csv) as temporary:
+            table.to_csv(temporary, index=False)
+    if js is not None:
+        write_json(content, js)
+    return content
+
+
+@dataclass
+class Demo:
+    """The main job on the bundled network and images, one method a stage, in this order.
+
+    Stages keep their results here; ``summary`` is what ``summary.json`` holds.
+    """
+
+    folder: Path
+    lanes: int = 16
+    simulator: str = "verilator"
+    images: int = 20
+
+    def load(self) -> float:
+        """Source network and images; returns the source's accuracy in per cent."""
+        self.dataset = datasets.load("bundled")
+        self.source = load_source(zoo.BUNDLED_WEIGHTS)
+        self.source_accuracy = accuracy(self.source.module, self.dataset)
+        return self.source_accuracy
+
+    def convert(self) -> float:
+        """Convert at T = L; returns the float spiking network's accuracy in per cent."""
+        self.spiking = convert(
+            self.source.module,
+            calibration(self.dataset, 250),
+            "qcfs",
+            DEMO_TIME_STEPS,
+            name=f"fashion-{self.source.provenance['architecture']}",
+        )
+        scores = floating.run(self.spiking, self.dataset.frames)
+        self.float_accuracy = float((scores.argmax(axis=1) == self.dataset.labels).mean()) * 100
+        return self.float_accuracy
+
+    def quantize(self) -> tuple[float, pd.DataFrame]:
+        """Integers; returns their accuracy in per cent and the error table."""
+        self.fixed = quantize(self.spiking, 8)
+        save_network(self.fixed, self._ready() / "network.safetensors")
+        self.fixed_accuracy = fixed_accuracy(self.fixed, self.dataset)
+        part = self.dataset.take(500)
+        return self.fixed_accuracy, error_table(self.spiking, part.frames, part.labels, 8)
+
+    def generate(self) -> RtlBundle:
+        """Verilog."""
+        self.bundle = emit(self.fixed, self._ready() / "rtl", lanes=self.lanes)
+        return self.bundle
+
+    def verify(self, progress: Progress = _silent) -> runner.VerificationResult:
+        """Hardware against golden model on the first images."""
+        frames = self.dataset.take(self.images).frames
+        self.verification = runner.verify(
+            self.bundle, self.fixed, frames, simulator=self.simulator, progress=progress
+        )
+        return self.verification
+
+    def energy(self, progress: Progress = _silent) -> list[EnergyRow]:
+        """Operations and compute energy for each T, on all bundled images."""
+        profiles = [load_profile(name) for name in PROFILES]
+        self.rows = energy_sweep(self.spiking, self.dataset, profiles=profiles, progress=progress)
+        folder = self._ready()
+        write_energy(self.rows, profiles, self.dataset, folder / "energy.csv", folder / "energy.json")
+        return self.rows
+
+    def _ready(self) -> Path:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidValue(f"cannot make folder {self.folder}: {error.strerror}") from error
+        return self.folder
+
+    def summary(self) -> dict[str, Any]:
+        """Contents of ``summary.json``, which is written here."""
+        wanted = ("time_steps", "accuracy", "sop", "mac", "e_snn_pj", "e_ann_pj", "profile")
+        table = energy_table(self.rows)[list(wanted)]
+        content = {
+            "schema": 1,
+            "network": {
+                "name": self.fixed.name,
+                "fingerprint": self.fixed.fingerprint,
+                "time_steps": self.fixed.time_steps,
+                "schedule": self.fixed.schedule,
+                "weight_bits": self.fixed.weight_bits,
+                "membrane_bits": self.fixed.membrane_bits,
+                "weights": self.fixed.weights,
+                "neurons": self.fixed.neurons,
+            },
+            "accuracy": {
+                "images": len(self.dataset.frames),
+                "source_fp32": self.source_accuracy,
+                "snn_float": self.float_accuracy,
+                "fixed_point": self.fixed_accuracy,
+            },
+            "verification": self.verification.summary(),
+            "energy": table.to_dict(orient="records"),
+            "artifacts": {
+                "verilog": str(self.bundle.verilog),
+                "network": str(self.folder / "network.safetensors"),
+            },
+            "tools": {name: version(name) for name in ("spikeloom", "amaranth", "cocotb", "torch")},
+        }
+        write_json(content, self.folder / "summary.json")
+        return content

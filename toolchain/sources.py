@@ -1,0 +1,58 @@
+"""Find the trained PyTorch module that a user names on the command line."""
+
+import importlib.util
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from toolchain.errors import InvalidValue, NetworkFileError, SpikeloomError
+from toolchain.train import load_source
+
+__all__ = ["load_module"]
+
+
+def _call(path: Path, function: str) -> nn.Module:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise InvalidValue(f"no Python file {path}; name a source as FILE.py:FUNCTION or as a .safetensors file")
+    namespace = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(namespace)
+        module = getattr(namespace, function)()
+    except SpikeloomError:
+        raise
+    except Exception as error:  # the user's own code may raise anything
+        raise InvalidValue(f"{path}:{function}() failed: {type(error).__name__}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise InvalidValue(f"{path}:{function}() returned {type(module).__name__}, must return a torch.nn.Module")
+    return module
+
+
+def load_module(source: str, weights: Path | None = None) -> nn.Module:
+    """Load ``FILE.safetensors`` (written by ``spikeloom train``) or call ``FILE.py:FUNCTION``.
+
+    ``weights`` is a safetensors state dict for the latter. Pickled weights are not read: a file from
+    outside is data, never code; the Python file is the user's own and runs.
+
+    Raises
+    ------
+    InvalidValue, NetworkFileError
+        The source or its weights cannot be loaded.
+    """
+    if source.endswith(".safetensors"):
+        return load_source(Path(source)).module
+    name, separator, function = source.rpartition(":")
+    if not separator:
+        raise InvalidValue(f"source {source!r} is neither FILE.safetensors nor FILE.py:FUNCTION")
+    module = _call(Path(name), function)
+    if weights is not None:
+        try:
+            module.load_state_dict(load_file(weights))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise NetworkFileError(
+                f"cannot load weights {weights}: {str(error).splitlines()[0]}; they must be the module's state dict "
+                "as safetensors"
+            ) from error
+    return module

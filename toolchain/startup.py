@@ -1,0 +1,34 @@
+"""Entry of the console script: make sure that the packages beside this one are ours, then hand over."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+__all__ = ["main", "shadowed"]
+
+
+def shadowed() -> str | None:
+    """The first of ``hdl`` and ``sim`` that is not imported from beside ``toolchain``, as a message."""
+    ours = Path(__file__).resolve().parent.parent
+    for name in ("hdl", "sim"):
+        spec = importlib.util.find_spec(name)
+        found = Path(spec.origin).resolve().parent if spec is not None and spec.origin else None
+        if found is None and spec is not None and spec.submodule_search_locations:
+            found = Path(next(iter(spec.submodule_search_locations))).resolve()
+        if found != ours / name:
+            return (
+                f"the package {name} is {'missing' if found is None else f'shadowed by {found}'}, must be {ours / name}; "
+                "take that folder's parent off PYTHONPATH, or install Spikeloom again"
+            )
+    return None
+
+
+def main() -> None:
+    """Run the command line."""
+    problem = shadowed()
+    if problem:
+        print(f"error: {problem}", file=sys.stderr)
+        raise SystemExit(2)
+    from toolchain.cli import run
+
+    raise SystemExit(run())
