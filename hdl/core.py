@@ -1,9 +1,9 @@
 """The neuron-array processor: one core that runs a whole network layer by layer."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Const, Module, Mux, Signal, unsigned
 from amaranth.hdl import Value
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory, ReadPort
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hdl.counters import Counters
@@ -11,6 +11,7 @@ from hdl.host import FrameReceiver, ResultSender
 from hdl.layouts import coordinate_layout, event_layout, width_for
 from hdl.neurons import NeuronArray
 from hdl.program import CoordinateTaps, Instruction, Program
+from hdl.rom import ReadPort, rom
 from hdl.scanner import Scanner
 from hdl.sequencer import Sequencer
 from hdl.synapses import SynapseAddresses
@@ -123,7 +124,7 @@ class Core(wiring.Component):
         if varying:
             layout = data.StructLayout({name: unsigned(width_for(most)) for name, most in varying.items()})
             init = [self._pack(layout, vars(instruction)) for instruction in program.instructions]
-            port = self._memory(m, "program", layout.size, init)
+            port = rom(m, "program", layout.size, init)
             m.d.comb += [port.addr.eq(sequencer.instruction), port.en.eq(1)]
             view = data.View(layout, port.data)
             members.update({name: view[name] for name in varying})
@@ -133,15 +134,9 @@ class Core(wiring.Component):
     def _pack(layout: data.StructLayout, values: dict[str, int]) -> int:
         return sum(values[name] << layout[name].offset for name, _ in layout)
 
-    @staticmethod
-    def _memory(m: Module, name: str, bits: int, init: list[int]) -> ReadPort.Signature:
-        memory = Memory(shape=unsigned(bits), depth=max(2, len(init)), init=init)
-        m.submodules[name] = memory
-        return memory.read_port()
-
-    def _table(self, m: Module, name: str, entries: tuple[CoordinateTaps, ...]) -> tuple[data.StructLayout, object]:
+    def _table(self, m: Module, name: str, entries: tuple[CoordinateTaps, ...]) -> tuple[data.StructLayout, ReadPort]:
         layout = coordinate_layout(*(max(getattr(e, n) for e in entries) for n in ("weight", "membrane", "count")))
-        return layout, self._memory(m, name, layout.size, [self._pack(layout, vars(e)) for e in entries])
+        return layout, rom(m, name, layout.size, [self._pack(layout, vars(e)) for e in entries])
 
     def _event_path(
         self,

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.lane import Lane
 from hdl.layouts import lanes_layout, synapse_layout, width_for
 from hdl.program import Program
+from hdl.rom import rom
 from hdl.sweep import Sweep
 
 __all__ = ["NeuronArray"]
@@ -73,10 +74,7 @@ class NeuronArray(wiring.Component):
             {
                 "synapses": In(stream.Signature(self.synapse, always_ready=True)),
                 "busy": Out(1),
-                **{
-                    name: members[name]
-                    for name in (*_SWEEP_INPUTS, *_SWEEP_OUTPUTS)
-                },
+                **{name: members[name] for name in (*_SWEEP_INPUTS, *_SWEEP_OUTPUTS)},
                 "fires": In(1),
                 "constant_current": In(1),
                 "spike_valid": Out(1),
@@ -108,9 +106,7 @@ class NeuronArray(wiring.Component):
         def one(threshold: int, initial: int, addend: int) -> int:
             return threshold | _pack((initial, addend)[: fields - 1], bits) << (bits - 1)
 
-        return [
-            sum(one(*lane) << (size * place) for place, lane in enumerate(word)) for word in self._parameters
-        ]
+        return [sum(one(*lane) << (size * place) for place, lane in enumerate(word)) for word in self._parameters]
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -120,9 +116,9 @@ class NeuronArray(wiring.Component):
         m.d.comb += [getattr(sweep, name).eq(getattr(self, name)) for name in _SWEEP_INPUTS]
         m.d.comb += [getattr(self, name).eq(getattr(sweep, name)) for name in _SWEEP_OUTPUTS]
 
-        weights = self._memory(m, "weights", weight_bits * lanes, [_pack(word, weight_bits) for word in self._weights])
+        weights = rom(m, "weights", weight_bits * lanes, [_pack(word, weight_bits) for word in self._weights])
         layout = self._parameter_layout()
-        parameters = self._memory(m, "parameters", layout.size, self._parameter_init())
+        parameters = rom(m, "parameters", layout.size, self._parameter_init())
         depth = max(2, self._program.membrane_words)
         m.submodules.membranes = membranes = Memory(shape=unsigned(bits * lanes), depth=depth, init=[])
         read_port, write_port = membranes.read_port(), membranes.write_port()
@@ -183,16 +179,7 @@ class NeuronArray(wiring.Component):
                 lane.constant_current.eq(self.constant_current),
                 lane.threshold.eq(fields[number].threshold),
                 lane.addend.eq(fields[number].addend if self._stream else Const(0)),
-                writes[number].eq(
-                    Mux(valid[3], lane.sum, Mux(sweep.write_initial, fields[number].initial, after))
-                ),
+                writes[number].eq(Mux(valid[3], lane.sum, Mux(sweep.write_initial, fields[number].initial, after))),
             ]
         m.d.comb += write_port.data.eq(writes.as_value())
         return m
-
-    @staticmethod
-    def _memory(m: Module, name: str, bits: int, init: list[int]) -> object:
-        """A read-only memory with one synchronous read port."""
-        memory = Memory(shape=unsigned(bits), depth=max(2, len(init)), init=init)
-        m.submodules[name] = memory
-        return memory.read_port()

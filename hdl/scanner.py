@@ -167,9 +167,7 @@ class Scanner(wiring.Component):
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=self._event.size, depth=_FIFO_DEPTH)
         m.d.comb += ready.eq(fifo.level <= _FIFO_DEPTH - _IN_FLIGHT)
         bits = max(1, (self._lanes - 1).bit_length())
-        encoded = Cat(
-            Cat(lowest[lane] for lane in range(self._lanes) if lane >> bit & 1).any() for bit in range(bits)
-        )
+        encoded = Cat(Cat(lowest[lane] for lane in range(self._lanes) if lane >> bit & 1).any() for bit in range(bits))
         lane = Signal(bits)
         partial, total = Signal(self._event), Signal(self._event)
         offset, lane_offset = Signal.like(word_offset), Signal.like(word_offset)

@@ -108,7 +108,6 @@ class Sequencer(wiring.Component):
             with m.State("SEND"):
                 m.d.comb += self.send_result.eq(1)
                 m.next = "SENDING"
-            with m.State("SENDING"):
-                with m.If(~self.sender_busy):
-                    m.next = "RECEIVE"
+            with m.State("SENDING"), m.If(~self.sender_busy):
+                m.next = "RECEIVE"
         return m

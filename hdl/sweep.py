@@ -30,9 +30,7 @@ class Sweep(wiring.Component):
         address, neuron word, and firing number
     """
 
-    def __init__(
-        self, *, word_bits: int, group_bits: int, parameter_bits: int, spike_bits: int, step_bits: int
-    ):
+    def __init__(self, *, word_bits: int, group_bits: int, parameter_bits: int, spike_bits: int, step_bits: int):
         super().__init__(
             {
                 "initialize": In(1),

@@ -32,9 +32,7 @@ def check_frames(frames: np.ndarray, input_shape: Shape) -> None:
     if frames.dtype != np.uint8:
         raise InvalidValue(f"frames are {frames.dtype}, must be uint8 pixels of 0 to {PIXEL_MAX}")
     if frames.ndim != 4 or frames.shape[1:] != input_shape:
-        raise InvalidValue(
-            f"frames have shape {frames.shape}, must be [N, C, H, W] with (C, H, W) = {input_shape}"
-        )
+        raise InvalidValue(f"frames have shape {frames.shape}, must be [N, C, H, W] with (C, H, W) = {input_shape}")
     if len(frames) == 0:
         raise InvalidValue("there is no frame to run, at least 1 is needed")
 

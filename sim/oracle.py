@@ -19,12 +19,10 @@ Train = set[tuple[int, Place]]
 
 
 def _places(shape: Shape) -> list[Place]:
-    return list(itertools.product(*(range(extent) for extent in shape)))
+    return list(itertools.product(range(shape[0]), range(shape[1]), range(shape[2])))
 
 
-def _deliver(
-    connection: Connection, source: Shape, output: Shape, place: Place
-) -> list[tuple[Place, int]]:
+def _deliver(connection: Connection, source: Shape, output: Shape, place: Place) -> list[tuple[Place, int]]:
     """Every (target neuron, weight) that a spike at ``place`` of the unpooled source reaches."""
     channel, y, x = place
     y, x = y // connection.pool[0], x // connection.pool[1]
@@ -35,8 +33,9 @@ def _deliver(
         ky = y + connection.padding[0] - oy * connection.stride[0]
         kx = x + connection.padding[1] - ox * connection.stride[1]
         if 0 <= ky < connection.kernel[0] and 0 <= kx < connection.kernel[1]:
-            for target in range(output[0]):
-                reached.append(((target, oy, ox), int(connection.weight[target, channel, ky, kx])))
+            reached += [
+                ((target, oy, ox), int(connection.weight[target, channel, ky, kx])) for target in range(output[0])
+            ]
     return reached
 
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -374,12 +373,17 @@ class _Comparison:
         trace, lanes = self.trace, self.bundle.lanes
         assert trace.spikes is not None
         names = [layer.name for layer in self.network.layers if layer.threshold is not None]
+        shapes = [
+            shape
+            for layer, shape in zip(self.network.layers, self.network.shapes, strict=True)
+            if layer.threshold is not None
+        ]
         pending = {layer: np.full(train.shape, 2, np.uint8) for layer, train in enumerate(trace.spikes)}
         for line in text.splitlines():
             try:
                 image, layer, step, word, bits = (int(field, 16) for field in line.split())
                 train = pending[layer]
-                channels, _, width = train.shape[2:]
+                channels, _, width = shapes[layer]
                 groups = -(-channels // lanes)
                 y, x, first = word // groups // width, word // groups % width, word % groups * lanes
                 group = train[image, step, first : first + lanes, y, x]

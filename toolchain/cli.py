@@ -7,11 +7,13 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from sim.runner import VerificationResult
     from toolchain.datasets import Dataset
-    from toolchain.energy import EnergyRow
+    from toolchain.energy import EnergyRow, Profile
 
 __all__ = ["app", "run"]
 
@@ -71,7 +73,7 @@ def _load(data: str, folder: Path | None, split: str = "test", images: int | Non
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
@@ -79,31 +81,30 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
     out.print(table)
 
 
-def _energy_tables(rows: Sequence["EnergyRow"]) -> None:
+def _energy_tables(rows: Sequence["EnergyRow"], profiles: Sequence["Profile"]) -> None:
     """One table for each profile; the scope stands under it."""
-    from toolchain.energy import SCOPE, load_profile
+    from toolchain.energy import SCOPE
 
-    for name in dict.fromkeys(row.profile for row in rows):
-        profile = load_profile(name)
+    for profile in profiles:
         ann = "int8 dense" if profile.kind == "integer" else "FP32 dense"
         shown = [
             (
                 str(row.time_steps),
-                f"{row.accuracy:.2f} %",
-                f"{row.sop:,.0f}",
-                f"{row.spikes:,.0f}",
-                f"{row.mac_input:,.0f}",
-                f"{row.mac:,.0f}",
+                f"{row.accuracy:.2f}",
+                f"{row.sop / 1000:,.0f}k",
+                f"{row.spikes / 1000:,.1f}k",
+                f"{row.mac_input / 1000:,.0f}k",
+                f"{row.mac / 1000:,.0f}k",
                 f"{row.e_snn_pj / 1000:,.1f}",
                 f"{row.e_ann_pj / 1000:,.1f}",
                 f"{row.ratio:.2f}",
             )
             for row in rows
-            if row.profile == name
+            if row.profile == profile.name
         ]
         _table(
-            f"Energy, profile {profile.name} ({profile.label}), simulated",
-            ("T", "accuracy", "SOP", "spikes", "input MAC", "ANN MAC", "SNN nJ", f"ANN {ann} nJ", "ANN/SNN"),
+            f"Energy, profile {profile.name}, against {ann} ANN (simulated)",
+            ("T", "acc. %", "SOP", "spikes", "in. MAC", "ANN MAC", "SNN nJ", "ANN nJ", "ANN/SNN"),
             shown,
         )
     out.print(f"Means for each image over {rows[0].images} images. {SCOPE[0].upper()}{SCOPE[1:]}.")
@@ -112,16 +113,16 @@ def _energy_tables(rows: Sequence["EnergyRow"]) -> None:
 def _error_table(table: "pd.DataFrame") -> None:
     rows = [
         (
-            str(row.layer),
-            f"{row.weight_sqnr_db:.1f}",
-            "-" if row.threshold_min != row.threshold_min else f"{row.threshold_min:.0f}",
-            "-" if row.threshold_error != row.threshold_error else f"{100 * row.threshold_error:.3f} %",
-            str(row.membrane_bits),
-            f"{row.accuracy_cost:+.2f}",
+            row["layer"],
+            f"{row['weight_sqnr_db']:.1f}",
+            "-" if isnan(row["threshold_min"]) else f"{row['threshold_min']:.0f}",
+            "-" if isnan(row["threshold_error"]) else f"{100 * row['threshold_error']:.3f} %",
+            str(row["membrane_bits"]),
+            f"{row['accuracy_cost']:+.2f}",
         )
-        for row in table.itertuples()
+        for row in table.to_dict(orient="records")
     ]
-    columns = ("layer", "weight SQNR dB", "smallest θ", "θ rounding", "membrane bits", "accuracy cost, points")
+    columns = ("layer", "SQNR dB", "least θ", "θ rounding", "V bits", "points lost")
     _table("What quantization costs, one layer at a time", columns, rows)
 
 
@@ -195,7 +196,7 @@ def demo(
     with _bar("counting", len(flow.ENERGY_TIME_STEPS) * len(job.dataset.frames)) as move:
         rows = job.energy(move)
     if not as_json:
-        _energy_tables(rows)
+        _energy_tables(rows, job.profiles)
     summary = job.summary()
     if as_json:
         _print_json(summary)
@@ -458,7 +459,7 @@ def energy(
     if as_json:
         _print_json(content)
     else:
-        _energy_tables(rows)
+        _energy_tables(rows, chosen)
     return 0
 
 

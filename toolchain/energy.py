@@ -101,9 +101,7 @@ def load_profile(name: str) -> Profile:
         if entry.get("unit") != unit:
             raise InvalidValue(f"energy profile {path}: {constant} is in {entry.get('unit')!r}, must be in {unit}")
         if entry.get("status") not in _STATUS or not entry.get("source"):
-            raise InvalidValue(
-                f"energy profile {path}: {constant} needs a source and a status of {', '.join(_STATUS)}"
-            )
+            raise InvalidValue(f"energy profile {path}: {constant} needs a source and a status of {', '.join(_STATUS)}")
         constants[constant] = entry
     return Profile(str(content.get("name", path.stem)), str(content.get("label", path.stem)), kind, constants)
 

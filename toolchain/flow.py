@@ -203,17 +203,15 @@ class Demo:
     def verify(self, progress: Progress = _silent) -> runner.VerificationResult:
         """Hardware against golden model on the first images."""
         frames = self.dataset.take(self.images).frames
-        self.verification = runner.verify(
-            self.bundle, self.fixed, frames, simulator=self.simulator, progress=progress
-        )
+        self.verification = runner.verify(self.bundle, self.fixed, frames, simulator=self.simulator, progress=progress)
         return self.verification
 
     def energy(self, progress: Progress = _silent) -> list[EnergyRow]:
         """Operations and compute energy for each T, on all bundled images."""
-        profiles = [load_profile(name) for name in PROFILES]
-        self.rows = energy_sweep(self.spiking, self.dataset, profiles=profiles, progress=progress)
+        self.profiles = [load_profile(name) for name in PROFILES]
+        self.rows = energy_sweep(self.spiking, self.dataset, profiles=self.profiles, progress=progress)
         folder = self._ready()
-        write_energy(self.rows, profiles, self.dataset, folder / "energy.csv", folder / "energy.json")
+        write_energy(self.rows, self.profiles, self.dataset, folder / "energy.csv", folder / "energy.json")
         return self.rows
 
     def _ready(self) -> Path:

@@ -46,7 +46,7 @@ MEMBRANE_LIMIT_BITS = 32
 
 
 def _frozen(values: Any, dtype: type) -> np.ndarray:
-    array = np.array(values, dtype=dtype, order="C")
+    array: np.ndarray = np.array(values, dtype=dtype, order="C")
     array.setflags(write=False)
     return array
 
@@ -80,17 +80,13 @@ class Connection:
         integer = np.issubdtype(np.asarray(self.weight).dtype, np.integer)
         object.__setattr__(self, "weight", _frozen(self.weight, np.int32 if integer else np.float64))
         if self.weight.ndim != 4 or 0 in self.weight.shape:
-            raise InvalidValue(
-                f"connection weight has shape {self.weight.shape}, must be [C_out, C_in, K_y, K_x]"
-            )
+            raise InvalidValue(f"connection weight has shape {self.weight.shape}, must be [C_out, C_in, K_y, K_x]")
         if self.kind not in ("conv2d", "linear"):
             raise InvalidValue(f"connection kind is {self.kind!r}, must be conv2d or linear")
         for name, least in (("stride", 1), ("padding", 0), ("pool", 1)):
             pair = getattr(self, name)
             if len(pair) != 2 or not all(isinstance(v, int) and least <= v <= 1024 for v in pair):
-                raise InvalidValue(
-                    f"connection {name} is {pair}, must be two whole numbers of {least} to 1024"
-                )
+                raise InvalidValue(f"connection {name} is {pair}, must be two whole numbers of {least} to 1024")
 
     @property
     def kernel(self) -> Pair:
@@ -115,17 +111,13 @@ class Connection:
                 f"weight {self.weight.shape} expects {self.weight.shape[1]} channels, its source has {channels}"
             )
         if self.kind == "linear" and (self.kernel != tuple(size) or self.padding != (0, 0)):
-            raise InvalidValue(
-                f"linear kernel {self.kernel} must cover its source {tuple(size)} without padding"
-            )
+            raise InvalidValue(f"linear kernel {self.kernel} must cover its source {tuple(size)} without padding")
         spatial = [
             (extent + 2 * pad - kernel) // stride + 1
             for extent, pad, kernel, stride in zip(size, self.padding, self.kernel, self.stride, strict=True)
         ]
         if min(*size, *spatial) < 1:
-            raise InvalidValue(
-                f"source {source}, pooled to {tuple(size)}, is smaller than the kernel {self.kernel}"
-            )
+            raise InvalidValue(f"source {source}, pooled to {tuple(size)}, is smaller than the kernel {self.kernel}")
         return (int(self.weight.shape[0]), spatial[0], spatial[1])
 
     def extremes(self, source: Shape) -> tuple[np.ndarray, np.ndarray]:
@@ -485,4 +477,3 @@ class FixedPointNetwork(Network[FixedPointLayer]):
     def membrane_bits(self) -> int:
         """Width of the membrane word: the widest of all layers."""
         return max(self._layer_bits(index) for index in range(len(self.layers)))
-

@@ -31,8 +31,7 @@ class Activity:
         if not isinstance(other, Activity):
             return NotImplemented
         return all(
-            np.array_equal(getattr(self, name), getattr(other, name))
-            for name in ("events", "operations", "spikes")
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("events", "operations", "spikes")
         )
 
     __hash__ = None  # type: ignore[assignment]

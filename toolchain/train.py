@@ -95,8 +95,9 @@ def train(
         ) from error
     thresholds = [p for n, p in module.named_parameters() if n.endswith("threshold")]
     others = [p for n, p in module.named_parameters() if not n.endswith("threshold")]
+    groups: list[dict[str, Any]] = [{"params": others}, {"params": thresholds, "weight_decay": 0.0}]
     optimizer = torch.optim.SGD(
-        [{"params": others}, {"params": thresholds, "weight_decay": 0.0}],
+        groups,
         lr=LEARNING_RATE,
         momentum=MOMENTUM,
         weight_decay=WEIGHT_DECAY,
@@ -104,7 +105,7 @@ def train(
     )
     batches = max(1, len(frames) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=epochs * batches)
-    module.to(memory_format=torch.channels_last)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module.train()
     for epoch in range(epochs):
         order = torch.randperm(len(frames))
@@ -121,7 +122,7 @@ def train(
             schedule.step()
             if progress:
                 progress(epoch, loss.item())
-    module.to(memory_format=torch.contiguous_format)
+    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     provenance = {
         "architecture": architecture,
         "levels": levels,
@@ -161,7 +162,5 @@ def load_source(path: Path) -> TrainedSource:
     except OSError as error:
         raise NetworkFileError(f"cannot read source network {path}: {error.strerror or error}") from error
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise NetworkFileError(
-            f"{path} is not a trained source network; make one with spikeloom train"
-        ) from error
+        raise NetworkFileError(f"{path} is not a trained source network; make one with spikeloom train") from error
     return TrainedSource(module.eval(), provenance)

@@ -25,16 +25,12 @@ def cnn(levels: int = 4) -> nn.Sequential:
             nn.AvgPool2d(2),
         ]
 
-    return nn.Sequential(
-        *block(1, 16), *block(16, 32), *block(32, 64), nn.Flatten(), nn.Linear(64 * 3 * 3, 10)
-    )
+    return nn.Sequential(*block(1, 16), *block(16, 32), *block(32, 64), nn.Flatten(), nn.Linear(64 * 3 * 3, 10))
 
 
 def mlp(levels: int = 4) -> nn.Sequential:
     """784-128-10 for ``[N, 1, 28, 28]``, batch norm and QCFS after the hidden layer."""
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(784, 128), nn.BatchNorm1d(128), QCFS(levels), nn.Linear(128, 10)
-    )
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.BatchNorm1d(128), QCFS(levels), nn.Linear(128, 10))
 
 
 ARCHITECTURES: dict[str, Callable[[int], nn.Sequential]] = {"cnn": cnn, "mlp": mlp}

@@ -72,7 +72,7 @@ def run_core(
 
     async def monitor(ctx: SimulatorContext) -> None:
         spike = (core.spike_layer, core.spike_step, core.spike_word, core.spike_bits)
-        async for _, reset, valid, *values in ctx.tick().sample(core.spike_valid, *spike):
+        async for _, _reset, valid, *values in ctx.tick().sample(core.spike_valid, *spike):
             if valid:
                 run.spikes.append((len(run.packets), *values))
 

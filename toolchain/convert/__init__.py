@@ -17,9 +17,7 @@ _BATCH = 250
 def _check_calibration(calibration: Tensor | np.ndarray, pixel_scale: float) -> Tensor:
     batch = torch.as_tensor(calibration)
     if batch.ndim not in (2, 4):
-        raise InvalidValue(
-            f"calibration has shape {tuple(batch.shape)}, must be [N, C, H, W] frames or [N, C] vectors"
-        )
+        raise InvalidValue(f"calibration has shape {tuple(batch.shape)}, must be [N, C, H, W] frames or [N, C] vectors")
     if batch.shape[0] == 0 or batch.numel() == 0:
         raise InvalidValue("calibration is empty, at least 1 frame is needed")
     if not batch.is_floating_point():
@@ -60,7 +58,7 @@ def _check_folding(network: SpikingNetwork, graph: SourceGraph, batch: Tensor, e
             pooled, torch.tensor(c.weight), torch.tensor(layer.bias), stride=c.stride, padding=c.padding
         )
         if block.activation is not None:
-            target = block.activation.node.target
+            target = str(block.activation.node.target)
             act = graph.module.get_submodule(target) if block.activation.node.op == "call_module" else nn.ReLU()
             x = act(x)
     difference = float((x.flatten(1) - expected.flatten(1).double()).abs().max())
@@ -115,7 +113,8 @@ def convert(
     if method not in METHODS:
         raise InvalidValue(f"no conversion method {method!r}; there are {', '.join(METHODS)}")
     batch = _check_calibration(calibration, pixel_scale)
-    shape = tuple(batch.shape[1:]) if batch.ndim == 4 else (batch.shape[1], 1, 1)
+    channels, height, width = batch.shape[1:] if batch.ndim == 4 else (batch.shape[1], 1, 1)
+    shape = (int(channels), int(height), int(width))
     graph = read_module(module, shape)
     recorder = _Recorder(graph)
     with torch.inference_mode():
