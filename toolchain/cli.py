@@ -11,7 +11,6 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from rich import box
 from rich.console import Console
@@ -41,6 +40,9 @@ app = typer.Typer(
 )
 out = Console(highlight=False, soft_wrap=True)
 log = Console(stderr=True, highlight=False)
+
+# Typer carries its own copy of Click since 0.2x, or uses Click's: take the base from what it exports.
+_ClickException = typer.BadParameter.__mro__[2]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Network = Annotated[Path, typer.Argument(metavar="NET", help="Network file (.safetensors).")]
@@ -475,14 +477,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; errors become one line on standard error and exit code 2."""
     try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
-    except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "spikeloom"
-        log.print(f"error: {error.format_message()}; see {command} --help", markup=False, soft_wrap=True)
+    except _ClickException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "spikeloom"
+        message = " ".join(str(getattr(error, "message", error)).split())
+        log.print(f"error: {message}; see {command} --help", markup=False, soft_wrap=True)
         return 2
     except SpikeloomError as error:
         log.print(f"error: {error}", markup=False, soft_wrap=True)
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         log.print("stopped")
         return 130
     except BrokenPipeError:

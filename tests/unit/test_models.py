@@ -1,0 +1,94 @@
+"""Golden model, oracle, closed forms and bounds."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim import golden, oracle
+from tests.networks import fixed_point_networks, frames_for, random_network
+from toolchain.errors import InvalidValue, NetworkFileError
+from toolchain.geometry import fan_out
+from toolchain.ir import INPUT, Connection, FixedPointLayer, FixedPointNetwork
+from toolchain.netfile import load_network, save_network
+
+
+@settings(max_examples=150, deadline=None)
+@given(network=fixed_point_networks(), seed=st.integers(0, 1000))
+def test_golden_equals_oracle_and_stays_in_the_proven_range(network, seed):
+    frames = frames_for(network, seed, 2)
+    fast, naive = golden.run(network, frames, "spikes"), oracle.run(network, frames)
+    assert np.array_equal(fast.scores, naive.scores)
+    assert fast.activity == naive.activity
+    for ours, theirs in zip(fast.spikes + fast.counts, naive.spikes + naive.counts, strict=True):
+        assert np.array_equal(ours, theirs)
+    for ours, theirs, proven in zip(fast.membranes, naive.membranes, network.ranges, strict=True):
+        assert np.array_equal(ours, theirs)
+        assert proven.low <= ours.min() and ours.max() <= proven.high
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_two_phase_counts_are_the_clipped_quotient(seed):
+    network = random_network(seed, schedule="two_phase")
+    trace = oracle.run(network, frames_for(network, seed, 2))
+    firing = [layer for layer in network.layers if layer.threshold is not None]
+    for layer, counts, rest in zip(firing, trace.counts, trace.membranes, strict=False):
+        theta = layer.threshold[None, :, None, None]
+        before = rest + counts.astype(np.int64) * theta
+        assert np.array_equal(counts, np.clip(before // theta, 0, network.time_steps))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_bound_is_reached_within_one_bit(seed):
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(-127, 128, (4, 3, 2, 2)).astype(np.int32)
+    layer = FixedPointLayer(
+        "readout", (Connection(INPUT, weight, kind="linear"),), None, np.zeros(4, int), rng.integers(-99, 99, 4)
+    )
+    network = FixedPointNetwork("bound", (3, 2, 2), "two_phase", 3, (layer,))
+    # for each class, the frames that excite and inhibit it most
+    frames = np.concatenate([np.where(weight > 0, 255, 0), np.where(weight < 0, 255, 0)]).astype(np.uint8)
+    scores = golden.run(network, frames).scores
+    proven = network.ranges[0]
+    assert (scores.min(), scores.max()) == (min(proven.low, scores.min()), proven.high)
+    assert scores.min() == proven.low
+
+
+def test_fan_out_against_brute_force():
+    for seed in range(60):
+        network = random_network(seed)
+        for layer in network.layers:
+            for connection in layer.connections:
+                source = network.source_shape(connection)
+                output = connection.output(source)
+                brute = np.zeros(source, int)
+                for c, y, x in np.ndindex(source):
+                    py, px = y // connection.pool[0], x // connection.pool[1]
+                    if py >= source[1] // connection.pool[0] or px >= source[2] // connection.pool[1]:
+                        continue
+                    for o, oy, ox in np.ndindex(output):
+                        ky = py + connection.padding[0] - oy * connection.stride[0]
+                        kx = px + connection.padding[1] - ox * connection.stride[1]
+                        inside = 0 <= ky < connection.kernel[0] and 0 <= kx < connection.kernel[1]
+                        brute[c, y, x] += inside and connection.weight[o, c, ky, kx] != 0
+                assert np.array_equal(fan_out(connection, source, effective=True), brute)
+
+
+def test_network_file_round_trip_and_tampering(tmp_path):
+    network = random_network(5)
+    path = tmp_path / "net.safetensors"
+    save_network(network, path)
+    assert load_network(path).fingerprint == network.fingerprint
+    raw = path.read_bytes()
+    for broken in (raw[:-1], raw[:40], b"", raw[:-1] + bytes([raw[-1] ^ 1]), raw.replace(b"random", b"ramdon")):
+        path.write_bytes(broken)
+        with pytest.raises(NetworkFileError):
+            load_network(path)
+
+
+@pytest.mark.parametrize("frames", [np.zeros((1, 9, 9, 9), np.uint8), np.zeros((1, 2, 2), np.float32)])
+def test_wrong_frames_are_refused(frames):
+    with pytest.raises(InvalidValue, match="frames"):
+        golden.run(random_network(5), frames)
