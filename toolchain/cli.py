@@ -42,7 +42,7 @@ out = Console(highlight=False, soft_wrap=True)
 log = Console(stderr=True, highlight=False)
 
 # Typer carries its own copy of Click since 0.2x, or uses Click's: take the base from what it exports.
-_ClickException = typer.BadParameter.__mro__[2]
+_ClickException: Any = typer.BadParameter.__mro__[2]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Network = Annotated[Path, typer.Argument(metavar="NET", help="Network file (.safetensors).")]
@@ -480,7 +480,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except _ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "spikeloom"
-        message = " ".join(str(getattr(error, "message", error)).split())
+        message = " ".join(error.format_message().split())
         log.print(f"error: {message}; see {command} --help", markup=False, soft_wrap=True)
         return 2
     except SpikeloomError as error:
