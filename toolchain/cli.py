@@ -228,12 +228,11 @@ def train(
     import torch
 
     from toolchain import train as trainer
-    from toolchain.netfile import replacing
+    from toolchain.netfile import check_writable
 
     if threads < 1:
         raise InvalidValue(f"threads is {threads}, must be at least 1")
-    with replacing(target):  # a folder that cannot be written is known before, not after, the training
-        pass
+    check_writable(target)  # before, not after, the training
     training, test = _load(data, data_folder, "train"), _load(data, data_folder)
     torch.set_num_threads(threads)
     batches = max(1, len(training.frames) // trainer.BATCH)

@@ -28,7 +28,7 @@ from toolchain.ir import (
     SpikingNetwork,
 )
 
-__all__ = ["SCHEMA", "load_fixed_point", "load_network", "load_spiking", "replacing", "save_network"]
+__all__ = ["SCHEMA", "check_writable", "load_fixed_point", "load_network", "load_spiking", "replacing", "save_network"]
 
 SCHEMA = 1
 _KINDS: dict[str, type[SpikingNetwork] | type[FixedPointNetwork]] = {
@@ -63,6 +63,23 @@ def replacing(path: Path) -> Iterator[Path]:
             raise InvalidValue(f"cannot write {path}: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a ``path`` that ``replacing`` could not write; leaves no trace.
+
+    Raises
+    ------
+    InvalidValue
+        The folder does not exist or cannot be written.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent):
+            return
+    except OSError as error:
+        raise InvalidValue(
+            f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable"
+        ) from error
 
 
 def _checksum(header: dict[str, Any]) -> str:
