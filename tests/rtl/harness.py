@@ -3,14 +3,12 @@
 import random
 from dataclasses import dataclass, field
 
-import numpy as np
 from amaranth.sim import Simulator, SimulatorContext
 
 from hdl.core import Core
-from hdl.host import PacketType
 from toolchain.ir import FixedPointNetwork
 
-__all__ = ["CoreRun", "frame_packet", "run_core"]
+__all__ = ["CoreRun", "run_core"]
 
 
 @dataclass
@@ -19,13 +17,6 @@ class CoreRun:
 
     packets: list[list[int]] = field(default_factory=list)
     spikes: list[tuple[int, int, int, int, int]] = field(default_factory=list)
-
-
-def frame_packet(frame: np.ndarray) -> list[int]:
-    """Words of the packet of one ``[C, H, W]`` frame."""
-    pixels = np.moveaxis(frame, 0, -1).tobytes()
-    padded = pixels + bytes(-len(pixels) % 4)
-    return [PacketType.FRAME << 24 | len(pixels), *np.frombuffer(padded, "<u4").tolist()]
 
 
 def run_core(

@@ -1,0 +1,60 @@
+"""The host's side of the packets (``hdl.host``): frames into words, words into results."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdl.host import COUNTERS, PacketType
+from toolchain.errors import InvalidValue
+
+__all__ = ["Result", "frame_packet", "read_result"]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A result packet.
+
+    Members
+    -------
+    network_id : int
+        First 8 digits of the network's fingerprint.
+    scores : int64 [classes]
+    prediction : int
+    counters : int64 [layers, 4]
+        ``COUNTERS`` of each layer.
+    cycles : int
+        From the frame's header to the result's.
+    """
+
+    network_id: int
+    scores: np.ndarray
+    prediction: int
+    counters: np.ndarray
+    cycles: int
+
+
+def frame_packet(frame: np.ndarray) -> list[int]:
+    """Words of the packet that carries one uint8 ``[C, H, W]`` frame."""
+    pixels = np.ascontiguousarray(np.moveaxis(frame, 0, -1)).tobytes()
+    padded = pixels + bytes(-len(pixels) % 4)
+    return [PacketType.FRAME << 24 | len(pixels), *np.frombuffer(padded, "<u4").tolist()]
+
+
+def read_result(words: Sequence[int], *, classes: int, layers: int) -> Result:
+    """Take a result packet apart.
+
+    Raises
+    ------
+    InvalidValue
+        Not a result packet of a network with so many classes and layers.
+    """
+    following = 1 + classes + 1 + layers * len(COUNTERS) + 1
+    header = PacketType.RESULT << 24 | following
+    if not words or words[0] != header or len(words) != 1 + following:
+        shown = f"{words[0]:#010x} and {len(words) - 1} more" if words else "no word"
+        raise InvalidValue(f"a result packet is {header:#010x} and {following} more words, not {shown}")
+    values = np.array(words, np.int64)
+    scores = np.array(words[2 : 2 + classes], np.uint32).astype(np.int32).astype(np.int64)
+    counters = values[3 + classes : -1].reshape(layers, len(COUNTERS))
+    return Result(int(words[1]), scores, int(words[2 + classes]), counters, int(words[-1]))
