@@ -21,7 +21,7 @@ class AxiStreamSource:
 
     def __init__(self, dut: HierarchyObject, stall: float, rng: random.Random):
         self._dut, self._stall, self._rng = dut, stall, rng
-        dut.s_axis_tvalid.value = 0
+        dut.s_axis_tvalid.value = dut.s_axis_tdata.value = dut.s_axis_tlast.value = 0
 
     async def send(self, packet: Sequence[int]) -> int:
         """Send one packet; returns the simulation time (ns) of the clock edge before its first word went."""

@@ -183,6 +183,7 @@ def _build_icarus(bundle: RtlBundle, folder: Path, log: Path) -> None:
     runner.build(
         sources=[bundle.verilog, bundle.testbench],
         hdl_toplevel=TESTBENCH,
+        build_args=["-g2005"],  # later standards do not run "always @*" at time 0: all outputs would be X
         build_dir=folder,
         timescale=("1ns", "1ps"),
         always=True,

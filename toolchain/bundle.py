@@ -43,7 +43,7 @@ class RtlBundle:
     @property
     def testbench(self) -> Path:
         """Test bench module that writes every spike word to a file."""
-        return self.folder / f"{TESTBENCH}.sv"
+        return self.folder / f"{TESTBENCH}.v"
 
     @property
     def network(self) -> Path:

@@ -42,7 +42,7 @@ def _verilog(network: FixedPointNetwork, core: Core) -> str:
 
 
 def _testbench(core: Core) -> str:
-    text = (_TEMPLATES / "testbench.sv").read_text()
+    text = (_TEMPLATES / "testbench.v").read_text()
     msb = {name: len(getattr(core, f"spike_{name}")) - 1 for name in ("layer", "step", "word", "bits")}
     return Template(text).substitute(
         core=CORE, testbench=TESTBENCH, **{f"{name}_msb": value for name, value in msb.items()}
@@ -82,7 +82,7 @@ def _ports(network: FixedPointNetwork, core: Core, bundle: RtlBundle) -> dict[st
 def emit(network: FixedPointNetwork, folder: Path, *, lanes: int) -> RtlBundle:
     """Generate the core of ``network`` with ``lanes`` lanes.
 
-    Writes ``spikeloom_core.v``, ``spikeloom_tb.sv``, ``ports.json`` and ``network.safetensors``; each
+    Writes ``spikeloom_core.v``, ``spikeloom_tb.v``, ``ports.json`` and ``network.safetensors``; each
     file appears whole or not at all. The Verilog is a function of network, lanes and tool versions.
 
     Raises

@@ -1,5 +1,6 @@
 // Test bench around $core: passes the packet streams through and writes every spike word to a file.
 // +spikes=FILE: one line a spike word: packets answered before, layer, step, neuron word, bits (hexadecimal).
+// Verilog-2005, as the core: simulators run the core's blocks at time 0 only under that standard's rules.
 `timescale 1ns / 1ps
 `ifdef VERILATOR
 `define PUBLIC /* verilator public_flat_rw */
@@ -42,7 +43,7 @@ module $testbench (
   );
 
   integer file = 0;
-  string path;
+  reg [8*1024-1:0] path;
   initial if ($$value$$plusargs("spikes=%s", path)) file = $$fopen(path, "w");
 
   reg [31:0] answered = 0;
