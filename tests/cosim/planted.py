@@ -1,0 +1,41 @@
+"""Plant faults in the sources of the hardware or the golden model and load the faulty copies."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["Replacements", "faulty_core", "faulty_module"]
+
+Replacements = tuple[tuple[str, str], ...]
+"""(healthy text, faulty text); each healthy text must stand exactly once in the module."""
+
+
+def faulty_module(name: str, replacements: Replacements) -> ModuleType:
+    """A copy of module ``name`` with the faults in it; the module itself is not touched."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.origin is not None
+    source = Path(spec.origin).read_text()
+    for healthy, faulty in replacements:
+        assert source.count(healthy) == 1, f"{name} no longer holds {healthy!r} exactly once"
+        source = source.replace(healthy, faulty)
+    module = ModuleType(name)
+    module.__file__ = spec.origin
+    exec(compile(source, spec.origin, "exec"), module.__dict__)
+    return module
+
+
+@contextmanager
+def faulty_core(name: str, replacements: Replacements) -> Iterator[type]:
+    """``hdl.core.Core`` of a second ``hdl`` package in which module ``name`` has the faults."""
+    before = {key: sys.modules.pop(key) for key in list(sys.modules) if key.startswith("hdl.")}
+    try:
+        sys.modules[name] = faulty_module(name, replacements)
+        yield importlib.import_module("hdl.core").Core
+    finally:
+        for key in [key for key in sys.modules if key.startswith("hdl.")]:
+            del sys.modules[key]
+        sys.modules.update(before)

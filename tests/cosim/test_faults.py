@@ -1,0 +1,134 @@
+"""Verification has teeth: faults planted in hardware and golden model, each caught by ``sim.runner.verify``."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import toolchain.emit
+from sim import golden, oracle, runner
+from tests.cosim.planted import faulty_core, faulty_module
+from tests.networks import frames_for, random_network
+from toolchain.ir import FixedPointNetwork
+
+LANES = 2
+pytestmark = pytest.mark.usefixtures("fast_compile")
+
+
+def tied(network: FixedPointNetwork) -> FixedPointNetwork:
+    """The network with every class the same, so that all scores are equal."""
+    *hidden, readout = network.layers
+    first = np.zeros(readout.channels, int)
+    connections = tuple(replace(c, weight=c.weight[first]) for c in readout.connections)
+    same = replace(readout, connections=connections, bias=readout.bias[first], offset=readout.offset[first])
+    return replace(network, layers=(*hidden, same))
+
+
+def equal_to_threshold() -> FixedPointNetwork:
+    """A ``stream`` network with offsets at the thresholds and neither weights nor biases before them."""
+    network = random_network(1)
+    first = network.layers[0]
+    silent = tuple(replace(c, weight=np.zeros_like(c.weight)) for c in first.connections)
+    layer = replace(first, connections=silent, bias=np.zeros_like(first.bias), offset=first.threshold)
+    return replace(network, layers=(layer, *network.layers[1:]))
+
+
+STREAM, TWO_PHASE, SMALL_TWO_PHASE = random_network(1), random_network(4), random_network(3)
+
+HARDWARE = {
+    # fault: (network, kinds of difference it must show, module, replacements)
+    "greater_instead_of_at_least": (TWO_PHASE, "score", "hdl.lane", (("(excess >= 0)", "(excess > 0)"),)),
+    "missed_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_last.eq(valid", "forward_last.eq(0 & valid"),)),
+    "missed_second_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_before.eq(valid", "forward_before.eq(0 & valid"),)),
+    "stale_membrane_between_images": (
+        SMALL_TWO_PHASE, "spike", "hdl.neurons", (("sweep.write_initial | sweep.write_after", "sweep.write_after"),),
+    ),
+    "lane_swap": (STREAM, "spike", "hdl.neurons", (("self.spike_bits[number].eq(", "self.spike_bits[number ^ 1].eq("),)),
+    "lost_event": (STREAM, "counter", "hdl.scanner", (("w_en.eq(total_valid)", "w_en.eq(total_valid & ~fifo.level[1])"),)),
+    "lost_event_under_back_pressure": (
+        TWO_PHASE, "counter", "hdl.scanner", (("fifo.level <= _FIFO_DEPTH - _IN_FLIGHT", "fifo.level <= _FIFO_DEPTH"),),
+    ),
+    "off_by_one_tap": (STREAM, "spike", "hdl.synapses", (("tap_membrane - self.groups", "tap_membrane - self.groups - 1"),)),
+    "wrong_stride": (
+        STREAM, "spike", "hdl.program", (("column_stride=connection.stride[1] * groups", "column_stride=groups"),),
+    ),
+    "wrong_padding": (STREAM, "spike", "hdl.program", (("int(k) * weight_scale", "max(0, int(k) - 1) * weight_scale"),)),
+    "dropped_offset": (
+        TWO_PHASE, "spike", "hdl.program", (('two_phase":\n            return threshold, layer.offset', 'two_phase":\n            return threshold, 0 * layer.offset'),),
+    ),
+    "bias_twice": (
+        STREAM, "spike", "hdl.lane", (("self.membrane + self.addend", "self.membrane + self.addend + self.addend"),),
+    ),
+    "bias_in_the_fire_phase": (
+        STREAM, "spike", "hdl.lane",
+        (
+            ("loaded = self.membrane + self.addend", "loaded = self.membrane"),
+            ("Mux(self.spike, excess, potential))", "Mux(self.spike, excess, potential) + self.addend)"),
+        ),
+    ),
+    "operations_counted_too_often": (
+        STREAM, "counter", "hdl.counters", (("operations + self.operations", "operations + self.operations + self.event"),),
+    ),
+    "cycles_off_by_one": (TWO_PHASE, "counter", "hdl.counters", (("self.total.eq(1)", "self.total.eq(0)"),)),
+    "last_of_equal_scores_wins": (tied(STREAM), "prediction", "hdl.host", (("(score > best)", "(score >= best)"),)),
+    "silent_core": (
+        SMALL_TWO_PHASE, "protocol", "hdl.sequencer", (('"FIRE"), m.If(~self.engines_busy)', '"FIRE"), m.If(0)'),),
+    ),
+}  # fmt: skip
+
+GOLDEN = {
+    "greater_instead_of_at_least": (equal_to_threshold(), (("torch.ge(", "torch.gt("),)),
+    "rounded_up_quotient": (TWO_PHASE, (("self.threshold).floor_()", "self.threshold).ceil_()"),)),
+    "dropped_offset": (TWO_PHASE, (("self.drive(counts).add_(self.offset)", "self.drive(counts)"),)),
+    "bias_in_the_fire_phase": (STREAM, (("self.threshold, value=-1)", "self.threshold, value=-1).add_(self.bias)"),)),
+    "firings_at_the_end": (TWO_PHASE, (("fired = counts > times", "fired = counts >= steps - times"),)),
+    "one_tap_too_early": (STREAM, (("rows = slice(ky,", "rows = slice(max(0, ky - 1),"),)),
+}
+
+
+def frames(network: FixedPointNetwork) -> np.ndarray:
+    return frames_for(network, 4, 2)
+
+
+def check(bundle, network, *, caught: str | None, stall: float = 0.0) -> None:
+    result = runner.verify(bundle, network, frames(network), stall=stall, seed=3)
+    kinds = {difference.what for difference in result.differences}
+    assert result.passed == (caught is None)
+    assert caught is None or caught in kinds, kinds
+
+
+@pytest.mark.parametrize("network", [STREAM, TWO_PHASE, tied(STREAM)], ids=["stream", "two_phase", "tied"])
+def test_healthy_hardware_passes(tmp_path, network):
+    check(toolchain.emit.emit(network, tmp_path, lanes=LANES), network, caught=None, stall=0.3)
+
+
+@pytest.mark.parametrize("name", HARDWARE)
+def test_fault_in_hardware_is_caught(tmp_path, monkeypatch, name):
+    network, caught, module, replacements = HARDWARE[name]
+    with faulty_core(module, replacements) as core:
+        monkeypatch.setattr(toolchain.emit, "Core", core)
+        bundle = toolchain.emit.emit(network, tmp_path, lanes=LANES)
+    check(bundle, network, caught=caught, stall=0.3 if "under" in name else 0.0)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_fault_in_golden_model_is_caught(monkeypatch, name):
+    """By the oracle; and so by hardware, which equals the oracle."""
+    network, replacements = GOLDEN[name]
+    faulty = faulty_module("sim.golden", replacements)
+    exact = oracle.run(network, frames(network))
+
+    def agrees(model) -> bool:
+        trace = model.run(network, frames(network), "spikes")
+        same = [np.array_equal(a, b) for a, b in zip(trace.spikes, exact.spikes, strict=True)]
+        return all(same) and np.array_equal(trace.scores, exact.scores)
+
+    assert agrees(golden)
+    assert not agrees(faulty)
+
+
+def test_fault_in_golden_model_fails_verification(tmp_path, monkeypatch):
+    network, replacements = GOLDEN["firings_at_the_end"]
+    bundle = toolchain.emit.emit(network, tmp_path, lanes=LANES)
+    monkeypatch.setattr(runner, "golden", faulty_module("sim.golden", replacements))
+    check(bundle, network, caught="spike")
