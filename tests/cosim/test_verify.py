@@ -1,9 +1,13 @@
-"""Co-simulation on Verilator: the real chain passes, a foreign bundle is refused, a planted fault is caught."""
+"""Co-simulation: the bundled network and random ones, on Verilator and Icarus, and packets that are wrong."""
+
+import shutil
 
 import numpy as np
 import pytest
 
-from sim import runner
+from hdl.host import ErrorCode, PacketType
+from sim import golden, runner
+from sim.packets import frame_packet, read_result
 from tests.networks import frames_for, random_network
 from toolchain import datasets, zoo
 from toolchain.convert import convert
@@ -13,27 +17,91 @@ from toolchain.flow import calibration
 from toolchain.quantize import quantize
 from toolchain.train import load_source
 
+SIMULATORS = [
+    "verilator",
+    pytest.param(
+        "icarus", marks=pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+    ),
+]
 
-@pytest.mark.parametrize("schedule", ["two_phase", "stream"])
-def test_zoo_network(tmp_path, schedule):
+
+def bundled_network(schedule, frames=50):
     bundled = datasets.load("bundled")
     module = load_source(zoo.BUNDLED_WEIGHTS).module
-    network = quantize(convert(module, calibration(bundled, 50), "qcfs", 4, schedule=schedule))
-    bundle = emit(network, tmp_path, lanes=16)
-    result = runner.verify(bundle, network, bundled.frames[:3])
+    return quantize(convert(module, calibration(bundled, frames), "qcfs", 4, schedule=schedule)), bundled.frames
+
+
+@pytest.mark.parametrize("schedule", ["two_phase", "stream"])
+def test_bundled_network(tmp_path, schedule):
+    network, frames = bundled_network(schedule)
+    result = runner.verify(emit(network, tmp_path, lanes=16), network, frames[:3])
     assert result.passed, result.differences
     assert result.lane_utilization >= 0.90
     assert result.spikes_compared == 3 * 4 * sum(int(np.prod(s)) for s in network.shapes[:-1])
+    assert result.spike_mismatches == result.score_mismatches == result.counter_mismatches == 0
 
 
-@pytest.mark.parametrize("simulator", ["verilator"])
-def test_stalls_faults_and_foreign_bundles(tmp_path, simulator):
-    network = random_network(3)
-    frames = frames_for(network, 3, 3)
-    bundle = emit(network, tmp_path, lanes=4)
-    text = bundle.verilog.read_text()
-    assert runner.verify(bundle, network, frames, simulator=simulator, stall=0.4, seed=7).passed
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", ["two_phase", "stream"])
+def test_bundled_network_on_200_images(tmp_path, schedule):
+    network, frames = bundled_network(schedule)
+    result = runner.verify(emit(network, tmp_path, lanes=16), network, frames[:200], stall=0.1)
+    assert result.passed, result.differences
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [1, 5, 64])
+def test_bundled_network_on_other_lanes(tmp_path, lanes):
+    network, frames = bundled_network("two_phase")
+    result = runner.verify(emit(network, tmp_path, lanes=lanes), network, frames[:2])
+    assert result.passed, result.differences
+
+
+@pytest.mark.usefixtures("fast_compile")
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize(("seed", "lanes", "stall"), [(1, 1, 0.0), (4, 3, 0.5), (9, 64, 0.0), (53, 16, 0.2)])
+def test_random_networks(tmp_path, simulator, seed, lanes, stall):
+    network = random_network(seed)
+    bundle = emit(network, tmp_path, lanes=lanes)
+    result = runner.verify(bundle, network, frames_for(network, seed, 3), simulator=simulator, stall=stall, seed=7)
+    assert result.passed, result.differences
+    assert (result.simulator, result.images, len(result.cycles)) == (simulator, 3, 3)
+
+
+@pytest.mark.usefixtures("fast_compile")
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_malformed_packets_get_an_error_and_the_next_frame_is_right(tmp_path, simulator):
+    network = random_network(16)
+    frames = frames_for(network, 1, 1)
+    good = frame_packet(frames[0])
+    wrong = [
+        ([0x02 << 24 | good[0] & 0xFFFFFF, *good[1:]], ErrorCode.TYPE),
+        ([good[0] + 1, *good[1:]], ErrorCode.SIZE),
+        (good[:-1], ErrorCode.SHORT),
+        ([good[0]], ErrorCode.SHORT),
+        ([*good, 7, 7], ErrorCode.LONG),
+    ]
+    packets = [packet for bad, _ in wrong for packet in (bad, good)]
+    answers = runner.exchange(emit(network, tmp_path, lanes=3), packets, patience=5000, simulator=simulator, stall=0.3)
+    assert answers.packets[::2] == [[PacketType.ERROR << 24 | 1, code] for _, code in wrong]
+    expected = golden.run(network, frames).scores[0]
+    for answer in answers.packets[1::2]:
+        result = read_result(answer, classes=len(expected), layers=len(network.layers))
+        assert np.array_equal(result.scores, expected)
+
+
+def test_hardware_of_another_network_is_refused(tmp_path):
+    bundle = emit(random_network(3), tmp_path, lanes=4)
     with pytest.raises(InvalidValue, match="was generated from"):
-        runner.verify(bundle, random_network(4), frames)
-    other = emit(network, tmp_path / "again", lanes=4)
-    assert other.verilog.read_text() == text
+        runner.verify(bundle, random_network(4), frames_for(random_network(4), 3, 1))
+
+
+def test_verilog_is_a_function_of_network_and_lanes(tmp_path):
+    network = random_network(3)
+    first, again, wider = (
+        emit(network, tmp_path / name, lanes=lanes) for name, lanes in (("a", 4), ("b", 4), ("c", 5))
+    )
+    for file in ("verilog", "testbench", "network"):
+        assert getattr(first, file).read_bytes() == getattr(again, file).read_bytes()
+    assert first.verilog.read_bytes() != wider.verilog.read_bytes()
+    assert network.fingerprint in first.verilog.read_text().splitlines()[1]
