@@ -21,11 +21,13 @@ from toolchain import __version__
 from toolchain.errors import InvalidValue, SpikeloomError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from sim.runner import VerificationResult
     from toolchain.datasets import Dataset
     from toolchain.energy import EnergyRow, Profile
+    from toolchain.ir import FixedPointNetwork
 
 __all__ = ["app", "run"]
 
@@ -47,6 +49,7 @@ _ClickException: Any = typer.BadParameter.__mro__[2]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Network = Annotated[Path, typer.Argument(metavar="NET", help="Network file (.safetensors).")]
 Data = Annotated[str, typer.Option("--data", help="bundled, fashion-mnist, idx, mnist-subset or digits.")]
+FramesFrom = Annotated[str, typer.Option("--data", help="A data set as elsewhere, or random frames.")]
 DataFolder = Annotated[Path | None, typer.Option("--data-folder", help="Folder of the data set's files.")]
 Lanes = Annotated[int, typer.Option("--lanes", "-P", help="Neurons updated a cycle, 1 to 64.")]
 Bits = Annotated[int, typer.Option("--weight-bits", "-b", help="Weight width, 2 to 16.")]
@@ -72,6 +75,15 @@ def _load(data: str, folder: Path | None, split: str = "test", images: int | Non
 
     dataset = datasets.load(data, split, folder)
     return dataset if images is None else dataset.take(images)
+
+
+def _frames(network: "FixedPointNetwork", data: str, folder: Path | None, images: int, seed: int) -> "np.ndarray":
+    """Frames to run hardware on, uint8 ``[images, C, H, W]``."""
+    from toolchain import flow
+
+    if data == "random":
+        return flow.random_frames(network, images, seed)
+    return _load(data, folder, images=images).frames
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -348,20 +360,27 @@ def generate(
     network: Network,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     lanes: Lanes = 16,
+    images: Annotated[int, typer.Option("--images", help="Frames in the test bench.")] = 2,
+    data: FramesFrom = "random",
+    data_folder: DataFolder = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of random frames.")] = 0,
     as_json: AsJson = False,
 ) -> int:
-    """Write Verilog, port map and a cocotb test bench module for a fixed-point network.
+    """Write Verilog, port map, FuseSoC core file, and a cocotb test bench that runs with make in the folder.
 
     Example: spikeloom generate net.safetensors -P 16 -o rtl
     """
-    from toolchain.emit import emit
+    from toolchain import flow
     from toolchain.netfile import load_fixed_point
 
-    bundle = emit(load_fixed_point(network), folder, lanes=lanes)
+    fixed = load_fixed_point(network)
+    bundle = flow.generate(fixed, folder, lanes=lanes, frames=_frames(fixed, data, data_folder, images, seed))
     if as_json:
         _print_json({**bundle.describe(), "verilog": str(bundle.verilog)})
     else:
-        out.print(f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}")
+        out.print(
+            f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}; make there runs its test bench"
+        )
     return 0
 
 
@@ -369,7 +388,7 @@ def generate(
 def verify(
     network: Annotated[Path, typer.Argument(metavar="NET", help="Network file, or a folder of spikeloom generate.")],
     images: Annotated[int, typer.Option("--images", help="Images to run.")] = 20,
-    data: Annotated[str, typer.Option("--data", help="A data set as elsewhere, or random frames.")] = "bundled",
+    data: FramesFrom = "bundled",
     data_folder: DataFolder = None,
     lanes: Lanes = 16,
     simulator: SimulatorName = "verilator",
@@ -386,10 +405,7 @@ def verify(
     from toolchain import flow
 
     bundle, fixed = flow.bundle_for(network, lanes=lanes, folder=folder)
-    if data == "random":
-        frames = flow.random_frames(fixed, images, seed)
-    else:
-        frames = _load(data, data_folder, images=images).frames
+    frames = _frames(fixed, data, data_folder, images, seed)
     with _bar("simulating", images) as move:
         result = runner.verify(bundle, fixed, frames, simulator=simulator, stall=stall, seed=seed, progress=move)
     if as_json:

@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
@@ -17,9 +20,10 @@ from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
 from toolchain.netfile import save_network
 
-__all__ = ["emit"]
+__all__ = ["TEMPLATES", "emit", "install"]
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
+"""Texts that generated folders are filled with."""
 
 
 def _header(network: FixedPointNetwork, core: Core) -> str:
@@ -42,7 +46,7 @@ def _verilog(network: FixedPointNetwork, core: Core) -> str:
 
 
 def _testbench(core: Core) -> str:
-    text = (_TEMPLATES / "testbench.v").read_text()
+    text = (TEMPLATES / "testbench.v").read_text()
     msb = {name: len(getattr(core, f"spike_{name}")) - 1 for name in ("layer", "step", "word", "bits")}
     return Template(text).substitute(
         core=CORE, testbench=TESTBENCH, **{f"{name}_msb": value for name, value in msb.items()}
@@ -79,11 +83,44 @@ def _ports(network: FixedPointNetwork, core: Core, bundle: RtlBundle) -> dict[st
     }
 
 
+def _core_file(network: FixedPointNetwork, lanes: int) -> str:
+    """FuseSoC's description of the core; its names know letters, digits, ``_``, ``-`` and ``.`` only."""
+    return Template((TEMPLATES / "fusesoc.core").read_text()).substitute(
+        core=CORE,
+        name=re.sub(r"[^A-Za-z0-9_.-]", "_", network.name) or "network",
+        version=version("spikeloom"),
+        lanes=lanes,
+        fingerprint=network.fingerprint,
+    )
+
+
+@contextmanager
+def install(folder: Path) -> Iterator[Path]:
+    """A staging folder whose files move into ``folder`` at the end, each whole or not at all.
+
+    Raises
+    ------
+    InvalidValue
+        A folder that cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".emit-", dir=folder) as name:
+            staged = Path(name)
+            yield staged
+            for file in sorted(staged.iterdir()):
+                os.replace(file, folder / file.name)
+    except OSError as error:
+        raise InvalidValue(
+            f"cannot write folder {folder}: {error.strerror}; choose a folder that is writable"
+        ) from error
+
+
 def emit(network: FixedPointNetwork, folder: Path, *, lanes: int) -> RtlBundle:
     """Generate the core of ``network`` with ``lanes`` lanes.
 
-    Writes ``spikeloom_core.v``, ``spikeloom_tb.v``, ``ports.json`` and ``network.safetensors``; each
-    file appears whole or not at all. The Verilog is a function of network, lanes and tool versions.
+    Writes ``spikeloom_core.v``, ``spikeloom_tb.v``, ``spikeloom_core.core`` (FuseSoC), ``ports.json`` and
+    ``network.safetensors``; each file appears whole or not at all. The Verilog is a function of network, lanes and tool versions.
 
     Raises
     ------
@@ -96,18 +133,10 @@ def emit(network: FixedPointNetwork, folder: Path, *, lanes: int) -> RtlBundle:
         program.words(index) for index, layer in enumerate(network.layers) if layer.threshold is not None
     )
     bundle = RtlBundle(folder, lanes, network.fingerprint, spike_words)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".emit-", dir=folder) as name:
-            staged = Path(name)
-            (staged / bundle.verilog.name).write_text(_verilog(network, core))
-            (staged / bundle.testbench.name).write_text(_testbench(core))
-            (staged / PORTS_FILE).write_text(json.dumps(_ports(network, core, bundle), indent=2) + "\n")
-            save_network(network, staged / bundle.network.name)
-            for file in sorted(staged.iterdir()):
-                os.replace(file, folder / file.name)
-    except OSError as error:
-        raise InvalidValue(
-            f"cannot write folder {folder}: {error.strerror}; choose a folder that is writable"
-        ) from error
+    with install(folder) as staged:
+        (staged / bundle.verilog.name).write_text(_verilog(network, core))
+        (staged / bundle.testbench.name).write_text(_testbench(core))
+        (staged / f"{CORE}.core").write_text(_core_file(network, lanes))
+        (staged / PORTS_FILE).write_text(json.dumps(_ports(network, core, bundle), indent=2) + "\n")
+        save_network(network, staged / bundle.network.name)
     return bundle

@@ -22,6 +22,7 @@ from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork, SpikingNetwork
 from toolchain.netfile import load_fixed_point, replacing, save_network
 from toolchain.quantize import error_table, quantize
+from toolchain.testbench import write_testbench
 from toolchain.train import accuracy, load_source, pixels_to_input
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "energy_sweep",
     "fixed_accuracy",
     "fixed_energy",
+    "generate",
     "random_frames",
     "write_energy",
     "write_json",
@@ -79,6 +81,14 @@ def fixed_accuracy(network: FixedPointNetwork, dataset: Dataset, progress: Progr
     """Share of right predictions of the golden model, in per cent."""
     predictions = golden.run(network, dataset.frames, progress=progress).predictions
     return float((predictions == dataset.labels).mean()) * 100
+
+
+def generate(network: FixedPointNetwork, folder: Path, *, lanes: int, frames: np.ndarray) -> RtlBundle:
+    """Hardware, and a test bench beside it that sends ``frames`` (uint8 ``[N, C, H, W]``)."""
+    golden.check_frames(frames, network.input_shape)  # before anything is written
+    bundle = emit(network, folder, lanes=lanes)
+    write_testbench(bundle, network, frames)
+    return bundle
 
 
 def bundle_for(network: Path, *, lanes: int, folder: Path | None = None) -> tuple[RtlBundle, FixedPointNetwork]:
@@ -196,8 +206,9 @@ class Demo:
         return self.fixed_accuracy, error_table(self.spiking, part.frames, part.labels, 8)
 
     def generate(self) -> RtlBundle:
-        """Verilog."""
-        self.bundle = emit(self.fixed, self._ready() / "rtl", lanes=self.lanes)
+        """Verilog and a test bench beside it."""
+        frames = self.dataset.take(2).frames
+        self.bundle = generate(self.fixed, self._ready() / "rtl", lanes=self.lanes, frames=frames)
         return self.bundle
 
     def verify(self, progress: Progress = _silent) -> runner.VerificationResult:

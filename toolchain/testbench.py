@@ -1,0 +1,62 @@
+"""Write a cocotb test bench beside generated hardware that runs without Spikeloom."""
+
+import json
+from string import Template
+
+import numpy as np
+
+from hdl.host import COUNTERS, PacketType
+from hdl.program import Program
+from sim import golden
+from sim.packets import frame_packet
+from toolchain.bundle import CORE, RtlBundle
+from toolchain.emit import TEMPLATES, install
+from toolchain.errors import InvalidValue
+from toolchain.ir import FixedPointNetwork
+
+__all__ = ["write_testbench"]
+
+
+def _answers(network: FixedPointNetwork, frames: np.ndarray) -> list[list[int | None]]:
+    """Words of the result packets that the integers ask for; ``None`` for cycles, which they do not know."""
+    trace = golden.run(network, frames)
+    following = 1 + network.shapes[-1][0] + 1 + len(COUNTERS) * len(network.layers) + 1
+    head = [PacketType.RESULT << 24 | following, int(network.fingerprint[:8], 16)]
+    answers = []
+    for image, prediction in enumerate(trace.predictions.tolist()):
+        scores = (trace.scores[image] & 0xFFFFFFFF).tolist()
+        layers = zip(*(getattr(trace.activity, name)[image].tolist() for name in COUNTERS[1:]), strict=True)
+        counters = [word for layer in layers for word in (None, *layer)]
+        answers.append([*head, *scores, prediction, *counters, None])
+    return answers
+
+
+def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.ndarray) -> None:
+    """Write ``test_core.py``, ``vectors.json`` and a ``Makefile`` into ``bundle.folder``.
+
+    Parameters
+    ----------
+    frames : uint8 [N, C, H, W]
+        Sent by the bench; the golden model gives the answers to expect.
+
+    Raises
+    ------
+    InvalidValue
+        The bundle belongs to another network, wrong frames, or a folder that cannot be written.
+    """
+    if bundle.fingerprint != network.fingerprint:
+        raise InvalidValue(f"{bundle.folder} was generated from another network; generate it again")
+    answers = _answers(network, frames)
+    vectors = {
+        "fingerprint": network.fingerprint,
+        "longest_inference": Program(network, bundle.lanes).longest_inference,
+        "prediction_at": 2 + network.shapes[-1][0],
+        "vectors": [
+            {"frame": frame_packet(frame), "answer": answer} for frame, answer in zip(frames, answers, strict=True)
+        ],
+    }
+    makefile = Template((TEMPLATES / "testbench.mk").read_text()).substitute(core=CORE)
+    with install(bundle.folder) as staged:
+        (staged / "test_core.py").write_text((TEMPLATES / "test_core.py").read_text())
+        (staged / "vectors.json").write_text(json.dumps(vectors) + "\n")
+        (staged / "Makefile").write_text(makefile)
