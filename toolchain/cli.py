@@ -366,7 +366,7 @@ def generate(
     seed: Annotated[int, typer.Option("--seed", help="Of random frames.")] = 0,
     as_json: AsJson = False,
 ) -> int:
-    """Write Verilog, port map, FuseSoC core file, and a cocotb test bench that runs with make in the folder.
+    """Write Verilog, port map, FuseSoC core file, and a cocotb test bench: python DIR/run.py.
 
     Example: spikeloom generate net.safetensors -P 16 -o rtl
     """
@@ -379,7 +379,7 @@ def generate(
         _print_json({**bundle.describe(), "verilog": str(bundle.verilog)})
     else:
         out.print(
-            f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}; make there runs its test bench"
+            f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}; run.py there runs its test bench"
         )
     return 0
 

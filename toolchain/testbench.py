@@ -1,7 +1,6 @@
 """Write a cocotb test bench beside generated hardware that runs without Spikeloom."""
 
 import json
-from string import Template
 
 import numpy as np
 
@@ -9,7 +8,7 @@ from hdl.host import COUNTERS, PacketType
 from hdl.program import Program
 from sim import golden
 from sim.packets import frame_packet
-from toolchain.bundle import CORE, RtlBundle
+from toolchain.bundle import RtlBundle
 from toolchain.emit import TEMPLATES, install
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
@@ -32,7 +31,9 @@ def _answers(network: FixedPointNetwork, frames: np.ndarray) -> list[list[int | 
 
 
 def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.ndarray) -> None:
-    """Write ``test_core.py``, ``vectors.json`` and a ``Makefile`` into ``bundle.folder``.
+    """Write ``test_core.py``, ``run.py`` and ``vectors.json`` into ``bundle.folder``.
+
+    ``python run.py`` there compiles and runs the bench.
 
     Parameters
     ----------
@@ -55,8 +56,7 @@ def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.nd
             {"frame": frame_packet(frame), "answer": answer} for frame, answer in zip(frames, answers, strict=True)
         ],
     }
-    makefile = Template((TEMPLATES / "testbench.mk").read_text()).substitute(core=CORE)
     with install(bundle.folder) as staged:
-        (staged / "test_core.py").write_text((TEMPLATES / "test_core.py").read_text())
+        for name in ("test_core.py", "run.py"):
+            (staged / name).write_text((TEMPLATES / name).read_text())
         (staged / "vectors.json").write_text(json.dumps(vectors) + "\n")
-        (staged / "Makefile").write_text(makefile)

@@ -2,7 +2,7 @@
 
 The frames of vectors.json go in one after the other, and every answer is compared word by word with what the
 bit-exact integer model expects: scores, prediction, and each layer's events, synaptic operations and spikes.
-Cycle counters are null there, because the model knows no clock. Run it with make; see ports.json for the packets.
+Cycle counters are null there, because the model knows no clock. python run.py runs it; see ports.json for the packets.
 """
 
 import json

