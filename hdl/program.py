@@ -19,9 +19,15 @@ from toolchain.errors import InvalidValue
 from toolchain.geometry import axis_taps
 from toolchain.ir import INPUT, FixedPointLayer, FixedPointNetwork
 
-__all__ = ["MAX_LANES", "CoordinateTaps", "Instruction", "Program"]
+__all__ = ["MAX_LANES", "CoordinateTaps", "Instruction", "Program", "check_lanes"]
 
 MAX_LANES = 64
+
+
+def check_lanes(lanes: int) -> None:
+    """Refuse lanes outside 1 to ``MAX_LANES``."""
+    if not isinstance(lanes, int) or not 1 <= lanes <= MAX_LANES:
+        raise InvalidValue(f"lanes is {lanes}, must be 1 to {MAX_LANES}")
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,7 @@ class Program:
     lanes: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.lanes, int) or not 1 <= self.lanes <= MAX_LANES:
-            raise InvalidValue(f"lanes is {self.lanes}, must be 1 to {MAX_LANES}")
+        check_lanes(self.lanes)
 
     def groups(self, channels: int) -> int:
         """Words that hold ``channels`` lanes."""

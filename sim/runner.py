@@ -29,7 +29,7 @@ from toolchain.ir import FixedPointNetwork
 from toolchain.tools import Simulator, find_simulator, run_tool
 from toolchain.trace import Activity
 
-__all__ = ["VERILATOR_MAKE", "Answers", "VerificationResult", "build", "exchange", "verify"]
+__all__ = ["VERILATOR_MAKE", "Answers", "VerificationResult", "build", "check", "exchange", "verify"]
 
 VERILATOR_MAKE = ("CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
 """The wheel leaves CFG_CXXFLAGS_PCH_I empty, without which g++ cannot use its precompiled header. OPT_GLOBAL is
@@ -228,6 +228,14 @@ def build(bundle: RtlBundle, simulator: Simulator) -> Path:
                 raise ToolMissing(f"Icarus cannot compile {bundle.verilog}: {error}; log in {log}") from error
     stamp.write_text(digest.hexdigest())
     return folder
+
+
+def check(network: FixedPointNetwork, frames: np.ndarray, *, simulator: str, stall: float) -> None:
+    """Refuse at once what ``verify`` would refuse after hardware was generated; raises as ``verify`` does."""
+    golden.check_frames(frames, network.input_shape)
+    if not 0 <= stall < 1:
+        raise InvalidValue(f"stall is {stall}, must be at least 0 and below 1")
+    find_simulator(simulator)
 
 
 def exchange(

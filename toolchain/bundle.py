@@ -74,10 +74,13 @@ def load_bundle(folder: Path) -> RtlBundle:
         ports = json.loads(path.read_text())
         if ports["schema"] != _SCHEMA:
             raise NetworkFileError(f"{path} has schema {ports['schema']}, this version reads {_SCHEMA}")
-        return RtlBundle(folder, ports["lanes"], ports["fingerprint"], tuple(ports["spike_words"]))
+        bundle = RtlBundle(folder, ports["lanes"], ports["fingerprint"], tuple(ports["spike_words"]))
+        if not isinstance(bundle.lanes, int) or not isinstance(bundle.fingerprint, str):
+            raise TypeError("lanes must be a number, fingerprint a text")
+        return bundle
     except OSError as error:
         raise NetworkFileError(
             f"cannot read {path}: {error.strerror}; make the folder with spikeloom generate"
         ) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise NetworkFileError(f"{path} is no port map; make the folder with spikeloom generate") from error

@@ -34,7 +34,6 @@ __all__ = ["app", "run"]
 app = typer.Typer(
     name="spikeloom",
     help="From a trained PyTorch network to verified Verilog of a spiking network, and the truth about its energy.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -61,7 +60,7 @@ SimulatorName = Annotated[str, typer.Option("--simulator", help="verilator or ic
 def _bar(what: str, total: int) -> Iterator[Any]:
     """A progress bar on standard error; yields the function that moves it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=log, transient=True) as progress:
+    with Progress(*columns, console=log, transient=True, disable=not log.is_interactive) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.advance(task, done)
 
@@ -226,7 +225,7 @@ def train(
     data_folder: DataFolder = None,
     epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training set.")] = 30,
     levels: Annotated[int, typer.Option("--levels", "-L", help="QCFS levels.")] = 4,
-    seed: Annotated[int, typer.Option("--seed", help="Of initialization and batches.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of initialization and batches.")] = 0,
     flip: Annotated[bool, typer.Option("--flip", help="Mirror half of the images (clothes, not digits).")] = False,
     threads: Annotated[int, typer.Option("--threads", help="CPU threads; the result depends on them.")] = 1,
     as_json: AsJson = False,
@@ -235,15 +234,15 @@ def train(
 
     The bundled network: spikeloom train --flip -o fashion-cnn.safetensors
 
-    Example: spikeloom train -a mlp --data digits --epochs 2 -o mlp.safetensors
+    Example: spikeloom train -a mlp --data mnist-subset --epochs 2 -o mlp.safetensors
     """
     import torch
 
     from toolchain import train as trainer
     from toolchain.netfile import check_writable
 
-    if threads < 1:
-        raise InvalidValue(f"threads is {threads}, must be at least 1")
+    if not 1 <= threads <= 1024:
+        raise InvalidValue(f"threads is {threads}, must be 1 to 1024")
     check_writable(target)  # before, not after, the training
     training, test = _load(data, data_folder, "train"), _load(data, data_folder)
     torch.set_num_threads(threads)
@@ -363,7 +362,7 @@ def generate(
     images: Annotated[int, typer.Option("--images", help="Frames in the test bench.")] = 2,
     data: FramesFrom = "random",
     data_folder: DataFolder = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of random frames.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of random frames.")] = 0,
     as_json: AsJson = False,
 ) -> int:
     """Write Verilog, port map, FuseSoC core file, and a cocotb test bench: python DIR/run.py.
@@ -390,10 +389,12 @@ def verify(
     images: Annotated[int, typer.Option("--images", help="Images to run.")] = 20,
     data: FramesFrom = "bundled",
     data_folder: DataFolder = None,
-    lanes: Lanes = 16,
+    lanes: Annotated[
+        int | None, typer.Option("--lanes", "-P", help="Lanes to generate, 1 to 64; 16 by default.")
+    ] = None,
     simulator: SimulatorName = "verilator",
     stall: Annotated[float, typer.Option("--stall", help="Chance that a stream holds back in a clock.")] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", help="Of stalls and random frames.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of stalls and random frames.")] = 0,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for generated hardware.")] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -404,8 +405,10 @@ def verify(
     from sim import runner
     from toolchain import flow
 
-    bundle, fixed = flow.bundle_for(network, lanes=lanes, folder=folder)
+    fixed = flow.network_of(network)
     frames = _frames(fixed, data, data_folder, images, seed)
+    runner.check(fixed, frames, simulator=simulator, stall=stall)  # before hardware is generated
+    bundle, fixed = flow.bundle_for(network, lanes=lanes, folder=folder)
     with _bar("simulating", images) as move:
         result = runner.verify(bundle, fixed, frames, simulator=simulator, stall=stall, seed=seed, progress=move)
     if as_json:
@@ -417,22 +420,30 @@ def verify(
 
 def _steps(text: str) -> list[int]:
     """``1,2,4`` or ``1..8`` as a list of T."""
+    from toolchain.ir import MAX_TIME_STEPS
+
+    steps: Sequence[int]
     try:
         first, dots, last = text.partition("..")
-        steps = list(range(int(first), int(last) + 1)) if dots else [int(part) for part in text.split(",")]
+        steps = range(int(first), int(last) + 1) if dots else [int(part) for part in text.split(",")]
     except ValueError:
         steps = []
     if not steps:
         raise InvalidValue(f"time steps {text!r} is not a list such as 1,2,4 or a range such as 1..8")
-    return steps
+    for step in (steps[0], steps[-1]) if dots else steps:
+        if not 1 <= step <= MAX_TIME_STEPS:
+            raise InvalidValue(f"time steps is {step}, must be 1 to {MAX_TIME_STEPS}")
+    return list(steps)
 
 
 @app.command()
 def energy(
     network: Network,
-    steps: Annotated[str, typer.Option("--time-steps", "-T", help="List 1,2,4 or range 1..8.")] = "1,2,4,8,16",
-    weight_bits: Bits = 8,
-    clipping: Clipping = "max",
+    steps: Annotated[
+        str | None, typer.Option("--time-steps", "-T", help="List 1,2,4 or range 1..8; 1,2,4,8,16 by default.")
+    ] = None,
+    weight_bits: Annotated[int | None, typer.Option("--weight-bits", "-b", help="2 to 16; 8 by default.")] = None,
+    clipping: Annotated[str | None, typer.Option("--clipping", help="max (default) or mse.")] = None,
     profile: Annotated[
         list[str] | None, typer.Option("--profile", help="45nm-int, 45nm-fp32-legacy or a TOML file; repeatable.")
     ] = None,
@@ -452,11 +463,19 @@ def energy(
     from toolchain import flow
     from toolchain.energy import PROFILES, load_profile
     from toolchain.ir import SpikingNetwork
-    from toolchain.netfile import load_network
+    from toolchain.netfile import check_writable, load_network
 
+    for target in (csv, js):  # before, not after, the counting
+        if target is not None:
+            check_writable(target)
     chosen = [load_profile(name) for name in profile or PROFILES]
-    times = _steps(steps)
+    times = _steps("1,2,4,8,16" if steps is None else steps)
     loaded = load_network(network)
+    if not isinstance(loaded, SpikingNetwork) and (steps, weight_bits, clipping) != (None, None, None):
+        raise InvalidValue(
+            f"{network} is a fixed-point network with its own T, its own weight bits and clipping: leave out -T, -b and "
+            "--clipping, or give the spiking network"
+        )
     dataset = _load(data, data_folder, images=images)
     sweep = isinstance(loaded, SpikingNetwork)
     with _bar("counting", (len(times) if sweep else 1) * len(dataset.frames)) as move:
@@ -465,8 +484,8 @@ def energy(
                 loaded,
                 dataset,
                 time_steps=times,
-                weight_bits=weight_bits,
-                clipping=clipping,
+                weight_bits=8 if weight_bits is None else weight_bits,
+                clipping=clipping or "max",
                 profiles=chosen,
                 progress=move,
             )
@@ -481,11 +500,16 @@ def energy(
 
 
 @app.callback(invoke_without_command=True)
-def main(version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False) -> None:
+def main(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
     """From a trained PyTorch network to verified Verilog of a spiking network, and the truth about its energy."""
     if version:
         out.print(__version__)
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        raise InvalidValue("no command is given; spikeloom --help lists them")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -496,10 +520,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "spikeloom"
         message = " ".join(error.format_message().split())
+        if hasattr(error.__cause__, "errors"):  # Typer converts through pydantic, whose text leaves the value out
+            message += f", not {error.__cause__.errors()[0]['input']!r}"
         log.print(f"error: {message}; see {command} --help", markup=False, soft_wrap=True)
         return 2
     except SpikeloomError as error:
-        log.print(f"error: {error}", markup=False, soft_wrap=True)
+        log.print(f"error: {' '.join(str(error).split())}", markup=False, soft_wrap=True)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         log.print("stopped")
@@ -507,4 +533,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 141
+    except OSError as error:  # a path too long or in a folder without permission, a full disk
+        if error.strerror is None:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        log.print(
+            f"error: {where}{error.strerror}; choose another path or check its permissions",
+            markup=False,
+            soft_wrap=True,
+        )
+        return 2
     return int(code or 0)

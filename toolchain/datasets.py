@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,8 @@ class Dataset:
             raise InvalidValue(
                 f"data set {self.name}: {len(self.frames)} frames but labels of shape {self.labels.shape}"
             )
+        if len(self.frames) == 0:
+            raise InvalidValue(f"data set {self.name} holds no image, at least 1 is needed")
         self.frames.setflags(write=False)
         self.labels.setflags(write=False)
 
@@ -77,7 +80,7 @@ def read_idx(path: Path) -> np.ndarray:
         raise InvalidValue(f"{path} is cut short inside its header")
     shape = struct.unpack(f">{raw[3]}I", raw[4:header])
     values = np.frombuffer(raw, np.uint8, offset=header)
-    if values.size != int(np.prod(shape)):
+    if values.size != prod(shape):
         raise InvalidValue(f"{path} holds {values.size} bytes, its header says {shape}")
     return values.reshape(shape)
 

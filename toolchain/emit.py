@@ -15,8 +15,9 @@ from amaranth.back import verilog
 
 from hdl.core import Core
 from hdl.host import COUNTERS, ErrorCode, PacketType
+from hdl.program import check_lanes
 from toolchain.bundle import CORE, PORTS_FILE, TESTBENCH, RtlBundle
-from toolchain.errors import InvalidValue
+from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
 from toolchain.netfile import save_network
 
@@ -127,14 +128,19 @@ def emit(network: FixedPointNetwork, folder: Path, *, lanes: int) -> RtlBundle:
     InvalidValue
         ``lanes`` out of range, or a folder that cannot be written.
     """
+    check_lanes(lanes)
     core = Core(network, lanes=lanes)
     program = core.program
     spike_words = tuple(
         program.words(index) for index, layer in enumerate(network.layers) if layer.threshold is not None
     )
     bundle = RtlBundle(folder, lanes, network.fingerprint, spike_words)
+    try:
+        text = _verilog(network, core)
+    except verilog.YosysError as error:
+        raise ToolMissing(f"Amaranth cannot run Yosys: {error}; leave AMARANTH_USE_YOSYS unset") from error
     with install(folder) as staged:
-        (staged / bundle.verilog.name).write_text(_verilog(network, core))
+        (staged / bundle.verilog.name).write_text(text)
         (staged / bundle.testbench.name).write_text(_testbench(core))
         (staged / f"{CORE}.core").write_text(_core_file(network, lanes))
         (staged / PORTS_FILE).write_text(json.dumps(_ports(network, core, bundle), indent=2) + "\n")

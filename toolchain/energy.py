@@ -85,10 +85,10 @@ def load_profile(name: str) -> Profile:
         raise InvalidValue(
             f"no energy profile {name!r} ({error.strerror}); there are {', '.join(PROFILES)}, or give a TOML file"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no text, an endless number, endless nesting
         raise InvalidValue(f"energy profile {path} is not TOML: {error}") from error
     kind = content.get("kind")
-    if kind not in _CONSTANTS:
+    if not isinstance(kind, str) or kind not in _CONSTANTS:
         raise InvalidValue(f"energy profile {path}: kind is {kind!r}, must be one of {', '.join(_CONSTANTS)}")
     constants = {}
     for constant, unit in _CONSTANTS[kind].items():
@@ -96,8 +96,12 @@ def load_profile(name: str) -> Profile:
         if not isinstance(entry, dict):
             raise InvalidValue(f"energy profile {path}: constant {constant} is missing")
         value = entry.get("value")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-            raise InvalidValue(f"energy profile {path}: {constant} is {value!r}, must be a number of at least 0")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+            raise InvalidValue(
+                f"energy profile {path}: {constant} is {value!r}, must be a number of at least 0 and below 1e9"
+            )
+        if value == 0:
+            raise InvalidValue(f"energy profile {path}: {constant} is 0, must be above 0: the ratio divides by it")
         if entry.get("unit") != unit:
             raise InvalidValue(f"energy profile {path}: {constant} is in {entry.get('unit')!r}, must be in {unit}")
         if entry.get("status") not in _STATUS or not entry.get("source"):

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from hdl.program import check_lanes
 from sim import floating, golden, runner
 from toolchain import datasets, zoo
-from toolchain.bundle import PORTS_FILE, RtlBundle, load_bundle
+from toolchain.bundle import RtlBundle, load_bundle
 from toolchain.convert import convert
 from toolchain.datasets import Dataset
 from toolchain.emit import emit
@@ -23,6 +24,7 @@ from toolchain.ir import FixedPointNetwork, SpikingNetwork
 from toolchain.netfile import load_fixed_point, replacing, save_network
 from toolchain.quantize import error_table, quantize
 from toolchain.testbench import write_testbench
+from toolchain.tools import find_simulator
 from toolchain.train import accuracy, load_source, pixels_to_input
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "fixed_accuracy",
     "fixed_energy",
     "generate",
+    "network_of",
     "random_frames",
     "write_energy",
     "write_json",
@@ -44,6 +47,7 @@ __all__ = [
 Progress = Callable[[int], None]
 """Called with the number of images finished since the last call."""
 
+DEFAULT_LANES = 16
 DEMO_TIME_STEPS = 4
 ENERGY_TIME_STEPS = (1, 2, 4, 8, 16)
 _BATCH = 500
@@ -58,7 +62,7 @@ def write_json(content: dict[str, Any], path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidValue(f"cannot make folder {path.parent}: {error.strerror}") from error
+        raise InvalidValue(f"cannot make folder {path.parent}: {error.strerror}; choose another") from error
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
@@ -70,8 +74,8 @@ def calibration(dataset: Dataset, images: int) -> torch.Tensor:
 
 def random_frames(network: FixedPointNetwork, images: int, seed: int) -> np.ndarray:
     """Frames of any shape, half of the pixels 0, uint8 ``[N, C, H, W]``: enough to compare hardware with integers."""
-    if images < 1:
-        raise InvalidValue(f"images is {images}, must be at least 1")
+    if not 1 <= images <= 100_000:
+        raise InvalidValue(f"images is {images}, must be 1 to 100000")
     rng = np.random.default_rng(seed)
     frames = rng.integers(0, 256, (images, *network.input_shape))
     return np.where(rng.random(frames.shape) < 0.5, 0, frames).astype(np.uint8)
@@ -91,12 +95,28 @@ def generate(network: FixedPointNetwork, folder: Path, *, lanes: int, frames: np
     return bundle
 
 
-def bundle_for(network: Path, *, lanes: int, folder: Path | None = None) -> tuple[RtlBundle, FixedPointNetwork]:
-    """The hardware to verify: a folder of ``spikeloom generate``, or a network file generated on the way."""
-    if (network / PORTS_FILE).is_file() or network.is_dir():
+def network_of(path: Path) -> FixedPointNetwork:
+    """The integers that ``verify`` is about: of a network file, or of a folder of ``spikeloom generate``."""
+    return load_fixed_point(load_bundle(path).network if path.is_dir() else path)
+
+
+def bundle_for(
+    network: Path, *, lanes: int | None = None, folder: Path | None = None
+) -> tuple[RtlBundle, FixedPointNetwork]:
+    """The hardware to verify: a folder of ``spikeloom generate``, or a network file generated on the way.
+
+    Raises
+    ------
+    InvalidValue
+        ``lanes`` other than those of the folder.
+    """
+    if network.is_dir():
         bundle = load_bundle(network)
+        if lanes not in (None, bundle.lanes):
+            raise InvalidValue(f"{network} has {bundle.lanes} lanes, not {lanes}; generate it again or leave out -P")
         return bundle, load_fixed_point(bundle.network)
     fixed = load_fixed_point(network)
+    lanes = DEFAULT_LANES if lanes is None else lanes
     target = folder or Path("build") / f"verify-{fixed.fingerprint[:12]}-{lanes}"
     return emit(fixed, target, lanes=lanes), fixed
 
@@ -173,12 +193,14 @@ class Demo:
     """
 
     folder: Path
-    lanes: int = 16
+    lanes: int = DEFAULT_LANES
     simulator: str = "verilator"
     images: int = 20
 
     def load(self) -> float:
         """Source network and images; returns the source's accuracy in per cent."""
+        find_simulator(self.simulator)
+        check_lanes(self.lanes)
         self.dataset = datasets.load("bundled")
         self.source = load_source(zoo.BUNDLED_WEIGHTS)
         self.source_accuracy = accuracy(self.source.module, self.dataset)
@@ -229,7 +251,7 @@ class Demo:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InvalidValue(f"cannot make folder {self.folder}: {error.strerror}") from error
+            raise InvalidValue(f"cannot make folder {self.folder}: {error.strerror}; choose another") from error
         return self.folder
 
     def summary(self) -> dict[str, Any]:

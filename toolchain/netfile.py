@@ -37,6 +37,11 @@ _KINDS: dict[str, type[SpikingNetwork] | type[FixedPointNetwork]] = {
 }
 
 
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise InvalidValue(f"cannot write {path}: Is a directory; name a file in it")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it there on success: never half a file.
@@ -46,6 +51,7 @@ def replacing(path: Path) -> Iterator[Path]:
     InvalidValue
         The folder does not exist or cannot be written.
     """
+    _refuse_folder(path)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
@@ -73,6 +79,7 @@ def check_writable(path: Path) -> None:
     InvalidValue
         The folder does not exist or cannot be written.
     """
+    _refuse_folder(path)
     try:
         with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent):
             return
@@ -130,6 +137,9 @@ def load_network(path: Path) -> SpikingNetwork | FixedPointNetwork:
         raise NetworkFileError(
             f"{path} is not a Spikeloom network file; make one with spikeloom convert or quantize"
         ) from error
+    kept = network.arrays()
+    if arrays.keys() != kept.keys() or any(arrays[name].dtype != kept[name].dtype for name in kept):
+        raise NetworkFileError(f"{path} was edited: its arrays are not those of the network; convert the network again")
     if network.fingerprint != header["fingerprint"]:
         raise NetworkFileError(
             f"{path} was edited: fingerprint {network.fingerprint[:16]} of its contents is not "

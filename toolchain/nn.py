@@ -37,8 +37,8 @@ class QCFS(nn.Module):
 
     def __init__(self, levels: int = 4, threshold: float = 8.0):
         super().__init__()
-        if levels < 1:
-            raise InvalidValue(f"QCFS levels is {levels}, must be at least 1")
+        if not 1 <= levels <= 1024:
+            raise InvalidValue(f"QCFS levels is {levels}, must be 1 to 1024")
         if not threshold > 0:
             raise InvalidValue(f"QCFS threshold is {threshold}, must be above 0")
         self.levels = levels

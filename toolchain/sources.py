@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from textwrap import shorten
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -23,7 +24,7 @@ def _call(path: Path, function: str) -> nn.Module:
         module = getattr(namespace, function)()
     except SpikeloomError:
         raise
-    except Exception as error:  # the user's own code may raise anything
+    except (Exception, SystemExit) as error:  # the user's own code may raise anything
         raise InvalidValue(f"{path}:{function}() failed: {type(error).__name__}: {error}") from error
     if not isinstance(module, nn.Module):
         raise InvalidValue(f"{path}:{function}() returned {type(module).__name__}, must return a torch.nn.Module")
@@ -42,6 +43,8 @@ def load_module(source: str, weights: Path | None = None) -> nn.Module:
         The source or its weights cannot be loaded.
     """
     if source.endswith(".safetensors"):
+        if weights is not None:
+            raise InvalidValue(f"--weights {weights} goes with FILE.py:FUNCTION only; {source} holds its own weights")
         return load_source(Path(source)).module
     name, separator, function = source.rpartition(":")
     if not separator:
@@ -52,7 +55,7 @@ def load_module(source: str, weights: Path | None = None) -> nn.Module:
             module.load_state_dict(load_file(weights))
         except (OSError, SafetensorError, RuntimeError) as error:
             raise NetworkFileError(
-                f"cannot load weights {weights}: {str(error).splitlines()[0]}; they must be the module's state dict "
+                f"cannot load weights {weights}: {shorten(str(error), 300, placeholder=' …')}; they must be the module's state dict "
                 "as safetensors"
             ) from error
     return module

@@ -60,7 +60,7 @@ def _need(program: str, way_out: str) -> str:
 
 
 def _verilator() -> Simulator:
-    compiler = os.environ.get("CXX", "g++")
+    compiler = os.environ.get("CXX") or "g++"
     _need(compiler, "Verilator needs a C++ compiler; on Debian: apt-get install g++, or set CXX to yours")
     _need("make", "Verilator needs make; on Debian: apt-get install make")
     _need("perl", "Verilator needs perl; on Debian: apt-get install perl")

@@ -87,12 +87,21 @@ def train(
             layer.threshold.data.fill_(INITIAL_THRESHOLD)
     frames = pixels_to_input(torch.tensor(training.frames))
     labels = torch.tensor(training.labels)
-    try:
-        module.eval()(frames[:1])
-    except RuntimeError as error:
-        raise InvalidValue(
-            f"architecture {architecture} does not take frames of shape {tuple(frames.shape[1:])}"
-        ) from error
+    if len(frames) < 2:
+        raise InvalidValue(f"data set {training.name} has {len(frames)} training image, batch norm needs at least 2")
+    for part in (training, test):
+        try:
+            classes = module.eval()(pixels_to_input(torch.tensor(part.frames[:1]))).shape[1]
+        except RuntimeError as error:
+            raise InvalidValue(
+                f"architecture {architecture} does not take frames of shape {part.frames.shape[1:]} of data set "
+                f"{part.name}, only (1, 28, 28)"
+            ) from error
+        if part.labels.max() >= classes:
+            raise InvalidValue(
+                f"data set {part.name} has label {part.labels.max()}, architecture {architecture} has {classes} classes, "
+                f"0 to {classes - 1}"
+            )
     thresholds = [p for n, p in module.named_parameters() if n.endswith("threshold")]
     others = [p for n, p in module.named_parameters() if not n.endswith("threshold")]
     groups: list[dict[str, Any]] = [{"params": others}, {"params": thresholds, "weight_decay": 0.0}]
@@ -154,6 +163,8 @@ def load_source(path: Path) -> TrainedSource:
     NetworkFileError
         Missing or truncated file, or not a trained source network.
     """
+    if path.is_dir():
+        raise NetworkFileError(f"source network {path} is a folder, must be a file of spikeloom train")
     try:
         with safe_open(path, "pt") as file:
             provenance = json.loads((file.metadata() or {})["spikeloom_source"])

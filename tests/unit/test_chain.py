@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sim import golden
-from toolchain import cli, datasets, zoo
+from toolchain import datasets, zoo
 from toolchain.convert import convert
 from toolchain.energy import Profile, count, load_profile
 from toolchain.errors import InvalidValue, UnsupportedModule
@@ -151,18 +151,3 @@ def test_bits_steps_and_vanishing_threshold(bundled):
         network.with_time_steps(0)
     with pytest.raises(InvalidValue, match="rounds to 0"):
         quantize(network.with_time_steps(1024), 2)
-
-
-def test_command_line_errors_are_one_line(tmp_path, capfd):
-    commands = [
-        ["generate", str(tmp_path / "none.safetensors"), "-o", str(tmp_path / "rtl")],
-        ["convert", "bundled", "-T", "0", "-o", str(tmp_path / "a.safetensors")],
-        ["convert", "bundled", "-o", str(tmp_path / "no" / "a.safetensors")],
-        ["convert", "bundled", "-T", "many", "-o", str(tmp_path / "a.safetensors")],
-        ["nonsense"],
-    ]
-    for command in commands:
-        assert cli.run(command) == 2
-        text = capfd.readouterr().err.strip()
-        assert text.startswith("error: ") and "\n" not in text
-    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ from torch import Tensor, fx, nn
 
 from toolchain.convert.graph import SourceGraph, read_module
 from toolchain.convert.methods import METHODS
-from toolchain.errors import InvalidValue
+from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.ir import INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
 
 __all__ = ["METHODS", "convert"]
@@ -124,6 +124,10 @@ def convert(
             raise InvalidValue(
                 f"the module does not accept calibration of shape {tuple(batch.shape)}: {str(error).splitlines()[0]}"
             ) from error
+    if not isinstance(outputs[0], Tensor):
+        raise UnsupportedModule(
+            f"forward returns a {type(outputs[0]).__name__}, must return one tensor, the class scores"
+        )
     layers = []
     for index, block in enumerate(graph.blocks):
         threshold = initial = None

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
 
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.ir import Connection, Shape
@@ -114,7 +115,9 @@ class _Reader:
         try:
             output = block.connection(0).output(self.shape)
         except InvalidValue as error:
-            raise InvalidValue(f"layer {block.name!r}: {error}") from error
+            raise InvalidValue(
+                f"layer {block.name!r}: {error}; give a calibration batch of the network's input shape"
+            ) from error
         self.open, self.shape, self.pool = block, output, (1, 1)
 
     # ---- one handler for each kind of layer ------------------------------------------------
@@ -170,12 +173,13 @@ class _Reader:
             raise self._refuse(
                 name, type(m).__name__, "it has no running statistics", "train it with track_running_stats=True"
             )
-        scale = 1.0 / np.sqrt(_float64(m.running_var) + m.eps)
-        if m.weight is not None:
-            scale = scale * _float64(m.weight)
-        shift = np.zeros_like(scale) if m.bias is None else _float64(m.bias)
-        self.open.weight = self.open.weight * scale[:, None, None, None]
-        self.open.bias = (self.open.bias - _float64(m.running_mean)) * scale + shift
+        shift = np.zeros(m.num_features) if m.bias is None else _float64(m.bias)
+        with np.errstate(all="ignore"):  # finish refuses what is not finite
+            scale = 1.0 / np.sqrt(_float64(m.running_var) + m.eps)
+            if m.weight is not None:
+                scale = scale * _float64(m.weight)
+            self.open.weight = self.open.weight * scale[:, None, None, None]
+            self.open.bias = (self.open.bias - _float64(m.running_mean)) * scale + shift
 
     def activation(self, activation: Activation) -> None:
         if self.open is None or self.pool != (1, 1):
@@ -381,6 +385,12 @@ def read_module(module: nn.Module, input_shape: Shape) -> SourceGraph:
     InvalidValue
         Layers that do not fit each other.
     """
+    for name, values in [*module.named_parameters(), *module.named_buffers()]:
+        if is_lazy(values) or values.is_meta:
+            raise InvalidValue(
+                f"layer {name.rpartition('.')[0]!r}: {name.rpartition('.')[2]} has no values yet; run the module once on "
+                "a batch (lazy layers) or load its weights (meta device)"
+            )
     root = deepcopy(module).eval()
     try:
         graph = _Tracer().trace(root)

