@@ -94,6 +94,11 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
     out.print(table)
 
 
+def _nanojoules(picojoules: float) -> str:
+    value = picojoules / 1000
+    return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+
+
 def _energy_tables(rows: Sequence["EnergyRow"], profiles: Sequence["Profile"]) -> None:
     """One table for each profile; the scope stands under it."""
     from toolchain.energy import SCOPE
@@ -108,8 +113,8 @@ def _energy_tables(rows: Sequence["EnergyRow"], profiles: Sequence["Profile"]) -
                 f"{row.spikes / 1000:,.1f}k",
                 f"{row.mac_input / 1000:,.0f}k",
                 f"{row.mac / 1000:,.0f}k",
-                f"{row.e_snn_pj / 1000:,.1f}",
-                f"{row.e_ann_pj / 1000:,.1f}",
+                _nanojoules(row.e_snn_pj),
+                _nanojoules(row.e_ann_pj),
                 f"{row.ratio:.2f}",
             )
             for row in rows
