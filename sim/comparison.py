@@ -54,6 +54,8 @@ class Comparison:
         The first ``MAX_DIFFERENCES``.
     activity : Activity
         What the hardware counted; 0 where an image got no result.
+    layer_cycles : int64 [N, layers]
+        Cycles of each layer by its own counter.
     spikes_compared : int
         Spikes (bits) looked at.
     """
@@ -64,6 +66,7 @@ class Comparison:
         self.counted = {"spike": 0, "score": 0, "counter": 0, "prediction": 0, "protocol": 0}
         self.differences: list[Difference] = []
         self.activity = trace.activity
+        self.layer_cycles = np.zeros_like(trace.activity.events)
         self.spikes_compared = 0
 
     def _add(self, difference: Difference) -> None:
@@ -95,6 +98,7 @@ class Comparison:
             if cycles is not None and result.cycles != cycles[image]:
                 self._add(Difference("counter", image, f"{cycles[image]} cycles", f"{result.cycles} cycles"))
         self.activity = Activity(*(counters[:, :, COUNTERS.index(name)] for name in COUNTERS[1:]))
+        self.layer_cycles = counters[:, :, COUNTERS.index("cycles")]
         for name in COUNTERS[1:]:
             expected, seen = getattr(trace.activity, name), getattr(self.activity, name)
             for image, layer in np.argwhere((expected != seen) & answered[:, None]):

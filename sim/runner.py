@@ -41,8 +41,8 @@ class VerificationResult:
     """Outcome of comparing hardware with golden model, image by image.
 
     ``cycles`` int64 are the clocks from the first word of a frame to the last word of its result, both
-    included, for each image that was answered; ``activity`` is what the hardware counted;
-    ``clocks_per_second`` is measured over the whole simulation, bench included.
+    included, for each image that was answered; ``activity`` and ``layer_cycles`` int64 [N, layers] are
+    what the hardware counted for ``layers`` (their names); ``clocks_per_second`` is measured over the whole simulation, bench included.
     """
 
     simulator: str
@@ -57,6 +57,8 @@ class VerificationResult:
     differences: tuple[Difference, ...]
     cycles: np.ndarray
     activity: Activity
+    layers: tuple[str, ...]
+    layer_cycles: np.ndarray
     stall: float
     seed: int
     clocks_per_second: float
@@ -81,6 +83,30 @@ class VerificationResult:
         """(SOPs + input MACs) / (lanes × all cycles, frame and result transfer included)."""
         return float(self.activity.operations.sum()) / (self.lanes * max(1.0, float(self.cycles.sum())))
 
+    def breakdown(self) -> list[dict[str, Any]]:
+        """Where the cycles go: means for each image, a row for each layer and one for the two transfers.
+
+        ``idle_lane_cycles`` is lanes × cycles less operations: what a full array would have saved.
+        """
+        operations = self.activity.operations.mean(axis=0)
+        cycles = self.layer_cycles.mean(axis=0)
+        rows = zip(
+            (*self.layers, "frame and result transfer"),
+            (*cycles, self.cycles_per_image - cycles.sum()),
+            (*operations, 0.0),
+            strict=True,
+        )
+        return [
+            {
+                "part": part,
+                "cycles": round(float(spent), 1),
+                "operations": round(float(done), 1),
+                "utilization": round(float(done / (self.lanes * spent)), 4) if spent else 0.0,
+                "idle_lane_cycles": round(float(self.lanes * spent - done), 1),
+            }
+            for part, spent, done in rows
+        ]
+
     def summary(self) -> dict[str, Any]:
         """As JSON values."""
         return {
@@ -96,6 +122,7 @@ class VerificationResult:
             "sops_per_image": round(self.operations_per_image, 1),
             "lanes": self.lanes,
             "lane_utilization": round(self.lane_utilization, 4),
+            "breakdown": self.breakdown(),
             "stall": self.stall,
             "seed": self.seed,
             "clocks_per_second": round(self.clocks_per_second),
@@ -387,6 +414,8 @@ def verify(
         differences=tuple(comparison.differences),
         cycles=taken - started + 1,
         activity=comparison.activity,
+        layers=tuple(layer.name for layer in network.layers),
+        layer_cycles=comparison.layer_cycles,
         stall=stall,
         seed=seed,
         clocks_per_second=answers.elapsed / answers.seconds,

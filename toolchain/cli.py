@@ -162,6 +162,22 @@ def _verdict(result: "VerificationResult") -> None:
         out.print(f"     … {len(result.differences) - 10} more with --json")
 
 
+def _cycles_table(result: "VerificationResult") -> None:
+    rows = result.breakdown()
+    lost = sum(row["idle_lane_cycles"] for row in rows) or 1.0
+    shown = [
+        (
+            row["part"],
+            f"{row['cycles']:,.0f}",
+            f"{row['operations']:,.0f}",
+            f"{row['utilization']:.3f}",
+            f"{100 * row['idle_lane_cycles'] / lost:.1f} %",
+        )
+        for row in rows
+    ]
+    _table("Where the cycles of an image go", ("layer", "cycles", "operations", "utilization", "of all idle"), shown)
+
+
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.")] = Path("build/demo"),
@@ -420,6 +436,7 @@ def verify(
         _print_json(result.summary())
     else:
         _verdict(result)
+        _cycles_table(result)
     return 0 if result.passed else 1
 
 
