@@ -99,7 +99,7 @@ class _Synapses:
 
     def activity(self, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Events and synaptic operations of each image, from ``[N, H, W, C]`` spike counts."""
-        at_place = counts.sum(dim=3).double()
+        at_place = counts.sum(dim=3, dtype=torch.float64)
         events = (at_place * (self.fan_out > 0)).sum(dim=(1, 2))
         return events, (at_place * self.fan_out).sum(dim=(1, 2))
 

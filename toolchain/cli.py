@@ -115,7 +115,7 @@ def _energy_tables(rows: Sequence["EnergyRow"], profiles: Sequence["Profile"]) -
                 f"{row.mac / 1000:,.0f}k",
                 _nanojoules(row.e_snn_pj),
                 _nanojoules(row.e_ann_pj),
-                f"{row.ratio:.2f}",
+                "-" if row.ratio is None else f"{row.ratio:.2f}",
             )
             for row in rows
             if row.profile == profile.name

@@ -55,7 +55,7 @@ class Dataset:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read one IDX file of unsigned bytes, plain or ``.gz``; any number of dimensions.
+    """Read one IDX file of unsigned bytes, plain or ``.gz``, of 1 to 4 dimensions.
 
     Raises
     ------
@@ -75,6 +75,8 @@ def read_idx(path: Path) -> np.ndarray:
             raise InvalidValue(f"{path} is not a whole gzip file: {error}") from error
     if len(raw) < 4 or raw[:3] != b"\0\0\x08":
         raise InvalidValue(f"{path} is not an IDX file of unsigned bytes")
+    if not 1 <= raw[3] <= 4:
+        raise InvalidValue(f"{path} has {raw[3]} dimensions, must be 1 to 4")
     header = 4 + 4 * raw[3]
     if len(raw) < header:
         raise InvalidValue(f"{path} is cut short inside its header")

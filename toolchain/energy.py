@@ -96,17 +96,16 @@ def load_profile(name: str) -> Profile:
         if not isinstance(entry, dict):
             raise InvalidValue(f"energy profile {path}: constant {constant} is missing")
         value = entry.get("value")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
             raise InvalidValue(
-                f"energy profile {path}: {constant} is {value!r}, must be a number of at least 0 and below 1e9"
+                f"energy profile {path}: {constant} is {value!r}, must be a number above 0 and below 1e9"
             )
-        if value == 0:
-            raise InvalidValue(f"energy profile {path}: {constant} is 0, must be above 0: the ratio divides by it")
         if entry.get("unit") != unit:
             raise InvalidValue(f"energy profile {path}: {constant} is in {entry.get('unit')!r}, must be in {unit}")
         if entry.get("status") not in _STATUS or not entry.get("source"):
             raise InvalidValue(f"energy profile {path}: {constant} needs a source and a status of {', '.join(_STATUS)}")
-        constants[constant] = entry
+        # TOML knows dates and times, which JSON does not
+        constants[constant] = {k: v if isinstance(v, str | int | float) else str(v) for k, v in entry.items()}
     return Profile(str(content.get("name", path.stem)), str(content.get("label", path.stem)), kind, constants)
 
 
@@ -232,7 +231,7 @@ class EnergyRow:
     ann_bits: int
     e_snn_pj: float
     e_ann_pj: float
-    ratio: float
+    ratio: float | None
     profile: str
     fingerprint: str
 
@@ -240,7 +239,10 @@ class EnergyRow:
 def energy_rows(
     network: FixedPointNetwork, counts: Counts, accuracy: float, images: int, profiles: Sequence[Profile]
 ) -> list[EnergyRow]:
-    """Charge the counts under each profile; ``ratio`` is ANN over SNN, above 1 the SNN computes for less."""
+    """Charge the counts under each profile.
+
+    ``ratio`` is ANN over SNN, above 1 the SNN computes for less; ``None`` if the SNN did nothing at all.
+    """
     snn_bits, ann_bits = network.membrane_bits, accumulator_bits(network)
     rows = []
     for profile in profiles:
@@ -266,7 +268,7 @@ def energy_rows(
                 ann_bits=ann_bits,
                 e_snn_pj=snn,
                 e_ann_pj=ann,
-                ratio=ann / snn,
+                ratio=ann / snn if snn else None,
                 profile=profile.name,
                 fingerprint=network.fingerprint,
             )

@@ -69,9 +69,10 @@ def _quantize_layer(
     limit = weight_limit(weight_bits)
     worth = [c.weight * _worth(network, c) for c in layer.connections]
     rows = np.concatenate([w.reshape(layer.channels, -1) for w in worth], axis=1)
-    scale = CLIPPINGS[clipping](rows, limit)
     if layer.threshold is None:  # class scores compare, so they share one scale
-        scale = np.full_like(scale, scale.max())
+        scale = np.repeat(CLIPPINGS[clipping](rows.reshape(1, -1), limit), len(rows))
+    else:
+        scale = CLIPPINGS[clipping](rows, limit)
     threshold, offset, bias = _charges(network, layer)
     if (scale == 0).any():  # a channel without weights: any scale that keeps its other values will do
         charge = np.maximum(np.abs(offset), np.abs(bias))
