@@ -88,13 +88,14 @@ class _Synapses:
         channels, height, width = self.output
         if c.kind == "linear":
             return (x.flatten(1) @ self.matrix).view(-1, 1, 1, channels)
-        x = F.pad(x, (0, 0, c.padding[1], c.padding[1], c.padding[0], c.padding[0]))
-        columns = x.new_empty((len(x), height, width, c.kernel[0] * c.kernel[1], x.shape[3]))
+        x = F.pad(x, (0, 0, c.padding[1], c.padding[1], c.padding[0], c.padding[0])).contiguous()
+        image, row, place, _ = x.stride()
+        run = c.kernel[1] * x.shape[3]  # all channels of one kernel row stand side by side
+        columns = x.new_empty((len(x), height, width, c.kernel[0], run))
+        strides = (image, row * c.stride[0], place * c.stride[1], 1)
         for ky in range(c.kernel[0]):
-            for kx in range(c.kernel[1]):
-                rows = slice(ky, ky + (height - 1) * c.stride[0] + 1, c.stride[0])
-                places = slice(kx, kx + (width - 1) * c.stride[1] + 1, c.stride[1])
-                columns[:, :, :, ky * c.kernel[1] + kx] = x[:, rows, places]
+            start = x.storage_offset() + ky * row
+            columns[:, :, :, ky] = x.as_strided((len(x), height, width, run), strides, start)
         return (columns.view(-1, self.matrix.shape[0]) @ self.matrix).view(-1, height, width, channels)
 
     def activity(self, counts: Tensor) -> tuple[Tensor, Tensor]:

@@ -82,7 +82,7 @@ GOLDEN = {
     "dropped_offset": (TWO_PHASE, (("self.drive(counts).add_(self.offset)", "self.drive(counts)"),)),
     "bias_in_the_fire_phase": (STREAM, (("self.threshold, value=-1)", "self.threshold, value=-1).add_(self.bias)"),)),
     "firings_at_the_end": (TWO_PHASE, (("fired = counts > times", "fired = counts >= steps - times"),)),
-    "one_tap_too_early": (STREAM, (("rows = slice(ky,", "rows = slice(max(0, ky - 1),"),)),
+    "one_tap_too_early": (STREAM, (("storage_offset() + ky * row", "storage_offset() + max(0, ky - 1) * row"),)),
 }
 
 
