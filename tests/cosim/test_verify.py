@@ -1,6 +1,8 @@
 """Co-simulation: the bundled network and random ones, on Verilator and Icarus, and packets that are wrong."""
 
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +90,22 @@ def test_malformed_packets_get_an_error_and_the_next_frame_is_right(tmp_path, si
     for answer in answers.packets[1::2]:
         result = read_result(answer, classes=len(expected), layers=len(network.layers))
         assert np.array_equal(result.scores, expected)
+
+
+@pytest.mark.usefixtures("fast_compile")
+def test_compiler_and_make_are_enough(tmp_path, monkeypatch):
+    """A system with neither Perl nor a program called python."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    hidden = ("perl", "python", "verilator")
+    programs = [program for folder in os.get_exec_path() if Path(folder).is_dir() for program in Path(folder).iterdir()]
+    for program in programs:
+        if not program.name.startswith(hidden) and not (tools / program.name).exists():
+            (tools / program.name).symlink_to(program)
+    monkeypatch.setenv("PATH", str(tools))
+    network = random_network(3)
+    result = runner.verify(emit(network, tmp_path / "rtl", lanes=4), network, frames_for(network, 3, 1))
+    assert result.passed
 
 
 def test_hardware_of_another_network_is_refused(tmp_path):

