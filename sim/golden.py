@@ -113,6 +113,8 @@ class _Neurons:
         self.layer = layer
         self.shape = network.shapes[index]
         self.reads_frame = network.reads_frame(layer)
+        self.negative, self.reset, self.compare = network.negative, network.reset, network.compare
+        self.levels = network.levels
         dtype = self._dtype(network, index)
         self.synapses = [_Synapses(c, network.source_shape(c), dtype, device) for c in layer.connections]
 
@@ -140,12 +142,22 @@ class _Neurons:
             total += synapses(source.to(self.dtype))
         return total
 
-    def two_phase(self, counts: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Closed form: ``n = clip(⌊V/θ⌋, 0, T)``; returns V before firing and, unclipped above, ⌊V/θ⌋."""
-        membrane = self.drive(counts).add_(self.offset)
+    def at_once(self, values: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Closed form of ``two_phase`` and ``radix``: ``n = clip(⌊V/θ⌋, 0, levels)``.
+
+        With ``symmetric`` ``n = sign(V)·clip(⌊|V|/θ⌋, 0, levels)``; with ``gt`` 1 less than V (|V|) is divided.
+        Returns the final V and n, the values of the spike trains.
+        """
+        membrane = self.drive(values).add_(self.offset)
         if self.threshold is None:
             return membrane, membrane
-        return membrane, torch.div(membrane, self.threshold).floor_()
+        magnitude = membrane.abs() if self.negative == "symmetric" else membrane
+        if self.compare == "gt":
+            magnitude = magnitude - 1
+        value = torch.div(magnitude, self.threshold).floor_().clamp_(0, self.levels)
+        if self.negative == "symmetric":
+            value *= membrane.sign()
+        return membrane, value
 
     def stream(self, spikes: list[Tensor], steps: int) -> tuple[Tensor, Tensor]:
         """Integrate, add bias, fire, once for each step; returns the final V and spikes ``[T, N, H, W, C]``.
@@ -161,13 +173,28 @@ class _Neurons:
             drives = list(drive.view(steps, images, *drive.shape[1:]))
         membrane = drives[0] + self.offset
         fired = membrane.new_zeros((steps, *membrane.shape))
+        total = torch.zeros_like(membrane) if self.negative == "correcting" else None
         for step in range(steps):
             if step:
                 membrane += drives[step]
             if self.threshold is not None:
-                torch.ge(membrane, self.threshold, out=fired[step])
-                membrane.addcmul_(fired[step], self.threshold, value=-1)
+                self._fire(membrane, fired[step], total)
         return membrane, fired
+
+    def _fire(self, membrane: Tensor, spikes: Tensor, total: Tensor | None) -> None:
+        """One firing in place; ``total`` is the sum of all spikes so far, which ``correcting`` needs."""
+        assert self.threshold is not None
+        reached = torch.ge if self.compare == "ge" else torch.gt
+        reached(membrane, self.threshold, out=spikes)
+        if self.reset == "zero":
+            membrane *= 1 - spikes
+            return
+        if self.negative == "symmetric":
+            spikes -= reached(-membrane, self.threshold).to(spikes.dtype)
+        elif total is not None:
+            spikes -= ((membrane < 0) & (total > 0)).to(spikes.dtype)
+            total += spikes
+        membrane.addcmul_(spikes, self.threshold, value=-1)
 
 
 class _Recorder:
@@ -185,7 +212,7 @@ class _Recorder:
         if record in ("counts", "spikes"):
             self.counts = [np.empty((images, h, w, c), np.uint16) for c, h, w in firing]
         if record == "spikes":
-            self.spikes = [np.empty((images, steps, h, w, c), np.uint8) for c, h, w in firing]
+            self.spikes = [np.empty((images, steps, h, w, c), np.int8) for c, h, w in firing]
             self.membranes = [np.empty((images, h, w, c), np.int64) for c, h, w in network.shapes]
 
     def trace(self, fingerprint: str) -> SpikeTrace:
@@ -202,13 +229,23 @@ class _Recorder:
         )
 
 
+def _trains(values: Tensor, network: FixedPointNetwork) -> Tensor:
+    """Spikes ``[T, N, H, W, C]`` of values outside ``stream``: the first n steps, or n in binary, MSB first."""
+    steps = network.time_steps
+    if network.schedule == "two_phase":
+        times = torch.arange(steps, device=values.device).view(-1, 1, 1, 1, 1)
+        return (values.abs() > times) * values.sign()
+    worth = 2.0 ** torch.arange(steps - 1, -1, -1, device=values.device).view(-1, 1, 1, 1, 1)
+    # powers of two divide exactly, and a value is below 2^T
+    return torch.div(values.abs(), worth).floor_().fmod_(2) * values.sign()
+
+
 def _run_chunk(
     network: FixedPointNetwork, neurons: list[_Neurons], frames: Tensor, part: slice, recorder: _Recorder
 ) -> None:
-    steps = network.time_steps
-    two_phase = network.schedule == "two_phase"
-    outputs: list[Tensor] = []  # counts [N, H, W, C] in two_phase, spikes [T, N, H, W, C] in stream
-    counts: list[Tensor] = []
+    stream, radix = network.schedule == "stream", network.schedule == "radix"
+    outputs: list[Tensor] = []  # values [N, H, W, C], in stream spikes [T, N, H, W, C]
+    counts: list[Tensor] = []  # spikes of each neuron
     for index, layer in enumerate(neurons):
         sources = [c.source for c in layer.layer.connections]
         inputs = [frames if source < 0 else outputs[source] for source in sources]
@@ -217,34 +254,28 @@ def _run_chunk(
             events, operations = synapses.activity(seen)
             recorder.activity.events[part, index] += events.long().cpu().numpy()
             recorder.activity.operations[part, index] += operations.long().cpu().numpy()
-        if two_phase:
-            membrane, quotient = layer.two_phase(inputs)
-            fired = quotient.clamp_(0, steps) if layer.threshold is not None else membrane
-        else:
-            membrane, fired = layer.stream(inputs, steps)
+        membrane, fired = layer.stream(inputs, network.time_steps) if stream else layer.at_once(inputs)
         if layer.threshold is not None:
             outputs.append(fired)
-            counts.append(fired if two_phase else fired.sum(dim=0))
+            trains = fired if stream else None
+            if trains is None and (radix or recorder.spikes is not None):
+                trains = _trains(fired, network)
+            if trains is not None and (stream or radix):
+                counts.append((trains.abs() if network.signed_spikes else trains).sum(dim=0))
+            else:
+                counts.append(fired.abs() if network.signed_spikes else fired)
             recorder.activity.spikes[part, index] = counts[-1].double().sum(dim=(1, 2, 3)).long().cpu().numpy()
-            _record_layer(recorder, index, part, counts[-1], fired, steps, two_phase)
+            if recorder.counts is not None:
+                recorder.counts[index][part] = counts[-1].short().cpu().numpy()
+            if recorder.spikes is not None:
+                assert trains is not None
+                recorder.spikes[index][part] = trains.transpose(0, 1).to(torch.int8).cpu().numpy()
         if recorder.membranes is not None:
             rest = membrane
-            if two_phase and layer.threshold is not None:
-                rest = membrane - counts[-1] * layer.threshold
+            if not stream and layer.threshold is not None:
+                rest = membrane - fired * layer.threshold
             recorder.membranes[index][part] = rest.long().cpu().numpy()
     recorder.scores[part] = membrane.long().cpu().numpy().reshape(len(frames), -1)
-
-
-def _record_layer(
-    recorder: _Recorder, index: int, part: slice, counts: Tensor, fired: Tensor, steps: int, two_phase: bool
-) -> None:
-    if recorder.counts is not None:
-        recorder.counts[index][part] = counts.short().cpu().numpy()
-    if recorder.spikes is not None:
-        if two_phase:  # a membrane of n thresholds fires in the first n steps
-            times = torch.arange(steps, device=counts.device).view(-1, 1, 1, 1, 1)
-            fired = counts > times
-        recorder.spikes[index][part] = fired.transpose(0, 1).to(torch.uint8).cpu().numpy()
 
 
 def run(
@@ -257,7 +288,8 @@ def run(
 ) -> SpikeTrace:
     """Run frames through the integers.
 
-    In ``two_phase`` one synapse pass over spike counts stands for all T steps (design, section 3).
+    In ``two_phase`` and ``radix`` one synapse pass over the values of the spike trains stands for all T
+    steps (design, section 3).
 
     Parameters
     ----------

@@ -14,8 +14,8 @@ from toolchain.trace import Activity, SpikeTrace
 __all__ = ["run"]
 
 Place = tuple[int, int, int]
-Train = set[tuple[int, Place]]
-"""Spikes of one layer: (time step, place)."""
+Train = dict[tuple[int, Place], int]
+"""Spikes of one layer: (time step, place) → 1 or −1."""
 
 
 def _places(shape: Shape) -> list[Place]:
@@ -54,7 +54,7 @@ def _arrivals(
         if connection.source == INPUT:
             emitted = [(0, place, int(frame[place])) for place in _places(source) if frame[place] != 0]
         else:
-            emitted = [(t, place, 1) for t, place in sorted(trains[connection.source])]
+            emitted = [(t, place, s) for (t, place), s in sorted(trains[connection.source].items())]
         for t, place, amplitude in emitted:
             reached = _deliver(connection, source, shape, place)
             events += 1 if reached else 0
@@ -63,18 +63,30 @@ def _arrivals(
                 arriving[t][target] += weight * amplitude
     if network.reads_frame(layer) and network.schedule == "stream":
         arriving = [arriving[0]] * network.time_steps  # the frame is a constant current
+    if network.reads_frame(layer) and network.schedule == "radix":
+        arriving.reverse()  # the frame arrives once, at full worth: with the last step
     return arriving, events, operations
 
 
-def _fire(layer: FixedPointLayer, v: dict[Place, int], t: int, train: Train) -> None:
-    """One firing of every neuron: ``if V ≥ θ: s = 1, V −= θ``."""
+def _fire(
+    network: FixedPointNetwork, layer: FixedPointLayer, v: dict[Place, int], t: int, train: Train, worth: int = 1
+) -> None:
+    """One firing of every neuron against ``θ · worth``; the positive test comes first."""
     if layer.threshold is None:
         return
     for place in v:
-        theta = int(layer.threshold[place[0]])
-        if v[place] >= theta:
-            v[place] -= theta
-            train.add((t, place))
+        theta = int(layer.threshold[place[0]]) * worth
+        count = sum(train.get((step, place), 0) for step in range(t))
+        if v[place] > theta or (v[place] == theta and network.compare == "ge"):
+            v[place] = v[place] - theta if network.reset == "subtract" else 0
+            train[(t, place)] = 1
+        elif network.negative == "symmetric":
+            if v[place] < -theta or (v[place] == -theta and network.compare == "ge"):
+                v[place] += theta
+                train[(t, place)] = -1
+        elif network.negative == "correcting" and v[place] < 0 and count > 0:
+            v[place] += theta
+            train[(t, place)] = -1
 
 
 def _run_frame(
@@ -86,16 +98,24 @@ def _run_frame(
     activity = []
     for index, layer in enumerate(network.layers):
         arriving, events, operations = _arrivals(network, index, frame, trains)
-        v = {place: int(layer.offset[place[0]]) for place in _places(network.shapes[index])}
-        train: Train = set()
+        radix, places = network.schedule == "radix", _places(network.shapes[index])
+        offset = {place: int(layer.offset[place[0]]) for place in places}
+        v = dict.fromkeys(places, 0) if radix else dict(offset)
+        train: Train = {}
         for t in range(network.time_steps):
             for place in v:
-                v[place] += arriving[t][place] + int(layer.bias[place[0]])
+                v[place] = (2 * v[place] if radix else v[place]) + arriving[t][place] + int(layer.bias[place[0]])
             if network.schedule == "stream":
-                _fire(layer, v, t, train)
+                _fire(network, layer, v, t, train)
         if network.schedule == "two_phase":
             for t in range(network.time_steps):
-                _fire(layer, v, t, train)
+                _fire(network, layer, v, t, train)
+        if radix:
+            v = {place: v[place] + offset[place] for place in places}
+            for t in range(network.time_steps):
+                _fire(network, layer, v, t, train, worth=2 ** (network.time_steps - 1))
+                v = {place: 2 * v[place] for place in places}
+            v = {place: v[place] // 2**network.time_steps for place in places}  # the trace's scale; nothing is lost
         trains.append(train)
         membranes.append(v)
         activity.append((events, operations, len(train)))
@@ -106,14 +126,14 @@ def run(network: FixedPointNetwork, frames: np.ndarray) -> SpikeTrace:
     """Run uint8 frames ``[N, C, H, W]``; always records spikes and membranes. Slow: small networks only."""
     images, steps = len(frames), network.time_steps
     firing = [i for i, layer in enumerate(network.layers) if layer.threshold is not None]
-    spikes = [np.zeros((images, steps, *network.shapes[i]), np.uint8) for i in firing]
+    spikes = [np.zeros((images, steps, *network.shapes[i]), np.int8) for i in firing]
     membranes = [np.zeros((images, *shape), np.int64) for shape in network.shapes]
     counts = np.zeros((3, images, len(network.layers)), np.int64)
     for image, frame in enumerate(frames):
         trains, final, activity = _run_frame(network, frame)
         for number, i in enumerate(firing):
-            for t, place in trains[i]:
-                spikes[number][(image, t, *place)] = 1
+            for (t, place), s in trains[i].items():
+                spikes[number][(image, t, *place)] = s
         for array, v in zip(membranes, final, strict=True):
             for place, value in v.items():
                 array[(image, *place)] = value
@@ -122,7 +142,7 @@ def run(network: FixedPointNetwork, frames: np.ndarray) -> SpikeTrace:
         network.fingerprint,
         membranes[-1][:, :, 0, 0],
         Activity(*counts),
-        tuple(s.sum(axis=1, dtype=np.uint16) for s in spikes),
+        tuple(np.abs(s).sum(axis=1, dtype=np.uint16) for s in spikes),
         tuple(spikes),
         tuple(membranes),
     )

@@ -1,12 +1,25 @@
 """Random small fixed-point networks for property tests, as hypothesis strategies and by seed."""
 
+from collections.abc import Sequence
+from itertools import product
+
 import numpy as np
 from hypothesis import strategies as st
 
 from toolchain.fixedpoint import weight_limit
-from toolchain.ir import INPUT, SCHEDULES, Connection, FixedPointLayer, FixedPointNetwork, Shape
+from toolchain.ir import (
+    COMPARES,
+    INPUT,
+    NEGATIVES,
+    RESETS,
+    SCHEDULES,
+    Connection,
+    FixedPointLayer,
+    FixedPointNetwork,
+    Shape,
+)
 
-__all__ = ["fixed_point_networks", "frames_for", "random_network"]
+__all__ = ["NEURONS", "fixed_point_networks", "frames_for", "random_network"]
 
 
 def _connection(
@@ -29,12 +42,30 @@ def _connection(
     return Connection(source, weight.astype(np.int32), stride, padding, pool, "linear" if linear else "conv2d")
 
 
+NEURONS = [
+    {"schedule": schedule, "negative": negative, "reset": reset, "compare": compare}
+    for schedule, negative, reset, compare in product(SCHEDULES, NEGATIVES, RESETS, COMPARES)
+    if (schedule == "stream" or (negative != "correcting" and reset == "subtract"))
+    and (reset == "subtract" or negative == "none")
+]
+"""Every neuron there is."""
+
+
 def random_network(
-    seed: int, *, schedule: str | None = None, time_steps: int | None = None, joins: bool = True
+    seed: int,
+    *,
+    schedule: str | None = None,
+    time_steps: int | None = None,
+    joins: bool = True,
+    neuron: dict[str, str] | None = None,
 ) -> FixedPointNetwork:
-    """A valid network of 1 to 3 layers with random geometry; ``joins`` allows a second connection."""
+    """A valid network of 1 to 3 layers with random geometry; ``joins`` allows a second connection.
+
+    Of the plain IF neuron in either schedule, unless ``neuron``, one of ``NEURONS``, says otherwise.
+    """
     rng = np.random.default_rng(seed)
-    schedule = schedule or str(rng.choice(SCHEDULES))
+    neuron = dict(neuron or {})
+    schedule = neuron.pop("schedule", None) or schedule or str(rng.choice(["stream", "two_phase"]))
     steps = time_steps or int(rng.integers(1, 9))
     bits = int(rng.integers(2, 9))
     limit = weight_limit(bits)
@@ -62,7 +93,7 @@ def random_network(
         bias = rng.integers(-scale // 2, scale // 2 + 1, outputs) if schedule == "stream" else np.zeros(outputs, int)
         layers.append(FixedPointLayer(f"layer{index}", tuple(connections), threshold, bias, offset))
         shapes.append(connection.output(shape))
-    return FixedPointNetwork("random", input_shape, schedule, steps, tuple(layers), weight_bits=bits)
+    return FixedPointNetwork("random", input_shape, schedule, steps, tuple(layers), weight_bits=bits, **neuron)
 
 
 def frames_for(network: FixedPointNetwork, seed: int, images: int) -> np.ndarray:
@@ -73,6 +104,8 @@ def frames_for(network: FixedPointNetwork, seed: int, images: int) -> np.ndarray
     return np.where(kind < 0.4, 0, np.where(kind < 0.6, 255, frames)).astype(np.uint8)
 
 
-def fixed_point_networks(**options: object) -> st.SearchStrategy[FixedPointNetwork]:
-    """Strategy over ``random_network`` seeds."""
-    return st.integers(0, 2**32 - 1).map(lambda seed: random_network(seed, **options))  # type: ignore[arg-type]
+def fixed_point_networks(neurons: Sequence[dict[str, str]] = NEURONS) -> st.SearchStrategy[FixedPointNetwork]:
+    """Strategy over ``random_network`` seeds and neurons."""
+    return st.builds(
+        lambda seed, neuron: random_network(seed, neuron=neuron), st.integers(0, 2**32 - 1), st.sampled_from(neurons)
+    )

@@ -48,16 +48,22 @@ def membrane_range(
     bias: np.ndarray,
     *,
     schedule: str,
+    negative: str,
+    reset: str,
+    compare: str,
     time_steps: int,
     presentations: int,
     constant_current: bool,
 ) -> MembraneRange:
     """Prove the range of a layer's membranes over every possible input.
 
-    Let ``p`` and ``n`` be the most that one presentation can add and take away. ``two_phase``: all
-    presentations come before the first firing, which only moves ``V`` towards zero from above, so
-    ``V`` stays in ``[offset − k·n, offset + k·p]``. ``stream``: the extremes are followed step by
-    step; after firing ``V`` is at most ``max(V − θ, θ − 1)`` and, if it can fire, at least 0.
+    Let ``p`` and ``n`` be the most that one presentation can add and take away. ``two_phase`` and
+    ``radix``: all presentations come before the first firing, which only moves ``V`` towards zero, so
+    ``V`` stays in ``[offset − k·n, offset + k·p]``; a firing of ``radix`` is a comparison with half
+    of the last threshold, which is ``V ← 2V`` without the growth. ``stream``: the extremes are
+    followed step by step. Let ``u`` be the largest V that does not fire, θ − 1 (θ if ``gt``): after
+    firing V is at most ``max(V − θ, u)`` (``u`` if it is reset to zero) and, if it can fire, at least 0;
+    ``symmetric`` mirrors that below zero; ``correcting`` may lift a negative V up to θ − 1.
     Partial sums inside a step are covered, since all ``p`` may arrive before all ``n``.
 
     Parameters
@@ -70,11 +76,12 @@ def membrane_range(
         The input is a frame whose current is held and added every step of ``stream``; the current,
         bias included, then lies in the range too.
     presentations : int
-        How often input arrives: ``time_steps``, or 1 for a frame integrated once in ``two_phase``.
+        How often input arrives, spikes weighed by what they are worth: ``levels`` of the network, or
+        1 for a frame integrated once outside ``stream``.
     """
     low = np.minimum(offset, 0)
     high = np.maximum(offset, 0)
-    if schedule == "two_phase":
+    if schedule != "stream":
         low = np.minimum(low, offset - presentations * inhibition)
         high = np.maximum(high, offset + presentations * excitation)
         return MembraneRange(int(low.min()), int(high.max()))
@@ -87,8 +94,16 @@ def membrane_range(
         high = np.maximum(high, most + excitation + np.maximum(bias, 0))
         least = least - inhibition + bias
         most = most + excitation + bias
-        if threshold is not None:
-            fires = most >= threshold
-            least = np.where(fires, np.minimum(least, 0), least)
-            most = np.where(fires, np.maximum(most - threshold, threshold - 1), most)
+        if threshold is None:
+            continue
+        unfired = threshold if compare == "gt" else threshold - 1
+        fires, below = most > unfired, least < -unfired
+        settled = np.maximum(most - threshold, unfired) if reset == "subtract" else unfired
+        most = np.where(fires, settled, most)
+        if negative == "symmetric":
+            most = np.where(below, np.maximum(most, 0), most)
+            least = np.where(below, np.minimum(least + threshold, -unfired), least)
+        elif negative == "correcting":
+            most = np.where(least < 0, np.maximum(most, threshold - 1), most)
+        least = np.where(fires, np.minimum(least, 0), least)
     return MembraneRange(int(low.min()), int(high.max()))

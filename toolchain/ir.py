@@ -19,8 +19,12 @@ from toolchain.fixedpoint import MembraneRange, membrane_range, signed_width, we
 __all__ = [
     "INPUT",
     "MAX_TIME_STEPS",
+    "COMPARES",
+    "MAX_RADIX_STEPS",
     "MEMBRANE_LIMIT_BITS",
+    "NEGATIVES",
     "PIXEL_MAX",
+    "RESETS",
     "SCHEDULES",
     "Connection",
     "FixedPointLayer",
@@ -39,8 +43,15 @@ INPUT = -1
 """Source index of a connection that reads the input frame."""
 PIXEL_MAX = 255
 """Largest pixel; frames are unsigned 8-bit."""
-SCHEDULES = ("stream", "two_phase")
+SCHEDULES = ("stream", "two_phase", "radix")
+NEGATIVES = ("none", "symmetric", "correcting")
+"""When a neuron fires a negative spike: never, at −θ, or to take back an early one."""
+RESETS = ("subtract", "zero")
+COMPARES = ("ge", "gt")
+"""Whether a neuron fires at V ≥ θ or at V > θ."""
 MAX_TIME_STEPS = 1024
+MAX_RADIX_STEPS = 10
+"""A spike train of ``radix`` is a binary number: 2^10 − 1 levels are as many as other schedules have steps."""
 MEMBRANE_LIMIT_BITS = 32
 """Widest membrane; scores travel as 32-bit words."""
 
@@ -126,6 +137,21 @@ class Connection:
         Every source place may deliver 1; the sums are taken over the taps that are valid at a
         place, and the largest place counts. The second is a magnitude.
         """
+        positive, negative = (
+            self._largest_sum(source, part) for part in (np.maximum(self._taps, 0), np.maximum(-self._taps, 0))
+        )
+        return positive, negative
+
+    def swing(self, source: Shape) -> np.ndarray:
+        """Largest sum of weight magnitudes, what inputs of −1 and 1 can reach either way, int64 ``[C_out]``."""
+        return self._largest_sum(source, np.abs(self._taps))
+
+    @property
+    def _taps(self) -> np.ndarray:
+        """Weights of a pooled place: each of its k² sources may deliver."""
+        return self.weight.astype(np.int64) * (self.pool[0] * self.pool[1])
+
+    def _largest_sum(self, source: Shape, weight: np.ndarray) -> np.ndarray:
         _, height, width = self.output(source)
         pooled = self.pooled(source)
 
@@ -135,12 +161,8 @@ class Connection:
             return np.unique((place >= 0) & (place < pooled[1 + axis]), axis=0).astype(np.int64)
 
         rows, columns = reached(0, height), reached(1, width)
-        weight = self.weight.astype(np.int64) * (self.pool[0] * self.pool[1])
-        sums = [
-            np.einsum("oyx,ry,sx->ors", part.sum(axis=1), rows, columns).max(axis=(1, 2))
-            for part in (np.maximum(weight, 0), np.maximum(-weight, 0))
-        ]
-        return sums[0], sums[1]
+        sums: np.ndarray = np.einsum("oyx,ry,sx->ors", weight.sum(axis=1), rows, columns).max(axis=(1, 2))
+        return sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +259,9 @@ class FixedPointLayer(Layer):
         return {**super().arrays(), "offset": self.offset}
 
 
+_NEURON = {"schedule": SCHEDULES, "negative": NEGATIVES, "reset": RESETS, "compare": COMPARES}
+
+
 @dataclass(frozen=True, eq=False)
 class Network(Generic[L]):
     """What both kinds of network share; validated as a whole on construction.
@@ -244,10 +269,12 @@ class Network(Generic[L]):
     Members
     -------
     input_shape : (C, H, W)
-    schedule : str
-        ``stream`` or ``two_phase``.
+    schedule, negative, reset, compare : str
+        The neuron (design, section 3): one of ``SCHEDULES``, ``NEGATIVES``, ``RESETS``, ``COMPARES``.
+        ``correcting`` and ``zero`` exist in ``stream`` only: elsewhere no neuron has fired too early,
+        and one reset would take all that is left.
     time_steps : int
-        ``T``, 1 to ``MAX_TIME_STEPS``.
+        ``T``, 1 to ``MAX_TIME_STEPS``, in ``radix`` to ``MAX_RADIX_STEPS``.
     layers : tuple
         The last is the readout: no threshold, ``1 × 1``.
     provenance : mapping of JSON values
@@ -260,12 +287,29 @@ class Network(Generic[L]):
     time_steps: int
     layers: tuple[L, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    negative: str = "none"
+    reset: str = "subtract"
+    compare: str = "ge"
+
+    def _validate_neuron(self) -> None:
+        for name, allowed in _NEURON.items():
+            if getattr(self, name) not in allowed:
+                raise InvalidValue(f"{name} is {getattr(self, name)!r}, must be one of {', '.join(allowed)}")
+        if self.schedule != "stream" and self.negative == "correcting":
+            raise InvalidValue(
+                f"negative correcting needs schedule stream: in {self.schedule} no spike comes too early"
+            )
+        if self.reset == "zero" and (self.schedule != "stream" or self.negative != "none"):
+            raise InvalidValue(
+                f"reset zero needs schedule stream and negative none, not {self.schedule} and {self.negative}"
+            )
+        most = MAX_RADIX_STEPS if self.schedule == "radix" else MAX_TIME_STEPS
+        if not isinstance(self.time_steps, int) or not 1 <= self.time_steps <= most:
+            where = " in radix" if self.schedule == "radix" else ""
+            raise InvalidValue(f"time steps is {self.time_steps}, must be 1 to {most}{where}")
 
     def _validate(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise InvalidValue(f"schedule is {self.schedule!r}, must be one of {', '.join(SCHEDULES)}")
-        if not isinstance(self.time_steps, int) or not 1 <= self.time_steps <= MAX_TIME_STEPS:
-            raise InvalidValue(f"time steps is {self.time_steps}, must be 1 to {MAX_TIME_STEPS}")
+        self._validate_neuron()
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
             raise InvalidValue(f"input shape is {self.input_shape}, must be (C, H, W), each at least 1")
         if not self.layers:
@@ -305,6 +349,16 @@ class Network(Generic[L]):
         """Whether the layer integrates the input frame (``direct`` input)."""
         return layer.connections[0].source == INPUT
 
+    @property
+    def levels(self) -> int:
+        """Largest value of a spike train: T, or 2^T − 1 in ``radix``."""
+        return 2**self.time_steps - 1 if self.schedule == "radix" else self.time_steps
+
+    @property
+    def signed_spikes(self) -> bool:
+        """Whether spikes may be −1."""
+        return self.negative != "none"
+
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
         """Output shape of each layer."""
@@ -326,10 +380,16 @@ class Network(Generic[L]):
         return sum(int(np.prod(shape)) for shape in self.shapes)
 
     def header(self) -> dict[str, Any]:
-        """Everything but the arrays and the provenance, as JSON values."""
+        """Everything but the arrays and the provenance, as JSON values; the usual neuron goes without saying."""
+        unusual = {
+            name: getattr(self, name)
+            for name, allowed in _NEURON.items()
+            if name != "schedule" and getattr(self, name) != allowed[0]
+        }
         return {
             "name": self.name,
             "input_shape": list(self.input_shape),
+            **unusual,
             "schedule": self.schedule,
             "time_steps": self.time_steps,
             "layers": [
@@ -424,8 +484,10 @@ class FixedPointNetwork(Network[FixedPointLayer]):
                     raise InvalidValue(
                         f"layer {layer.name}: weight {largest} exceeds {limit}, the limit of {self.weight_bits} bits"
                     )
-            if self.schedule == "two_phase" and layer.bias.any():
-                raise InvalidValue(f"layer {layer.name}: bias must be 0 in two_phase; put T·bias into offset")
+            if self.schedule != "stream" and layer.bias.any():
+                raise InvalidValue(
+                    f"layer {layer.name}: bias must be 0 in {self.schedule}; put it into offset, once a level"
+                )
             bits = self._layer_bits(index)
             if bits > MEMBRANE_LIMIT_BITS:
                 raise InvalidValue(
@@ -437,8 +499,8 @@ class FixedPointNetwork(Network[FixedPointLayer]):
         return {**super().header(), "weight_bits": self.weight_bits}
 
     def presentations(self, layer: FixedPointLayer) -> int:
-        """How often the layer's input arrives: once for a frame in ``two_phase``, otherwise T times."""
-        return 1 if self.schedule == "two_phase" and self.reads_frame(layer) else self.time_steps
+        """How often the layer's input arrives: ``levels`` times, or once for a frame outside ``stream``."""
+        return 1 if self.schedule != "stream" and self.reads_frame(layer) else self.levels
 
     @cached_property
     def ranges(self) -> tuple[MembraneRange, ...]:
@@ -450,6 +512,8 @@ class FixedPointNetwork(Network[FixedPointLayer]):
             for connection in layer.connections:
                 amplitude = PIXEL_MAX if connection.source == INPUT else 1
                 positive, negative = connection.extremes(self.source_shape(connection))
+                if connection.source != INPUT and self.signed_spikes:
+                    positive = negative = connection.swing(self.source_shape(connection))
                 excitation += amplitude * positive
                 inhibition += amplitude * negative
             ranges.append(
@@ -460,6 +524,9 @@ class FixedPointNetwork(Network[FixedPointLayer]):
                     layer.offset,
                     layer.bias,
                     schedule=self.schedule,
+                    negative=self.negative,
+                    reset=self.reset,
+                    compare=self.compare,
                     time_steps=self.time_steps,
                     presentations=self.presentations(layer),
                     constant_current=self.schedule == "stream" and self.reads_frame(layer),

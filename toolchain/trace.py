@@ -55,11 +55,12 @@ class SpikeTrace:
     scores : int64 [N, classes]
         Membranes of the readout after the last step.
     activity : Activity
-    counts : int64 [N, C, H, W] for each firing layer, or None
-        Spikes of each neuron, ``Σ_t s``.
-    spikes : uint8 [N, T, C, H, W] for each firing layer, or None
+    counts : uint16 [N, C, H, W] for each firing layer, or None
+        Spikes of each neuron, ``Σ_t |s|``.
+    spikes : int8 [N, T, C, H, W] for each firing layer, or None
+        ``s``, −1 for a negative spike.
     membranes : int64 [N, C, H, W] for each layer, or None
-        Membranes after the last firing.
+        Membranes after the last firing; in ``radix`` on the scale of the first, ``V / 2^T``.
     """
 
     fingerprint: str

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import golden, oracle
-from tests.networks import fixed_point_networks, frames_for, random_network
+from tests.networks import NEURONS, fixed_point_networks, frames_for, random_network
 from toolchain.errors import InvalidValue, NetworkFileError
 from toolchain.geometry import fan_out
 from toolchain.ir import INPUT, Connection, FixedPointLayer, FixedPointNetwork
 from toolchain.netfile import load_network, save_network
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(network=fixed_point_networks(), seed=st.integers(0, 1000))
 def test_golden_equals_oracle_and_stays_in_the_proven_range(network, seed):
     frames = frames_for(network, seed, 2)
@@ -27,16 +27,23 @@ def test_golden_equals_oracle_and_stays_in_the_proven_range(network, seed):
         assert proven.low <= ours.min() and ours.max() <= proven.high
 
 
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_two_phase_counts_are_the_clipped_quotient(seed):
-    network = random_network(seed, schedule="two_phase")
+@settings(max_examples=120, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), neuron=st.sampled_from([n for n in NEURONS if n["schedule"] != "stream"]))
+def test_values_are_the_clipped_quotient(seed, neuron):
+    """The closed forms of design section 3, on the oracle, which fires one step at a time."""
+    network = random_network(seed, neuron=neuron)
     trace = oracle.run(network, frames_for(network, seed, 2))
     firing = [layer for layer in network.layers if layer.threshold is not None]
-    for layer, counts, rest in zip(firing, trace.counts, trace.membranes, strict=False):
+    radix, steps = neuron["schedule"] == "radix", network.time_steps
+    worth = np.array([2 ** (steps - 1 - t) if radix else 1 for t in range(steps)])
+    for layer, spikes, rest in zip(firing, trace.spikes, trace.membranes, strict=False):
         theta = layer.threshold[None, :, None, None]
-        before = rest + counts.astype(np.int64) * theta
-        assert np.array_equal(counts, np.clip(before // theta, 0, network.time_steps))
+        values = (spikes * worth[None, :, None, None, None]).sum(axis=1)
+        before = rest + values * theta
+        magnitude = np.abs(before) if neuron["negative"] == "symmetric" else before
+        quotient = np.clip((magnitude - (neuron["compare"] == "gt")) // theta, 0, 2**steps - 1 if radix else steps)
+        signed = np.sign(before) * quotient if neuron["negative"] == "symmetric" else quotient
+        assert np.array_equal(values, signed)
 
 
 @settings(max_examples=60, deadline=None)
