@@ -39,7 +39,8 @@ class Core(wiring.Component):
     s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast : AXI4-Stream in, 32-bit words
     m_axis_tdata, m_axis_tvalid, m_axis_tready, m_axis_tlast : AXI4-Stream out
     spike_valid, spike_layer, spike_step, spike_word, spike_bits : Out
-        Every spike word as it is written: neuron word ``(y·W + x)·G + g`` of a layer, P channels.
+        Every spike word as it is written: neuron word ``(y·W + x)·G + g`` of a layer, P channels; if spikes
+        have a sign, P more bits above them say which are −1.
 
     Raises
     ------
@@ -64,7 +65,7 @@ class Core(wiring.Component):
                 "spike_layer": Out(unsigned(width_for(layers - 1))),
                 "spike_step": Out(unsigned(width_for(network.time_steps))),
                 "spike_word": Out(unsigned(width_for(max(2, self.program.membrane_words)))),
-                "spike_bits": Out(unsigned(lanes)),
+                "spike_bits": Out(unsigned(self.program.spike_bits)),
             }
         )
 
@@ -106,7 +107,7 @@ class Core(wiring.Component):
             self.spike_bits.eq(neurons.spike_bits),
             counters.event.eq(synapses.i.valid & synapses.i.ready),
             counters.spike_valid.eq(neurons.spike_valid),
-            counters.spike_bits.eq(neurons.spike_bits),
+            counters.spike_bits.eq(neurons.spike_bits[: program.lanes]),
         ]
         with m.If(synapses.o.valid):
             m.d.comb += counters.operations.eq(
@@ -156,6 +157,7 @@ class Core(wiring.Component):
             synapse["weight"].width,
             synapse["membrane"].width,
             max(row_layout["count"].width, column_layout["count"].width),
+            synapse["amplitude"].shape,
         )
         largest = Instruction(
             *(max(values) for values in zip(*(vars(i).values() for i in program.instructions), strict=True))
@@ -168,6 +170,8 @@ class Core(wiring.Component):
             event=event,
             row=row_layout,
             column=column_layout,
+            signed_spikes=program.network.signed_spikes,
+            radix_steps=program.steps if program.network.schedule == "radix" else 0,
             address_bits=width_for(max(4 * frame_words, spike_words) - 1),
             coordinate_bits=width_for(max(largest.source_rows, largest.source_columns)),
             group_bits=group_bits,
@@ -177,7 +181,7 @@ class Core(wiring.Component):
         m.submodules.synapses = synapses = SynapseAddresses(event=event, synapse=synapse, group_bits=group_bits)
 
         m.submodules.frame = frame = Memory(shape=unsigned(32), depth=frame_words, init=[])
-        m.submodules.spikes = spikes = Memory(shape=unsigned(program.lanes), depth=spike_words, init=[])
+        m.submodules.spikes = spikes = Memory(shape=unsigned(program.spike_bits), depth=spike_words, init=[])
         frame_write, frame_read = frame.write_port(), frame.read_port()
         spike_write, spike_read = spikes.write_port(), spikes.read_port()
         byte = Signal(2)

@@ -1,14 +1,20 @@
-"""The arithmetic of one neuron lane: weighted integration and firing."""
+"""The arithmetic of one neuron lane: weighted integration and firing.
 
-from amaranth import Module, Mux, Signal, signed, unsigned
+Only what the network's neuron needs is built: no sign, counter or shifter otherwise.
+"""
+
+from amaranth import Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+from hdl.layouts import width_for
+from toolchain.ir import FixedPointNetwork
 
 __all__ = ["Lane"]
 
 
 class Lane(wiring.Component):
-    """``V ← V + w·a`` with forwarding, and ``if V ≥ θ: s = 1, V ← V − θ``.
+    """``V ← V + w·a`` with forwarding, and ``if V ≥ θ: s = 1, V ← V − θ`` with its variants (design, section 3).
 
     Integration, one synapse a cycle: ``weight`` and ``amplitude`` in one cycle, the old ``membrane``
     in the next, the new one on ``sum`` in the one after. While a sum is not yet readable from
@@ -18,6 +24,9 @@ class Lane(wiring.Component):
     Firing: ``load`` takes ``U ← membrane + addend`` and θ; in each following cycle ``spike`` and
     ``after`` show one firing of U, and ``step`` moves on to the next, adding the loaded membrane
     again if ``constant_current``. Without ``fires``, nothing is subtracted and ``spike`` stays 0.
+    ``negative`` marks a spike of −1. In ``radix`` the first firing is against ``θ·2^(T−1)`` and each
+    step halves that instead of doubling V, which decides the same and needs no wider membrane.
+    ``correcting`` takes ``count``, the sum of the spikes so far, with ``load``; ``counted`` is the new one.
 
     No overflow: all values lie in the range proven by ``FixedPointNetwork.ranges``.
 
@@ -25,16 +34,20 @@ class Lane(wiring.Component):
     ----------
     weight_bits, membrane_bits : int
         Signed widths; ``threshold`` is unsigned, one bit narrower than the membrane.
-    stream : bool
-        Whether the fire pass adds anything to the membrane; ``two_phase`` needs no adder there.
+    amplitude : Shape
+        Of an event.
+    network : FixedPointNetwork
+        Its schedule, negative, reset, compare and T; outside ``stream`` the fire pass adds nothing to
+        the membrane and needs no adder there.
     """
 
-    def __init__(self, *, weight_bits: int, membrane_bits: int, stream: bool):
-        self._stream = stream
+    def __init__(self, *, weight_bits: int, membrane_bits: int, amplitude: Shape, network: FixedPointNetwork):
+        self._network = network
+        count_bits = width_for(network.time_steps)
         super().__init__(
             {
                 "weight": In(signed(weight_bits)),
-                "amplitude": In(unsigned(8)),
+                "amplitude": In(amplitude),
                 "membrane": In(signed(membrane_bits)),
                 "forward_last": In(1),
                 "forward_before": In(1),
@@ -46,13 +59,19 @@ class Lane(wiring.Component):
                 "threshold": In(unsigned(membrane_bits - 1)),
                 "addend": In(signed(membrane_bits)),
                 "spike": Out(1),
+                **({"negative": Out(1)} if network.signed_spikes else {}),
                 "after": Out(signed(membrane_bits)),
+                **(
+                    {"count": In(unsigned(count_bits)), "counted": Out(unsigned(count_bits))}
+                    if network.negative == "correcting"
+                    else {}
+                ),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        width = self.membrane.shape().width
+        width = len(self.membrane)
         product = Signal(signed(width))
         before = Signal(signed(width))
         old = Mux(self.forward_last, self.sum, Mux(self.forward_before, before, self.membrane))
@@ -62,15 +81,25 @@ class Lane(wiring.Component):
             before.eq(self.sum),
         ]
 
+        self._fire(m, width)
+        return m
+
+    def _fire(self, m: Module, width: int) -> None:
+        network = self._network
+        shift = network.time_steps - 1 if network.schedule == "radix" else 0
         potential = Signal(signed(width))
-        threshold = Signal.like(self.threshold)
-        excess = Signal(signed(width + 1))
+        threshold = Signal(len(self.threshold) + shift)
+        excess = Signal(signed(max(width, len(threshold) + 1) + 1))
+        fired = Signal()
         m.d.comb += [
             excess.eq(potential - threshold),
-            self.spike.eq(self.fires & (excess >= 0)),
-            self.after.eq(Mux(self.spike, excess, potential)),
+            fired.eq(self.fires & ((excess >= 0) if network.compare == "ge" else (excess > 0))),
+            self.spike.eq(fired),
+            self.after.eq(Mux(fired, excess if network.reset == "subtract" else 0, potential)),
         ]
-        if self._stream:
+        if network.signed_spikes:
+            self._fire_negative(m, potential, threshold, fired)
+        if network.schedule == "stream":
             current = Signal(signed(width))
             following = self.after + Mux(self.constant_current, current, 0)
             loaded = self.membrane + self.addend
@@ -79,7 +108,29 @@ class Lane(wiring.Component):
         else:
             following, loaded = self.after, self.membrane
         with m.If(self.load):
-            m.d.sync += [potential.eq(loaded), threshold.eq(self.threshold)]
+            m.d.sync += [potential.eq(loaded), threshold.eq(self.threshold << shift)]
         with m.Elif(self.step):
             m.d.sync += potential.eq(following)
-        return m
+            if shift:
+                m.d.sync += threshold.eq(threshold >> 1)
+
+    def _fire_negative(self, m: Module, potential: Signal, threshold: Signal, fired: Signal) -> None:
+        network = self._network
+        deficit = Signal(signed(max(len(potential), len(threshold) + 1) + 1))
+        m.d.comb += deficit.eq(potential + threshold)
+        if network.negative == "symmetric":
+            below = (deficit <= 0) if network.compare == "ge" else (deficit < 0)
+        else:
+            count = Signal.like(self.count)
+            with m.If(self.load):
+                m.d.sync += count.eq(self.count)
+            with m.Elif(self.step):
+                m.d.sync += count.eq(self.counted)
+            m.d.comb += self.counted.eq(count + fired - self.negative)
+            below = (potential < 0) & count.any()
+        m.d.comb += [
+            self.negative.eq(self.fires & ~fired & below),
+            self.spike.eq(fired | self.negative),
+        ]
+        with m.If(self.negative):
+            m.d.comb += self.after.eq(deficit)

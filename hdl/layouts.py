@@ -1,6 +1,6 @@
 """Named payloads that cross block boundaries."""
 
-from amaranth import signed, unsigned
+from amaranth import Shape, signed, unsigned
 from amaranth.lib import data
 
 __all__ = [
@@ -35,7 +35,7 @@ def coordinate_layout(weight: int, membrane: int, count: int) -> data.StructLayo
     )
 
 
-def event_layout(weight_bits: int, membrane_bits: int, count_bits: int) -> data.StructLayout:
+def event_layout(weight_bits: int, membrane_bits: int, count_bits: int, amplitude: Shape) -> data.StructLayout:
     """One spike or pixel: address of its first synapse word, valid taps along y and x, amplitude.
 
     ``rows`` and ``columns`` count the taps after the first.
@@ -46,18 +46,18 @@ def event_layout(weight_bits: int, membrane_bits: int, count_bits: int) -> data.
             "membrane": unsigned(membrane_bits),
             "rows": unsigned(count_bits),
             "columns": unsigned(count_bits),
-            "amplitude": unsigned(8),
+            "amplitude": amplitude,
         }
     )
 
 
-def synapse_layout(weight_bits: int, membrane_bits: int) -> data.StructLayout:
+def synapse_layout(weight_bits: int, membrane_bits: int, amplitude: Shape) -> data.StructLayout:
     """One synapse word: weight address, membrane address, amplitude, whether it is the last group."""
     return data.StructLayout(
         {
             "weight": unsigned(weight_bits),
             "membrane": unsigned(membrane_bits),
-            "amplitude": unsigned(8),
+            "amplitude": amplitude,
             "last_group": unsigned(1),
         }
     )

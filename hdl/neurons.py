@@ -1,6 +1,8 @@
 """P lanes with their weight, parameter and membrane memories: the neuron array."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
+from typing import NamedTuple
+
+from amaranth import Cat, Const, Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -32,6 +34,13 @@ def _pack(values: tuple[int, ...], bits: int) -> int:
     return sum((value & ((1 << bits) - 1)) << (bits * place) for place, value in enumerate(values))
 
 
+class _Counts(NamedTuple):
+    """What the count memory gives and takes, one value for each lane."""
+
+    read: data.View
+    write: data.View
+
+
 class NeuronArray(wiring.Component):
     """Integrates one synapse word a cycle into the membrane memory, and sweeps it to fire.
 
@@ -58,10 +67,11 @@ class NeuronArray(wiring.Component):
         self._program = program
         self._membrane_bits = network.membrane_bits
         self._stream = network.schedule == "stream"
+        self._amplitude = Shape(program.amplitude_bits, network.signed_spikes)
         self._weights = program.weight_words
         self._parameters = program.parameter_words
         words = max(2, program.membrane_words)
-        self.synapse = synapse_layout(width_for(len(self._weights) - 1), width_for(words - 1))
+        self.synapse = synapse_layout(width_for(len(self._weights) - 1), width_for(words - 1), self._amplitude)
         self.sweep = Sweep(
             word_bits=width_for(words),
             group_bits=width_for(max(i.groups for i in program.instructions)),
@@ -78,7 +88,7 @@ class NeuronArray(wiring.Component):
                 "fires": In(1),
                 "constant_current": In(1),
                 "spike_valid": Out(1),
-                "spike_bits": Out(unsigned(program.lanes)),
+                "spike_bits": Out(unsigned(program.spike_bits)),
                 "read": In(1),
                 "read_word": In(unsigned(width_for(words))),
                 "read_data": Out(lanes_layout(network.membrane_bits, program.lanes)),
@@ -129,7 +139,7 @@ class NeuronArray(wiring.Component):
         word += [Signal.like(word[0], name=f"word_{stage}") for stage in (1, 2, 3, 4)]
         for stage in range(4):
             m.d.sync += [valid[stage + 1].eq(valid[stage]), word[stage + 1].eq(word[stage])]
-        amplitude = Signal(8)
+        amplitude = Signal(self._amplitude)
         m.d.sync += amplitude.eq(self.synapses.payload.amplitude)
         forward_last, forward_before = Signal(), Signal()
         m.d.sync += [
@@ -162,8 +172,10 @@ class NeuronArray(wiring.Component):
         fields = data.View(layout, parameters.data)
         weight_lanes = data.View(lanes_layout(weight_bits, lanes), weights.data)
         writes = Signal(lanes_layout(bits, lanes))
+        network = self._program.network
+        counts = self._counts(m, sweep) if network.negative == "correcting" else None
         for number in range(lanes):
-            lane = Lane(weight_bits=weight_bits, membrane_bits=bits, stream=self._stream)
+            lane = Lane(weight_bits=weight_bits, membrane_bits=bits, amplitude=self._amplitude, network=network)
             m.submodules[f"lane_{number}"] = lane
             after = Signal.like(lane.after)
             m.d.sync += [after.eq(lane.after), self.spike_bits[number].eq(lane.spike)]
@@ -181,5 +193,31 @@ class NeuronArray(wiring.Component):
                 lane.addend.eq(fields[number].addend if self._stream else Const(0)),
                 writes[number].eq(Mux(valid[3], lane.sum, Mux(sweep.write_initial, fields[number].initial, after))),
             ]
+            if network.signed_spikes:
+                m.d.sync += self.spike_bits[lanes + number].eq(lane.negative)
+            if counts is not None:
+                counted = Signal.like(lane.counted)
+                m.d.sync += counted.eq(lane.counted)
+                m.d.comb += [
+                    lane.count.eq(counts.read[number]),
+                    counts.write[number].eq(Mux(sweep.write_initial, 0, counted)),
+                ]
         m.d.comb += write_port.data.eq(writes.as_value())
         return m
+
+    def _counts(self, m: Module, sweep: Sweep) -> "_Counts":
+        """Memory of each neuron's sum of spikes, read and written with the membranes of the passes."""
+        layout = data.ArrayLayout(unsigned(width_for(self._program.steps)), self._program.lanes)
+        m.submodules.counts = memory = Memory(
+            shape=unsigned(layout.size), depth=max(2, self._program.membrane_words), init=[]
+        )
+        read_port, write_port = memory.read_port(), memory.write_port()
+        written = Signal(layout)
+        m.d.comb += [
+            read_port.addr.eq(sweep.word),
+            read_port.en.eq(sweep.read),
+            write_port.addr.eq(sweep.written),
+            write_port.en.eq(sweep.write_initial | sweep.write_after),
+            write_port.data.eq(written.as_value()),
+        ]
+        return _Counts(data.View(layout, read_port.data), written)

@@ -17,7 +17,7 @@ import numpy as np
 
 from toolchain.errors import InvalidValue
 from toolchain.geometry import axis_taps
-from toolchain.ir import INPUT, FixedPointLayer, FixedPointNetwork
+from toolchain.ir import INPUT, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
 
 __all__ = ["MAX_LANES", "CoordinateTaps", "Instruction", "Program", "check_lanes"]
 
@@ -116,6 +116,17 @@ class Program:
     def steps(self) -> int:
         """T."""
         return self.network.time_steps
+
+    @property
+    def amplitude_bits(self) -> int:
+        """Width of an event's amplitude: a pixel, or what a spike of ``radix`` is worth, and a sign if spikes have one."""
+        largest = max(PIXEL_MAX, 2 ** (self.steps - 1) if self.network.schedule == "radix" else 1)
+        return largest.bit_length() + self.network.signed_spikes
+
+    @property
+    def spike_bits(self) -> int:
+        """Width of a spike word: P spikes, and P signs above them if spikes have one."""
+        return self.lanes * (1 + self.network.signed_spikes)
 
     @property
     def pixels(self) -> int:
@@ -261,7 +272,7 @@ class Program:
         """Parameter memory, for each lane (threshold, initial, addend); unused lanes never fire.
 
         ``initial`` is the membrane before the first event, ``addend`` what the fire pass adds to
-        what it reads. ``two_phase``: offset and 0. ``stream``: offset and bias; a layer that reads
+        what it reads. Outside ``stream``: offset and 0. ``stream``: offset and bias; a layer that reads
         the frame keeps its current in the membrane memory, so there they change places; a readout
         that is never swept starts with all its biases.
         """
@@ -277,7 +288,7 @@ class Program:
 
     def _parameters(self, layer: FixedPointLayer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         threshold = np.ones_like(layer.offset) if layer.threshold is None else layer.threshold
-        if self.network.schedule == "two_phase":
+        if self.network.schedule != "stream":
             return threshold, layer.offset, layer.bias
         if self.network.reads_frame(layer):
             return threshold, layer.bias, layer.offset

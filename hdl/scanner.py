@@ -1,6 +1,7 @@
 """Walk a frame or spike bitmaps and turn what is not zero into events."""
 
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -26,9 +27,13 @@ class Scanner(wiring.Component):
     Parameters
     ----------
     lanes : int
-        Bits of a spike word.
+        Spikes of a spike word.
     event, row, column : StructLayout
         Payloads of the event stream and of the coordinate tables.
+    signed_spikes : bool
+        Spike words hold a sign for each lane above the spikes; the amplitude is then 1 or −1.
+    radix_steps : int
+        T if the spike of repeat t is worth ``2^(T−1−t)``, its amplitude; 0 if all are worth 1.
     address_bits, coordinate_bits, group_bits, repeat_bits, table_bits : int
         Widths of the configuration and address ports.
 
@@ -45,6 +50,8 @@ class Scanner(wiring.Component):
         event: data.StructLayout,
         row: data.StructLayout,
         column: data.StructLayout,
+        signed_spikes: bool,
+        radix_steps: int,
         address_bits: int,
         coordinate_bits: int,
         group_bits: int,
@@ -53,6 +60,7 @@ class Scanner(wiring.Component):
     ):
         self._lanes = lanes
         self._event = event
+        self._signed, self._radix_steps = signed_spikes, radix_steps
         weight_bits = event["weight"].width
         super().__init__(
             {
@@ -73,7 +81,7 @@ class Scanner(wiring.Component):
                 "address": Out(unsigned(address_bits)),
                 "row_address": Out(unsigned(table_bits)),
                 "column_address": Out(unsigned(table_bits)),
-                "spikes": In(unsigned(lanes)),
+                "spikes": In(unsigned(lanes * (1 + signed_spikes))),
                 "pixel": In(unsigned(8)),
                 "row": In(row),
                 "column": In(column),
@@ -87,7 +95,7 @@ class Scanner(wiring.Component):
         word_valid = Signal()
         consumed = Signal()
         m.d.comb += self.enable.eq(walking & (~word_valid | consumed))
-        group_offset = self._walk(m, walking)
+        group_offset, worth = self._walk(m, walking)
 
         # word register: the memories' outputs, held while lanes are emitted one by one
         with m.If(self.enable):
@@ -95,28 +103,31 @@ class Scanner(wiring.Component):
         with m.Elif(consumed):
             m.d.sync += word_valid.eq(0)
         word_offset = Signal.like(group_offset)
+        word_worth = Signal.like(worth)
         emitted = Signal(self._lanes)
 
         reachable = self.row.count.any() & self.column.count.any()
         pending = Signal(self._lanes)
         with m.If(word_valid & reachable):
-            m.d.comb += pending.eq(Mux(self.frame, self.pixel.any(), self.spikes) & ~emitted)
+            m.d.comb += pending.eq(Mux(self.frame, self.pixel.any(), self.spikes[: self._lanes]) & ~emitted)
         lowest = Signal(self._lanes)
         m.d.comb += lowest.eq(pending & (~pending + 1))
         ready = Signal()
         emit = pending.any() & ready
         with m.If(self.enable):
-            m.d.sync += [word_offset.eq(group_offset), emitted.eq(0)]
+            m.d.sync += [word_offset.eq(group_offset), word_worth.eq(worth), emitted.eq(0)]
         with m.Elif(emit):
             m.d.sync += emitted.eq(emitted | lowest)
         m.d.comb += consumed.eq(word_valid & (~pending.any() | (emit & ~(pending & ~lowest).any())))
 
-        in_pipeline = self._emit(m, emit, lowest, word_offset, ready)
+        negative = (self.spikes[self._lanes :] & lowest).any() if self._signed else Const(0)
+        amplitude = Mux(self.frame, self.pixel, Mux(negative, -word_worth, word_worth) if self._signed else word_worth)
+        in_pipeline = self._emit(m, emit, lowest, word_offset, amplitude, ready)
         m.d.comb += self.busy.eq(walking | word_valid | in_pipeline)
         return m
 
-    def _walk(self, m: Module, walking: Signal) -> Signal:
-        """Counters (y, x, g, repeat) and addresses of the next word; returns g · group_stride."""
+    def _walk(self, m: Module, walking: Signal) -> tuple[Signal, Value]:
+        """Counters (y, x, g, repeat) and addresses of the next word; returns g · group_stride and a spike's worth."""
         address = Signal.like(self.address)
         y, x = Signal.like(self.rows), Signal.like(self.columns)
         group, repeat = Signal.like(self.groups), Signal.like(self.repeats)
@@ -160,9 +171,18 @@ class Scanner(wiring.Component):
                         ]
                         with m.If(y == self.rows - 1):
                             m.d.sync += walking.eq(0)
-        return group_offset
+        if not self._radix_steps:
+            return group_offset, Const(1)
+        worth = Signal(self._radix_steps)
+        with m.If(self.start | (self.enable & (repeat == self.repeats - 1))):
+            m.d.sync += worth.eq(1 << (self._radix_steps - 1))
+        with m.Elif(self.enable):
+            m.d.sync += worth.eq(worth >> 1)
+        return group_offset, worth
 
-    def _emit(self, m: Module, emit: Signal, lowest: Signal, word_offset: Signal, ready: Signal) -> Signal:
+    def _emit(
+        self, m: Module, emit: Signal, lowest: Signal, word_offset: Signal, amplitude: Value, ready: Signal
+    ) -> Signal:
         """Two stages that add up the event's addresses, then a FIFO; returns whether any event is inside."""
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=self._event.size, depth=_FIFO_DEPTH)
         m.d.comb += ready.eq(fifo.level <= _FIFO_DEPTH - _IN_FLIGHT)
@@ -180,7 +200,7 @@ class Scanner(wiring.Component):
             partial.membrane.eq(self.row.membrane + self.column.membrane),
             partial.rows.eq(self.row.count - 1),
             partial.columns.eq(self.column.count - 1),
-            partial.amplitude.eq(Mux(self.frame, self.pixel, 1)),
+            partial.amplitude.eq(amplitude),
             total_valid.eq(partial_valid),
             total.eq(partial),
             total.weight.eq(partial.weight + offset),

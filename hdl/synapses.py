@@ -46,7 +46,7 @@ class SynapseAddresses(wiring.Component):
         membrane, tap_membrane, row_membrane = (Signal(event["membrane"].width) for _ in range(3))
         group = Signal.like(self.groups)
         columns, column, row = (Signal(event["columns"].width) for _ in range(3))
-        amplitude = Signal(8)
+        amplitude = Signal(event["amplitude"].shape)
 
         last_group = Signal()
         m.d.comb += [

@@ -119,12 +119,13 @@ class Comparison:
     def spikes(self, words: Iterable[tuple[int, int, int, int, int]]) -> None:
         """Compare spike words ``(image, layer, step, neuron word, bits)`` with every spike of the trace.
 
-        A neuron word is ``(y·W + x)·G + g`` of its layer, bit ``p`` its channel ``g·lanes + p``. Each
-        must come exactly once, with no bit set beyond the last channel.
+        A neuron word is ``(y·W + x)·G + g`` of its layer, bit ``p`` its channel ``g·lanes + p``, bit
+        ``lanes + p`` the sign of that spike. Each must come exactly once, with no bit set beyond the
+        last channel and no sign without a spike.
         """
         firing = [index for index, layer in enumerate(self._network.layers) if layer.threshold is not None]
         told: dict[int, np.ndarray] = {
-            layer: np.full(train.shape, _NO_WORD, np.uint8) for layer, train in zip(firing, self._spikes, strict=True)
+            layer: np.full(train.shape, _NO_WORD, np.int8) for layer, train in zip(firing, self._spikes, strict=True)
         }
         for image, layer, step, word, bits in words:
             train = told.get(layer)
@@ -136,10 +137,11 @@ class Comparison:
                 continue
             place, first = word // groups, word % groups * self._lanes
             group = train[image, step, first : first + self._lanes, place // width, place % width]
-            if (group != _NO_WORD).any() or bits >> len(group):
+            fired, minus = bits & (1 << self._lanes) - 1, bits >> self._lanes
+            if (group != _NO_WORD).any() or fired >> len(group) or minus & ~fired:
                 name = self._network.layers[layer].name
                 self._add(Difference("protocol", image, "each spike word once", f"{bits:#x}, word {word}", name, step))
-            group[:] = [bits >> lane & 1 for lane in range(len(group))]
+            group[:] = [(fired >> lane & 1) - 2 * (minus >> lane & 1) for lane in range(len(group))]
         for layer, expected in zip(firing, self._spikes, strict=True):
             name, seen = self._network.layers[layer].name, told[layer]
             self.spikes_compared += expected.size
