@@ -1,11 +1,13 @@
 """Random small fixed-point networks for property tests, as hypothesis strategies and by seed."""
 
 from collections.abc import Sequence
-from itertools import product
+from dataclasses import replace
+from itertools import count, product
 
 import numpy as np
 from hypothesis import strategies as st
 
+from sim import golden
 from toolchain.fixedpoint import weight_limit
 from toolchain.ir import (
     COMPARES,
@@ -19,7 +21,7 @@ from toolchain.ir import (
     Shape,
 )
 
-__all__ = ["NEURONS", "fixed_point_networks", "frames_for", "random_network"]
+__all__ = ["NEURONS", "fixed_point_networks", "frames_for", "lively_network", "random_network"]
 
 
 def _connection(
@@ -94,6 +96,20 @@ def random_network(
         layers.append(FixedPointLayer(f"layer{index}", tuple(connections), threshold, bias, offset))
         shapes.append(connection.output(shape))
     return FixedPointNetwork("random", input_shape, schedule, steps, tuple(layers), weight_bits=bits, **neuron)
+
+
+def lively_network(neuron: dict[str, str], number: int) -> FixedPointNetwork:
+    """The ``number``-th random three-layer network in which each firing layer fires, and negative spikes too if it may."""
+    for seed in count(100):
+        network = random_network(seed, neuron=neuron)
+        trace = golden.run(network, frames_for(network, seed, 2), "spikes")
+        assert trace.spikes is not None
+        wanted = (1, -1) if network.signed_spikes else (1,)
+        if len(network.layers) == 3 and all((train == s).any() for train in trace.spikes for s in wanted):
+            number -= 1
+            if number < 0:
+                return replace(network, name=f"lively{seed}")
+    raise AssertionError
 
 
 def frames_for(network: FixedPointNetwork, seed: int, images: int) -> np.ndarray:

@@ -10,13 +10,23 @@ from hdl.program import Program
 from sim import golden
 from sim.comparison import Comparison
 from sim.packets import frame_packet, read_result
-from tests.networks import frames_for, random_network
+from tests.networks import NEURONS, frames_for, lively_network, random_network
 from tests.rtl.harness import run_core
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_core_equals_golden_model(seed):
-    network = random_network(seed)
+    check(random_network(seed), seed)
+
+
+@pytest.mark.parametrize("number", range(2))
+@pytest.mark.parametrize("neuron", NEURONS, ids=["-".join(neuron.values()) for neuron in NEURONS])
+def test_every_neuron_equals_golden_model(neuron, number):
+    check(lively_network(neuron, number), number)
+
+
+def check(network, seed):
+    """Two frames on random lanes, half the time with stalls: spikes, scores, counters; and the bound on cycles."""
     choice = random.Random(seed)
     lanes, stall = choice.choice([1, 2, 3, 4, 8, 16, 64]), choice.choice([0, 0.4])
     frames = frames_for(network, seed, 2)
