@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sim.golden import check_frames
-from toolchain.ir import INPUT, SpikingLayer, SpikingNetwork
+from toolchain.ir import SpikingLayer, SpikingNetwork
 
 __all__ = ["run"]
 
@@ -31,37 +31,63 @@ def _channel(values: np.ndarray) -> Tensor:
     return torch.tensor(values).float()[:, None, None]
 
 
+def _fire_at_once(network: SpikingNetwork, membrane: Tensor, threshold: Tensor) -> Tensor:
+    """Value of the spike train that ``two_phase`` or ``radix`` makes of a membrane (closed forms of design, section 3)."""
+    symmetric = network.negative == "symmetric"
+    quotient = (membrane.abs() if symmetric else membrane) / threshold
+    value = quotient.floor() if network.compare == "ge" else quotient.ceil() - 1
+    value = value.clamp(0, network.levels)
+    return value * membrane.sign() if symmetric else value
+
+
+def _fire(network: SpikingNetwork, membrane: Tensor, threshold: Tensor, total: Tensor) -> Tensor:
+    """One firing of ``stream``: spikes, taken off ``membrane`` in place; ``total`` is the sum of all before."""
+    reached = torch.ge if network.compare == "ge" else torch.gt
+    spikes = reached(membrane, threshold).float()
+    if network.negative == "symmetric":
+        spikes -= reached(-membrane, threshold).float()
+    elif network.negative == "correcting":
+        spikes -= ((membrane < 0) & (total > 0)).float()
+    if network.reset == "zero":
+        membrane *= 1 - spikes
+    else:
+        membrane -= spikes * threshold
+    return spikes
+
+
 def _run_batch(network: SpikingNetwork, pixels: Tensor) -> Tensor:
-    """Each layer's mean output a step, in units of activation; scores are a mean over steps too."""
-    steps = network.time_steps
-    trains: list[Tensor] = []  # [T, N, C, H, W], a spike worth its threshold
+    """Class scores, a mean over levels; spikes travel as their thresholds' worth."""
+    steps, stream = (network.time_steps, True) if network.schedule == "stream" else (network.levels, False)
+    outputs: list[Tensor] = []  # stream: [T, N, C, H, W], otherwise [N, C, H, W] summed over levels
     for layer in network.layers:
+        reads_frame = network.reads_frame(layer)
         current = _channel(layer.bias)
-        if layer.connections[0].source == INPUT:
-            drives = [_drive(layer, [pixels]) + current] * steps
-        else:
-            drives = [_drive(layer, [trains[c.source][t] for c in layer.connections]) + current for t in range(steps)]
+        sources = [pixels if reads_frame else outputs[c.source] for c in layer.connections]
+        threshold = None if layer.threshold is None else _channel(layer.threshold)
+        if not stream:
+            drive = _drive(layer, sources) * (steps if reads_frame else 1)
+            membrane = drive + steps * current + _channel(layer.initial)
+            if threshold is None:
+                return membrane.flatten(1) / steps
+            outputs.append(_fire_at_once(network, membrane, threshold) * threshold)
+            continue
+        drives = [_drive(layer, sources if reads_frame else [s[t] for s in sources]) + current for t in range(steps)]
         membrane = _channel(layer.initial).expand_as(drives[0]).clone()
-        if layer.threshold is None:
+        if threshold is None:
             return (membrane + torch.stack(drives).sum(dim=0)).flatten(1) / steps
-        threshold = _channel(layer.threshold)
-        if network.schedule == "two_phase":
-            membrane += torch.stack(drives).sum(dim=0)
-        train = []
-        for t in range(steps):
-            if network.schedule == "stream":
-                membrane += drives[t]
-            spikes = (membrane >= threshold).float() * threshold
-            membrane -= spikes
-            train.append(spikes)
-        trains.append(torch.stack(train))
+        train, total = [], torch.zeros_like(membrane)
+        for drive in drives:
+            membrane += drive
+            train.append(_fire(network, membrane, threshold, total))
+            total += train[-1]
+        outputs.append(torch.stack(train) * threshold)
     raise AssertionError("a network ends with a readout")
 
 
 def run(network: SpikingNetwork, frames: np.ndarray) -> np.ndarray:
     """Class scores of uint8 frames ``[N, C, H, W]`` after T steps, float32 ``[N, classes]``.
 
-    Steps are simulated one by one in float32; scores are on the scale of the source network.
+    In float32, step by step in ``stream``, by closed form elsewhere; scores are on the scale of the source network.
 
     Raises
     ------

@@ -294,9 +294,15 @@ def convert(
     source: Annotated[str, typer.Argument(help="FILE.safetensors of spikeloom train, bundled, or FILE.py:FUNCTION.")],
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
     weights: Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")] = None,
-    method: Annotated[str, typer.Option("--method", "-m", help="qcfs or optimal.")] = "qcfs",
+    method: Annotated[str, typer.Option("--method", "-m", help="qcfs, optimal, strelu or spike_converter.")] = "qcfs",
     time_steps: Annotated[int, typer.Option("--time-steps", "-T", help="T.")] = 4,
-    schedule: Annotated[str, typer.Option("--schedule", help="two_phase or stream.")] = "two_phase",
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", help="two_phase, stream or radix; the method's own by default.")
+    ] = None,
+    negative: Annotated[
+        str | None, typer.Option("--negative", help="none, symmetric or correcting; the method's own by default.")
+    ] = None,
+    reset: Annotated[str, typer.Option("--reset", help="subtract, or zero in stream.")] = "subtract",
     shift: Annotated[bool, typer.Option("--shift/--no-shift", help="Start membranes at θ/2.")] = True,
     data: Data = "bundled",
     data_folder: DataFolder = None,
@@ -318,14 +324,16 @@ def convert(
     module = load_module(str(zoo.BUNDLED_WEIGHTS) if source == "bundled" else source, weights)
     batch = flow.calibration(_load(data, data_folder, split), images)
     name = Path(source.rpartition(":")[0] or source).stem
-    network = convert_module(module, batch, method, time_steps, schedule=schedule, shift=shift, name=name)
+    network = convert_module(
+        module, batch, method, time_steps, schedule=schedule, negative=negative, reset=reset, shift=shift, name=name
+    )
     save_network(network.with_provenance(calibration_data=f"{data} {split}"), target)
     if as_json:
         _print_json({**network.header(), "fingerprint": network.fingerprint, "file": str(target)})
     else:
         out.print(
             f"{target}: {len(network.layers)} layers, {network.weights:,} weights, {network.neurons:,} neurons, "
-            f"T = {time_steps}, {schedule}, fingerprint {network.fingerprint[:16]}"
+            f"T = {time_steps}, {network.schedule}, fingerprint {network.fingerprint[:16]}"
         )
     return 0
 

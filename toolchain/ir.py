@@ -226,7 +226,7 @@ L = TypeVar("L", bound=Layer)
 
 @dataclass(frozen=True, eq=False)
 class SpikingLayer(Layer):
-    """Floating-point layer, independent of T: a spike of this layer is worth ``threshold / T``.
+    """Floating-point layer, independent of T: a train of value ``n`` is worth ``n / levels · threshold``.
 
     ``initial`` [C] is the membrane before the first input, for a threshold of ``threshold``.
     """

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from toolchain.errors import InvalidValue
 
-__all__ = ["QCFS", "ThresholdReLU"]
+__all__ = ["QCFS", "StReLU", "ThresholdReLU"]
 
 
 class _FloorStraightThrough(torch.autograd.Function):
@@ -50,6 +50,31 @@ class QCFS(nn.Module):
 
     def extra_repr(self) -> str:
         return f"levels={self.levels}, threshold={self.threshold.item():.4g}"
+
+
+class StReLU(nn.Module):
+    """Symmetric threshold ReLU ``min(max(x, −θ), θ)``, any shape, ``threshold`` = θ fixed.
+
+    Its spiking counterpart fires negative spikes too (``negative = symmetric``). Source: a
+    reconstruction of the activation of Machine Intelligence Research 20(3), 2023, from its description.
+
+    Raises
+    ------
+    InvalidValue
+        ``threshold <= 0``.
+    """
+
+    def __init__(self, threshold: float = 1.0):
+        super().__init__()
+        if not threshold > 0:
+            raise InvalidValue(f"StReLU threshold is {threshold}, must be above 0")
+        self.threshold = float(threshold)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(-self.threshold, self.threshold)
+
+    def extra_repr(self) -> str:
+        return f"threshold={self.threshold:.4g}"
 
 
 class ThresholdReLU(nn.Module):

@@ -49,17 +49,17 @@ def _worth(network: SpikingNetwork, connection: Connection) -> np.ndarray:
 def _charges(network: SpikingNetwork, layer: SpikingLayer) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """(θ, offset, bias) in units of membrane potential, for the network's schedule and T.
 
-    ``two_phase`` collects T presentations before it fires, so offset = V(0) + T·b; a frame arrives
-    only once there, so threshold and offset are 1/T of that.
+    ``two_phase`` and ``radix`` collect N presentations before they fire, T or 2^T − 1 ``levels``, so
+    offset = V(0) + N·b; a frame arrives only once there, so threshold and offset are 1/N of that.
     """
     if network.schedule == "stream":
         return layer.threshold, layer.initial, layer.bias
-    steps = network.time_steps
+    levels = network.levels
     nothing = np.zeros_like(layer.bias)
     if network.reads_frame(layer):
-        threshold = None if layer.threshold is None else layer.threshold / steps
-        return threshold, layer.initial / steps + layer.bias, nothing
-    return layer.threshold, layer.initial + steps * layer.bias, nothing
+        threshold = None if layer.threshold is None else layer.threshold / levels
+        return threshold, layer.initial / levels + layer.bias, nothing
+    return layer.threshold, layer.initial + levels * layer.bias, nothing
 
 
 def _quantize_layer(
@@ -126,6 +126,9 @@ def quantize(network: SpikingNetwork, weight_bits: int = 8, *, clipping: str = "
         network.time_steps,
         layers,
         {**network.provenance, "source_fingerprint": network.fingerprint, "clipping": clipping},
+        negative=network.negative,
+        reset=network.reset,
+        compare=network.compare,
         weight_bits=weight_bits,
     )
 
@@ -148,12 +151,11 @@ def dequantize(
     _check_options(weight_bits, clipping)
     layers: list[SpikingLayer] = []
     ratios: list[np.ndarray] = []  # λ / rounded λ of each layer so far
-    steps = network.time_steps
     for index, layer in enumerate(network.layers):
         new = layer
         if only is None or only == index:
             fixed, scale = _quantize_layer(network, layer, weight_bits, clipping)
-            unit = scale * (steps if network.schedule == "two_phase" and network.reads_frame(layer) else 1)
+            unit = scale * (network.levels if network.schedule != "stream" and network.reads_frame(layer) else 1)
             connections = tuple(
                 replace(c, weight=f.weight * scale[:, None, None, None] / _worth(network, c))
                 for c, f in zip(layer.connections, fixed.connections, strict=True)

@@ -8,7 +8,7 @@ import pytest
 import toolchain.emit
 from sim import golden, oracle, runner
 from tests.cosim.planted import faulty_core, faulty_module
-from tests.networks import frames_for, random_network
+from tests.networks import frames_for, lively_network, random_network
 from toolchain.ir import FixedPointNetwork
 
 LANES = 2
@@ -31,6 +31,11 @@ def equal_to_threshold() -> FixedPointNetwork:
     silent = tuple(replace(c, weight=np.zeros_like(c.weight)) for c in first.connections)
     layer = replace(first, connections=silent, bias=np.zeros_like(first.bias), offset=first.threshold)
     return replace(network, layers=(layer, *network.layers[1:]))
+
+
+def lively(schedule: str, negative: str) -> FixedPointNetwork:
+    neuron = {"schedule": schedule, "negative": negative, "reset": "subtract", "compare": "ge"}
+    return lively_network(neuron, 0)
 
 
 STREAM, TWO_PHASE, SMALL_TWO_PHASE = random_network(1), random_network(4), random_network(3)
@@ -65,6 +70,19 @@ HARDWARE = {
             ("loaded = self.membrane + self.addend", "loaded = self.membrane"),
             ("Mux(self.spike, excess, potential))", "Mux(self.spike, excess, potential) + self.addend)"),
         ),
+    ),
+    "threshold_not_halved_in_radix": (
+        lively("radix", "none"), "spike", "hdl.lane", (("threshold.eq(threshold >> 1)", "threshold.eq(threshold)"),),
+    ),
+    "spikes_of_radix_worth_the_same": (
+        lively("radix", "none"), "spike", "hdl.scanner", (("worth.eq(worth >> 1)", "worth.eq(worth)"),),
+    ),
+    "sign_lost_between_layers": (
+        lively("two_phase", "symmetric"), "spike", "hdl.scanner",
+        (("negative = (self.spikes[self._lanes :] & lowest).any() if self._signed", "negative = Const(0) if self._signed"),),
+    ),
+    "corrections_forget_earlier_steps": (
+        lively("stream", "correcting"), "spike", "hdl.neurons", (("lane.count.eq(counts.read[number])", "lane.count.eq(0)"),),
     ),
     "operations_counted_too_often": (
         STREAM, "counter", "hdl.counters", (("operations + self.operations", "operations + self.operations + self.event"),),

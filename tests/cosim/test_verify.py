@@ -10,7 +10,7 @@ import pytest
 from hdl.host import ErrorCode, PacketType
 from sim import golden, runner
 from sim.packets import frame_packet, read_result
-from tests.networks import frames_for, random_network
+from tests.networks import NEURONS, frames_for, lively_network, random_network
 from toolchain import datasets, zoo
 from toolchain.convert import convert
 from toolchain.emit import emit
@@ -68,6 +68,16 @@ def test_random_networks(tmp_path, simulator, seed, lanes, stall):
     result = runner.verify(bundle, network, frames_for(network, seed, 3), simulator=simulator, stall=stall, seed=7)
     assert result.passed, result.differences
     assert (result.simulator, result.images, len(result.cycles)) == (simulator, 3, 3)
+
+
+@pytest.mark.usefixtures("fast_compile")
+@pytest.mark.parametrize(
+    "neuron", ["radix-symmetric-subtract-ge", "stream-correcting-subtract-gt", "stream-none-zero-ge"]
+)
+def test_other_neurons(tmp_path, neuron):
+    network = lively_network(dict(zip(NEURONS[0], neuron.split("-"), strict=True)), 2)
+    result = runner.verify(emit(network, tmp_path, lanes=3), network, frames_for(network, 2, 3), stall=0.2)
+    assert result.passed, result.differences
 
 
 @pytest.mark.usefixtures("fast_compile")

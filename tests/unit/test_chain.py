@@ -1,16 +1,19 @@
 """Convert, quantize and count on the bundled network, and refusals."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from sim import golden
+from sim import floating, golden
 from toolchain import datasets, zoo
 from toolchain.convert import convert
 from toolchain.energy import Profile, count, load_profile
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.flow import calibration
+from toolchain.nn import StReLU
 from toolchain.quantize import quantize
 from toolchain.train import load_source
 
@@ -49,6 +52,40 @@ def test_two_phase_is_the_integer_ann(bundled):
     network = quantize(spiking(bundled))
     frames = bundled.frames[:200]
     assert np.array_equal(golden.run(network, frames).scores, integer_ann(network, frames))
+
+
+def test_radix_says_in_4_steps_what_two_phase_says_in_15(bundled):
+    frames = bundled.frames[:100]
+    brief, long = (quantize(spiking(bundled, steps, schedule)) for steps, schedule in ((4, "radix"), (15, "two_phase")))
+    coded, counted = golden.run(brief, frames), golden.run(long, frames)
+    assert np.array_equal(coded.scores, counted.scores)
+    assert coded.activity.spikes.sum() < counted.activity.spikes.sum() / 3
+    assert brief.membrane_bits == long.membrane_bits
+
+
+def test_symmetric_threshold_relu(bundled):
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, 5, stride=2),
+        StReLU(0.3),
+        nn.AvgPool2d(2),
+        nn.Conv2d(4, 6, 3),
+        StReLU(0.2),
+        nn.Flatten(),
+        nn.Linear(96, 10),
+    )
+    batch = calibration(bundled, 50)
+    expected = module(batch).detach().numpy()
+    errors = []
+    for steps in (4, 16, 64, 256):
+        network = convert(module, batch, "strelu", steps)
+        assert (network.negative, network.schedule) == ("symmetric", "two_phase")
+        errors.append(np.abs(floating.run(network, bundled.frames[:50]) - expected).max())
+        assert (golden.run(quantize(network, 8), bundled.frames[:5], "spikes").spikes[1] == -1).any()
+    # a truncated rate is off by up to a level in each neuron: the error falls as 1/T
+    assert all(later < earlier / 3 for earlier, later in pairwise(errors))
+    with pytest.raises(UnsupportedModule, match="use method strelu"):
+        convert(module, batch, "optimal", 4)
 
 
 @pytest.mark.full_data

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from toolchain.convert.graph import SourceGraph, read_module
-from toolchain.convert.methods import METHODS
+from toolchain.convert.methods import METHODS, check_activation
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.ir import INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
 
@@ -79,7 +79,9 @@ def convert(
     method: str = "qcfs",
     time_steps: int = 4,
     *,
-    schedule: str = "two_phase",
+    schedule: str | None = None,
+    negative: str | None = None,
+    reset: str = "subtract",
     shift: bool = True,
     pixel_scale: float = 1 / PIXEL_MAX,
     name: str | None = None,
@@ -96,10 +98,12 @@ def convert(
         A name of ``METHODS``.
     time_steps : int
         T.
-    schedule : str
-        ``two_phase`` or ``stream`` (design, section 3).
+    schedule, negative : str
+        The neuron (design, section 3); ``None`` takes the method's usual one.
+    reset : str
+        ``subtract``, or ``zero`` in ``stream`` (it loses what lies above the threshold).
     shift : bool
-        Start the membranes at θ/2.
+        Start the membranes at θ/2, where the method leaves a choice.
     pixel_scale : float
         Activation that one step of an 8-bit pixel stands for.
 
@@ -112,6 +116,7 @@ def convert(
     """
     if method not in METHODS:
         raise InvalidValue(f"no conversion method {method!r}; there are {', '.join(METHODS)}")
+    schedule, negative = METHODS[method].choose(method, schedule, negative)
     batch = _check_calibration(calibration, pixel_scale)
     channels, height, width = batch.shape[1:] if batch.ndim == 4 else (batch.shape[1], 1, 1)
     shape = (int(channels), int(height), int(width))
@@ -132,7 +137,9 @@ def convert(
     for index, block in enumerate(graph.blocks):
         threshold = initial = None
         if block.activation is not None:
-            threshold, initial = METHODS[method](block, recorder.largest[block.activation.node], shift)
+            check_activation(method, block.activation)
+            largest = recorder.largest[block.activation.node]
+            threshold, initial = METHODS[method].thresholds(block, block.activation, largest, shift)
         layers.append(
             SpikingLayer(
                 name=block.name,
@@ -148,6 +155,8 @@ def convert(
         schedule=schedule,
         time_steps=time_steps,
         layers=tuple(layers),
+        negative=negative,
+        reset=reset,
         provenance={"method": method, "shift": shift, "calibration_images": len(batch)},
         pixel_scale=pixel_scale,
     )

@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.ir import Connection, Shape
-from toolchain.nn import QCFS, ThresholdReLU
+from toolchain.nn import QCFS, StReLU, ThresholdReLU
 
 __all__ = ["Activation", "Block", "SourceGraph", "read_module"]
 
@@ -25,8 +25,8 @@ Pair = tuple[int, int]
 class Activation:
     """An activation of the source network.
 
-    ``kind`` is ``relu``, ``threshold`` (clipped at ``limit``) or ``qcfs`` (clipped at λ = ``limit``,
-    quantized to ``levels``); ``node`` is its place in the fx graph.
+    ``kind`` is ``relu``, ``threshold`` (clipped at ``limit``), ``strelu`` (clipped at ±``limit``) or
+    ``qcfs`` (clipped at λ = ``limit``, quantized to ``levels``); ``node`` is its place in the fx graph.
     """
 
     name: str
@@ -77,7 +77,7 @@ class _Tracer(fx.Tracer):
     """Keeps Spikeloom's activations whole."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, QCFS | ThresholdReLU) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, QCFS | StReLU | ThresholdReLU) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _pair(value: Any) -> Pair:
@@ -110,7 +110,7 @@ class _Reader:
                 block.name,
                 block.kind,
                 f"it follows {self.open.name!r} without an activation between them",
-                "put a ReLU, ThresholdReLU or QCFS between, or merge the two layers",
+                "put a ReLU, ThresholdReLU, StReLU or QCFS between, or merge the two layers",
             )
         try:
             output = block.connection(0).output(self.shape)
@@ -296,6 +296,8 @@ def _read_module_node(reader: _Reader, node: fx.Node, name: str, m: nn.Module) -
         reader.activation(Activation(name, "qcfs", node, limit, m.levels))
     elif isinstance(m, ThresholdReLU):
         reader.activation(Activation(name, "threshold", node, m.threshold))
+    elif isinstance(m, StReLU):
+        reader.activation(Activation(name, "strelu", node, m.threshold))
     elif isinstance(m, nn.ReLU6):
         reader.activation(Activation(name, "threshold", node, 6.0))
     elif isinstance(m, nn.ReLU):
@@ -321,7 +323,8 @@ _WAYS_OUT = {
 
 def _unknown(kind: str, name: str) -> UnsupportedModule:
     way_out = _WAYS_OUT.get(
-        kind, "use Conv2d, Linear, BatchNorm, ReLU, ThresholdReLU, QCFS, AvgPool2d, Flatten, Dropout or Identity"
+        kind,
+        "use Conv2d, Linear, BatchNorm, ReLU, ThresholdReLU, StReLU, QCFS, AvgPool2d, Flatten, Dropout or Identity",
     )
     return UnsupportedModule(f"{kind} {name!r} has no exact spiking counterpart; {way_out}")
 
@@ -376,7 +379,7 @@ def read_module(module: nn.Module, input_shape: Shape) -> SourceGraph:
     """Trace ``module`` in evaluation mode and read its layers.
 
     Handles Conv2d, Linear, BatchNorm1d/2d behind either, ReLU as module, function or method, ReLU6,
-    ThresholdReLU, QCFS, AvgPool2d, Flatten (also as view or reshape), Dropout, Identity.
+    ThresholdReLU, StReLU, QCFS, AvgPool2d, Flatten (also as view or reshape), Dropout, Identity.
 
     Raises
     ------
