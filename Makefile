@@ -8,6 +8,7 @@ STAMP := $(VENV)/installed
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): some minutes the first time, most of it torch"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,data]'
 	touch $(STAMP)
 
@@ -24,7 +25,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[bench]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python tests/bench/golden_against_spikingjelly.py
 
 clean:

@@ -1,1 +1,5 @@
-"""The generated hardware: one event-driven integrate-and-fire neuron array in Amaranth."""
+"""The generated hardware: ``Core`` and the blocks it is made of."""
+
+from hdl.core import Core
+
+__all__ = ["Core"]

@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.layouts import AxiWord, lanes_layout, width_for
 
-__all__ = ["COUNTERS", "ErrorCode", "FrameReceiver", "PacketType", "ResultSender"]
+__all__ = ["COUNTERS", "ErrorCode", "FrameReceiver", "PacketType", "ResultSender", "result_words"]
 
 COUNTERS = ("cycles", "events", "operations", "spikes")
 """Counters of a layer, in packet order, 32 bits each."""
@@ -38,6 +38,11 @@ class ErrorCode(enum.IntEnum):
     SIZE = 2
     SHORT = 3
     LONG = 4
+
+
+def result_words(classes: int, layers: int) -> int:
+    """Words of a result packet after its header: id, scores, prediction, counters, cycles."""
+    return 1 + classes + 1 + len(COUNTERS) * layers + 1
 
 
 class FrameReceiver(wiring.Component):
@@ -171,10 +176,6 @@ class ResultSender(wiring.Component):
             }
         )
 
-    @property
-    def _result_words(self) -> int:
-        return 1 + self._classes + 1 + len(COUNTERS) * self._layers + 1
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         out = self.o.payload
@@ -212,7 +213,7 @@ class ResultSender(wiring.Component):
             with m.State("CODE"):
                 offer(self.error, "IDLE", last=True)
             with m.State("RESULT"):
-                offer(PacketType.RESULT << 24 | self._result_words, "ID")
+                offer(PacketType.RESULT << 24 | result_words(self._classes, self._layers), "ID")
             with m.State("ID"):
                 offer(self._network_id, "READ")
             with m.State("READ"):

@@ -7,6 +7,7 @@ __all__ = [
     "AxiWord",
     "coordinate_layout",
     "event_layout",
+    "lanes_layout",
     "synapse_layout",
     "width_for",
 ]

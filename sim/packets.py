@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdl.host import COUNTERS, PacketType
+from hdl.host import COUNTERS, PacketType, result_words
 from toolchain.errors import InvalidValue
 
 __all__ = ["Result", "frame_packet", "read_result"]
@@ -49,7 +49,7 @@ def read_result(words: Sequence[int], *, classes: int, layers: int) -> Result:
     InvalidValue
         Not a result packet of a network with so many classes and layers.
     """
-    following = 1 + classes + 1 + layers * len(COUNTERS) + 1
+    following = result_words(classes, layers)
     header = PacketType.RESULT << 24 | following
     if not words or words[0] != header or len(words) != 1 + following:
         shown = f"{words[0]:#010x} and {len(words) - 1} more" if words else "no word"

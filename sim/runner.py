@@ -290,7 +290,7 @@ def exchange(
     patience : int
         Clocks without stalls in which each answer must come; then the exchange ends without it.
     stall : float
-        Chance, 0 to less than 1, that either side of either stream holds back in a clock.
+        Chance, 0 to less than 1, that the host's end of a stream holds back in a clock.
     progress : callable
         Called with the number of answers since the last call.
 
@@ -378,7 +378,7 @@ def verify(
     """Compare the generated core with the golden model on uint8 frames ``[N, C, H, W]``.
 
     Every spike of every layer and step, every score, the prediction, and the counters must be equal;
-    the cycle counter must equal the clocks that the bench saw. ``stall`` makes all four ends of the two
+    the cycle counter must equal the clocks that the bench saw. ``stall`` makes the host's end of both
     streams hold back at random, reproducibly for one ``seed``.
 
     Raises

@@ -422,7 +422,7 @@ def verify(
         int | None, typer.Option("--lanes", "-P", help="Lanes to generate, 1 to 64; 16 by default.")
     ] = None,
     simulator: SimulatorName = "verilator",
-    stall: Annotated[float, typer.Option("--stall", help="Chance that a stream holds back in a clock.")] = 0.0,
+    stall: Annotated[float, typer.Option("--stall", help="Chance that the host holds a stream back in a clock.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of stalls and random frames.")] = 0,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for generated hardware.")] = None,
     as_json: AsJson = False,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from toolchain.errors import InvalidValue
-from toolchain.fixedpoint import signed_width
+from toolchain.fixedpoint import signed_width, weight_limit
 from toolchain.geometry import dense_synapses, fan_out
 from toolchain.ir import INPUT, PIXEL_MAX, FixedPointNetwork
 from toolchain.trace import SpikeTrace
@@ -195,14 +195,16 @@ def count(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace) -> 
 
 
 def accumulator_bits(network: FixedPointNetwork) -> int:
-    """Accumulator of the same network as an 8-bit ANN: width proven for every 8-bit input, biases aside."""
+    """Accumulator of the same network as an ANN with 8-bit weights: width proven for every 8-bit input, biases aside."""
+    limit = weight_limit(network.weight_bits)
     widest = 0
     for layer in network.layers:
         sums = [c.extremes(network.source_shape(c)) for c in layer.connections]
         # average pooling divides in the ANN what arrives k² times here
         windows = [c.pool[0] * c.pool[1] for c in layer.connections]
-        high = sum(p // w for (p, _), w in zip(sums, windows, strict=True))
-        low = sum(n // w for (_, n), w in zip(sums, windows, strict=True))
+        high, low = (
+            sum(s[sign] // w for s, w in zip(sums, windows, strict=True)) * weight_limit(8) // limit for sign in (0, 1)
+        )
         widest = max(widest, signed_width(-PIXEL_MAX * int(np.max(low)), PIXEL_MAX * int(np.max(high))))
     return widest
 
@@ -223,6 +225,7 @@ class EnergyRow:
     sop: float
     sop_effective: float
     mac_input: float
+    input_adds: float
     ac_bias: float
     neuron_ops: float
     spikes: float
@@ -260,6 +263,7 @@ def energy_rows(
                 sop=counts.sop,
                 sop_effective=counts.sop_effective,
                 mac_input=counts.mac_input,
+                input_adds=counts.input_adds,
                 ac_bias=counts.ac_bias,
                 neuron_ops=counts.neuron_ops,
                 spikes=counts.spikes,

@@ -89,6 +89,8 @@ class Connection:
 
     def __post_init__(self) -> None:
         integer = np.issubdtype(np.asarray(self.weight).dtype, np.integer)
+        if integer and np.size(self.weight) and np.abs(np.asarray(self.weight, np.float64)).max() >= 2**31:
+            raise InvalidValue("connection weight holds integers beyond 32 bits")
         object.__setattr__(self, "weight", _frozen(self.weight, np.int32 if integer else np.float64))
         if self.weight.ndim != 4 or 0 in self.weight.shape:
             raise InvalidValue(f"connection weight has shape {self.weight.shape}, must be [C_out, C_in, K_y, K_x]")
@@ -421,8 +423,12 @@ class Network(Generic[L]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over header and arrays, 64 hexadecimal digits."""
-        digest = hashlib.sha256(json.dumps(self.header(), sort_keys=True).encode())
+        """SHA-256 over all that the network means, 64 hexadecimal digits: header and arrays, but no names."""
+        header = self.header()
+        del header["name"]
+        for layer in header["layers"]:
+            del layer["name"]
+        digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
         for name, array in sorted(self.arrays().items()):
             little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             digest.update(f"{name}:{little.dtype.str}:{array.shape}".encode())

@@ -74,14 +74,23 @@ def _quantize_layer(
     else:
         scale = CLIPPINGS[clipping](rows, limit)
     threshold, offset, bias = _charges(network, layer)
-    if (scale == 0).any():  # a channel without weights: any scale that keeps its other values will do
-        charge = np.maximum(np.abs(offset), np.abs(bias))
-        largest = charge if threshold is None else np.maximum(charge, threshold)
-        scale = np.where(scale == 0, np.where(largest > 0, largest, 1.0) / limit, scale)
+    # a channel without weights, or with weights that vanish beside its threshold: they become 0, and any
+    # scale that keeps the other values will do
+    charge = np.maximum(np.abs(offset), np.abs(bias))
+    largest = charge if threshold is None else np.maximum(charge, threshold)
+    vanishing = (scale == 0) | (np.abs(rows).max(axis=1) < largest / 2**24)
+    if layer.threshold is not None or vanishing.all():
+        scale = np.where(vanishing, np.where(largest > 0, largest, 1.0) / limit, scale)
     connections = tuple(
         replace(c, weight=np.clip(round_half_up(w / scale[:, None, None, None]), -limit, limit).astype(np.int32))
         for c, w in zip(layer.connections, worth, strict=True)
     )
+    for kind, values in (("threshold", threshold), ("offset", offset), ("bias", bias)):
+        if values is not None and np.abs(values / scale).max() >= 2**31 - 1:
+            raise InvalidValue(
+                f"layer {layer.name}: {kind} {np.abs(values / scale).max():.3g} exceeds the limit of 31 bits: its weights "
+                "are far smaller than its threshold or bias; retrain with weight decay on the bias"
+            )
     integer = None if threshold is None else round_half_up(threshold / scale)
     if integer is not None and not (integer > 0).all():
         channel = int(np.argmin(integer))
@@ -90,12 +99,6 @@ def _quantize_layer(
             f"{float((threshold / scale)[channel]):.3g}, at least 0.5 needed); use more weight bits than "
             f"{weight_bits}, or fewer time steps than {network.time_steps}"
         )
-    for kind, values in (("threshold", integer), ("offset", round_half_up(offset / scale))):
-        if values is not None and np.abs(values).max() >= 2**31:
-            raise InvalidValue(
-                f"layer {layer.name}: {kind} {int(np.abs(values).max())} exceeds the limit of 31 bits: its weights "
-                "are far smaller than its threshold or bias; retrain with weight decay on the bias"
-            )
     fixed = FixedPointLayer(
         layer.name, connections, integer, round_half_up(bias / scale), round_half_up(offset / scale)
     )

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from hdl.host import COUNTERS, PacketType
+from hdl.host import COUNTERS, PacketType, result_words
 from hdl.program import Program
 from sim import golden
 from sim.packets import frame_packet
@@ -19,7 +19,7 @@ __all__ = ["write_testbench"]
 def _answers(network: FixedPointNetwork, frames: np.ndarray) -> list[list[int | None]]:
     """Words of the result packets that the integers ask for; ``None`` for cycles, which they do not know."""
     trace = golden.run(network, frames)
-    following = 1 + network.shapes[-1][0] + 1 + len(COUNTERS) * len(network.layers) + 1
+    following = result_words(network.shapes[-1][0], len(network.layers))
     head = [PacketType.RESULT << 24 | following, int(network.fingerprint[:8], 16)]
     answers = []
     for image, prediction in enumerate(trace.predictions.tolist()):

@@ -1,6 +1,5 @@
 """What a run of a network leaves behind, the same object from golden model, oracle and hardware."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +35,6 @@ class Activity:
 
     __hash__ = None  # type: ignore[assignment]
 
-    @staticmethod
-    def concatenate(parts: Sequence["Activity"]) -> "Activity":
-        """Join the images of several runs of one network."""
-        return Activity(
-            *(np.concatenate([getattr(p, name) for p in parts]) for name in ("events", "operations", "spikes"))
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class SpikeTrace:
@@ -69,6 +61,11 @@ class SpikeTrace:
     counts: tuple[np.ndarray, ...] | None = None
     spikes: tuple[np.ndarray, ...] | None = None
     membranes: tuple[np.ndarray, ...] | None = None
+
+    def __post_init__(self) -> None:
+        activity = (self.activity.events, self.activity.operations, self.activity.spikes)
+        for array in (self.scores, *activity, *(self.counts or ()), *(self.spikes or ()), *(self.membranes or ())):
+            array.setflags(write=False)
 
     @property
     def predictions(self) -> np.ndarray:
