@@ -1,5 +1,7 @@
 """Float simulation of a spiking network: what conversion costs before any integer is chosen."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -8,7 +10,7 @@ from torch import Tensor
 from sim.golden import check_frames
 from toolchain.ir import SpikingLayer, SpikingNetwork
 
-__all__ = ["run"]
+__all__ = ["accuracy", "run"]
 
 _BATCH = 100
 
@@ -84,7 +86,7 @@ def _run_batch(network: SpikingNetwork, pixels: Tensor) -> Tensor:
     raise AssertionError("a network ends with a readout")
 
 
-def run(network: SpikingNetwork, frames: np.ndarray) -> np.ndarray:
+def run(network: SpikingNetwork, frames: np.ndarray, *, progress: Callable[[int], None] | None = None) -> np.ndarray:
     """Class scores of uint8 frames ``[N, C, H, W]`` after T steps, float32 ``[N, classes]``.
 
     In float32, step by step in ``stream``, by closed form elsewhere; scores are on the scale of the source network.
@@ -96,6 +98,20 @@ def run(network: SpikingNetwork, frames: np.ndarray) -> np.ndarray:
     """
     check_frames(frames, network.input_shape)
     with torch.inference_mode():
-        parts = torch.tensor(frames).split(_BATCH)
-        scores = [_run_batch(network, part.float() * network.pixel_scale) for part in parts]
+        scores = []
+        for part in torch.tensor(frames).split(_BATCH):
+            scores.append(_run_batch(network, part.float() * network.pixel_scale))
+            if progress:
+                progress(len(part))
     return torch.cat(scores).numpy()
+
+
+def accuracy(
+    network: SpikingNetwork,
+    frames: np.ndarray,
+    labels: np.ndarray,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> float:
+    """Share of right predictions in per cent; ``labels`` int64 ``[N]``."""
+    return 100 * float((run(network, frames, progress=progress).argmax(axis=1) == labels).mean())

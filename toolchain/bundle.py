@@ -7,13 +7,15 @@ from typing import Any
 
 from toolchain.errors import NetworkFileError
 
-__all__ = ["CORE", "PORTS_FILE", "RtlBundle", "TESTBENCH", "load_bundle"]
+__all__ = ["BENCH_FILES", "CORE", "PORTS_FILE", "RtlBundle", "TESTBENCH", "load_bundle"]
 
 CORE = "spikeloom_core"
 """Name of the Verilog module."""
 TESTBENCH = "spikeloom_tb"
 """Name of the test bench module around it."""
 PORTS_FILE = "ports.json"
+BENCH_FILES = ("test_core.py", "run.py", "vectors.json")
+"""The test bench that ``toolchain.testbench`` adds, good for one network only."""
 _SCHEMA = 1
 
 

@@ -42,12 +42,16 @@ app = typer.Typer(
 out = Console(highlight=False, soft_wrap=True)
 log = Console(stderr=True, highlight=False)
 
+COMPARED_IMAGES = 1000
+"""Images on which convert compares source and spiking network."""
+
 # Typer carries its own copy of Click since 0.2x, or uses Click's: take the base from what it exports.
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Network = Annotated[Path, typer.Argument(metavar="NET", help="Network file (.safetensors).")]
 Data = Annotated[str, typer.Option("--data", help="bundled, fashion-mnist, idx, mnist-subset or digits.")]
+TrainingData = Annotated[str, typer.Option("--data", help="fashion-mnist, idx, mnist-subset or digits.")]
 FramesFrom = Annotated[str, typer.Option("--data", help="A data set as elsewhere, or random frames.")]
 DataFolder = Annotated[Path | None, typer.Option("--data-folder", help="Folder of the data set's files.")]
 Lanes = Annotated[int, typer.Option("--lanes", "-P", help="Neurons updated a cycle, 1 to 64.")]
@@ -128,7 +132,7 @@ def _energy_tables(rows: Sequence["EnergyRow"], profiles: Sequence["Profile"]) -
     out.print(f"Means for each image over {rows[0].images} images. {SCOPE[0].upper()}{SCOPE[1:]}.")
 
 
-def _error_table(table: "pd.DataFrame") -> None:
+def _error_table(table: "pd.DataFrame", images: int) -> None:
     rows = [
         (
             row["layer"],
@@ -136,12 +140,12 @@ def _error_table(table: "pd.DataFrame") -> None:
             "-" if isnan(row["threshold_min"]) else f"{row['threshold_min']:.0f}",
             "-" if isnan(row["threshold_error"]) else f"{100 * row['threshold_error']:.3f} %",
             str(row["membrane_bits"]),
-            f"{row['accuracy_cost']:+.2f}",
+            f"{-row['accuracy_cost']:+.2f}",
         )
         for row in table.to_dict(orient="records")
     ]
-    columns = ("layer", "SQNR dB", "least θ", "θ rounding", "V bits", "points lost")
-    _table("What quantization costs, one layer at a time", columns, rows)
+    columns = ("layer", "SQNR dB", "least θ", "θ rounding", "V bits", "accuracy, points")
+    _table(f"What rounding one layer alone does, on {images} images", columns, rows)
 
 
 def _verdict(result: "VerificationResult") -> None:
@@ -212,21 +216,25 @@ def demo(
         f"[bold]2 Convert[/]   batch norm and pooling folded, T = {job.spiking.time_steps}, {job.spiking.schedule}: "
         f"{accuracy:.2f} % as a floating-point spiking network"
     )
-    accuracy, errors = job.quantize()
+    with _bar("one layer at a time", (len(job.spiking.layers) + 1) * flow.TABLE_IMAGES) as move:
+        accuracy, errors = job.quantize(move)
     say(
         f"[bold]3 Quantize[/]  {job.fixed.weight_bits}-bit weights, membranes proven to fit {job.fixed.membrane_bits} bits: "
         f"{accuracy:.2f} % in integers, fingerprint {job.fixed.fingerprint[:16]}"
     )
     if not as_json:
-        _error_table(errors)
+        _error_table(errors, flow.TABLE_IMAGES)
     bundle = job.generate()
     say(f"[bold]4 Generate[/]  {lanes} lanes in {bundle.verilog}")
-    say(f"[bold]5 Verify[/]    compiling for {simulator}, then comparing every spike with the golden model …")
-    with _bar("simulating", images) as move:
+    say(f"[bold]5 Verify[/]    every spike of {images} images against the golden model, on {simulator}")
+    with _bar(f"compiling for {simulator}, then simulating", images) as move:
         result = job.verify(move)
     if not as_json:
         _verdict(result)
-    say("[bold]6 Energy[/]    the same images at T = " + ", ".join(map(str, flow.ENERGY_TIME_STEPS)))
+    say(
+        f"[bold]6 Energy[/]    all {len(job.dataset.frames):,} images at T = "
+        + ", ".join(map(str, flow.ENERGY_TIME_STEPS))
+    )
     with _bar("counting", len(flow.ENERGY_TIME_STEPS) * len(job.dataset.frames)) as move:
         rows = job.energy(move)
     if not as_json:
@@ -242,7 +250,7 @@ def demo(
 def train(
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
     architecture: Annotated[str, typer.Option("--architecture", "-a", help="cnn or mlp.")] = "cnn",
-    data: Data = "fashion-mnist",
+    data: TrainingData = "fashion-mnist",
     data_folder: DataFolder = None,
     epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training set.")] = 30,
     levels: Annotated[int, typer.Option("--levels", "-L", help="QCFS levels.")] = 4,
@@ -316,24 +324,37 @@ def convert(
 
     Example: spikeloom convert bundled -T 4 -o snn.safetensors
     """
-    from toolchain import flow, zoo
+    from sim import floating
+    from toolchain import zoo
     from toolchain.convert import convert as convert_module
     from toolchain.netfile import save_network
     from toolchain.sources import load_module
+    from toolchain.train import accuracy, calibration
 
     module = load_module(str(zoo.BUNDLED_WEIGHTS) if source == "bundled" else source, weights)
-    batch = flow.calibration(_load(data, data_folder, split), images)
+    dataset = _load(data, data_folder, split)
+    batch = calibration(dataset, images)
     name = Path(source.rpartition(":")[0] or source).stem
     network = convert_module(
         module, batch, method, time_steps, schedule=schedule, negative=negative, reset=reset, shift=shift, name=name
     )
-    save_network(network.with_provenance(calibration_data=f"{data} {split}"), target)
+    part = dataset.take(min(COMPARED_IMAGES, len(dataset.frames)))
+    before = accuracy(module, part)
+    with _bar("comparing", len(part.frames)) as move:
+        after = floating.accuracy(network, part.frames, part.labels, progress=move)
+    measured = {"accuracy_source": before, "accuracy_spiking": after, "accuracy_images": len(part.frames)}
+    network = network.with_provenance(calibration_data=f"{data} {split}", **measured)
+    save_network(network, target)
     if as_json:
-        _print_json({**network.header(), "fingerprint": network.fingerprint, "file": str(target)})
+        _print_json({**network.header(), "fingerprint": network.fingerprint, **measured, "file": str(target)})
     else:
         out.print(
             f"{target}: {len(network.layers)} layers, {network.weights:,} weights, {network.neurons:,} neurons, "
             f"T = {time_steps}, {network.schedule}, fingerprint {network.fingerprint[:16]}"
+        )
+        out.print(
+            f"{before:.2f} % for the source and {after:.2f} % as a floating-point spiking network "
+            f"on {len(part.frames):,} images of {data} {split}"
         )
     return 0
 
@@ -362,7 +383,10 @@ def quantize(
         spiking = spiking.with_time_steps(time_steps)
     fixed = quantizer.quantize(spiking, weight_bits, clipping=clipping)
     dataset = _load(data, data_folder, images=images)
-    errors = quantizer.error_table(spiking, dataset.frames, dataset.labels, weight_bits, clipping=clipping)
+    with _bar("one layer at a time", (len(spiking.layers) + 1) * len(dataset.frames)) as move:
+        errors = quantizer.error_table(
+            spiking, dataset.frames, dataset.labels, weight_bits, clipping=clipping, progress=move
+        )
     save_network(fixed, target)
     if as_json:
         _print_json(
@@ -375,7 +399,7 @@ def quantize(
             }
         )
     else:
-        _error_table(errors)
+        _error_table(errors, images)
         out.print(
             f"{target}: {weight_bits}-bit weights, {fixed.membrane_bits}-bit membranes, "
             f"fingerprint {fixed.fingerprint[:16]}"
@@ -394,7 +418,7 @@ def generate(
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of random frames.")] = 0,
     as_json: AsJson = False,
 ) -> int:
-    """Write Verilog, port map, FuseSoC core file, and a cocotb test bench: python DIR/run.py.
+    """Write Verilog, port map, FuseSoC core file, and a cocotb test bench.
 
     Example: spikeloom generate net.safetensors -P 16 -o rtl
     """
@@ -406,9 +430,7 @@ def generate(
     if as_json:
         _print_json({**bundle.describe(), "verilog": str(bundle.verilog)})
     else:
-        out.print(
-            f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}; run.py there runs its test bench"
-        )
+        out.print(f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}")
     return 0
 
 
@@ -438,7 +460,7 @@ def verify(
     frames = _frames(fixed, data, data_folder, images, seed)
     runner.check(fixed, frames, simulator=simulator, stall=stall)  # before hardware is generated
     bundle, fixed = flow.bundle_for(network, lanes=lanes, folder=folder)
-    with _bar("simulating", images) as move:
+    with _bar(f"compiling for {simulator}, then simulating", images) as move:
         result = runner.verify(bundle, fixed, frames, simulator=simulator, stall=stall, seed=seed, progress=move)
     if as_json:
         _print_json(result.summary())
@@ -521,11 +543,16 @@ def energy(
             )
         else:
             rows = flow.fixed_energy(loaded, dataset, profiles=chosen, progress=move)
-    content = flow.write_energy(rows, chosen, dataset, csv, js)
+    content = flow.write_energy(rows, chosen, dataset, csv, js, provenance=loaded.provenance)
     if as_json:
         _print_json(content)
     else:
         _energy_tables(rows, chosen)
+        if source := content["source"]:
+            out.print(
+                f"The FP32 source reached {source['accuracy_source']:.2f} % on {source['accuracy_images']:,} images of "
+                f"{source['calibration_data']} when it was converted."
+            )
     return 0
 
 

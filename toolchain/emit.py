@@ -16,7 +16,7 @@ from amaranth.back import verilog
 from hdl.core import Core
 from hdl.host import COUNTERS, ErrorCode, PacketType
 from hdl.program import check_lanes
-from toolchain.bundle import CORE, PORTS_FILE, TESTBENCH, RtlBundle
+from toolchain.bundle import BENCH_FILES, CORE, PORTS_FILE, TESTBENCH, RtlBundle
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
 from toolchain.netfile import save_network
@@ -140,6 +140,8 @@ def emit(network: FixedPointNetwork, folder: Path, *, lanes: int) -> RtlBundle:
     except verilog.YosysError as error:
         raise ToolMissing(f"Amaranth cannot run Yosys: {error}; leave AMARANTH_USE_YOSYS unset") from error
     with install(folder) as staged:
+        for name in BENCH_FILES:  # of a network that stood here before
+            (folder / name).unlink(missing_ok=True)
         (staged / bundle.verilog.name).write_text(text)
         (staged / bundle.testbench.name).write_text(_testbench(core))
         (staged / f"{CORE}.core").write_text(_core_file(network, lanes))

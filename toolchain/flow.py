@@ -1,7 +1,7 @@
 """Whole jobs over several tools, as the command line and other programs call them; nothing is printed."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from hdl.program import check_lanes
 from sim import floating, golden, runner
@@ -25,15 +24,15 @@ from toolchain.netfile import load_fixed_point, replacing, save_network
 from toolchain.quantize import error_table, quantize
 from toolchain.testbench import write_testbench
 from toolchain.tools import find_simulator
-from toolchain.train import accuracy, load_source, pixels_to_input
+from toolchain.train import accuracy, calibration, load_source
 
 __all__ = [
     "DEMO_TIME_STEPS",
     "ENERGY_TIME_STEPS",
+    "TABLE_IMAGES",
     "Demo",
     "Progress",
     "bundle_for",
-    "calibration",
     "energy_sweep",
     "fixed_accuracy",
     "fixed_energy",
@@ -50,7 +49,10 @@ Progress = Callable[[int], None]
 DEFAULT_LANES = 16
 DEMO_TIME_STEPS = 4
 ENERGY_TIME_STEPS = (1, 2, 4, 8, 16)
+TABLE_IMAGES = 500
+"""Images of the demo's error table."""
 _BATCH = 500
+_SOURCE_ACCURACY = ("accuracy_source", "accuracy_images", "calibration_data")
 
 
 def _silent(_: int) -> None:
@@ -65,11 +67,6 @@ def write_json(content: dict[str, Any], path: Path) -> None:
         raise InvalidValue(f"cannot make folder {path.parent}: {error.strerror}; choose another") from error
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def calibration(dataset: Dataset, images: int) -> torch.Tensor:
-    """The first ``images`` frames as a source network sees them, float32 ``[N, C, H, W]``."""
-    return pixels_to_input(torch.tensor(dataset.take(min(images, len(dataset.frames))).frames))
 
 
 def random_frames(network: FixedPointNetwork, images: int, seed: int) -> np.ndarray:
@@ -164,9 +161,18 @@ def fixed_energy(
 
 
 def write_energy(
-    rows: Sequence[EnergyRow], profiles: Sequence[Profile], dataset: Dataset, csv: Path | None, js: Path | None
+    rows: Sequence[EnergyRow],
+    profiles: Sequence[Profile],
+    dataset: Dataset,
+    csv: Path | None,
+    js: Path | None,
+    *,
+    provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The table as JSON values, and as CSV and JSON files where asked for."""
+    """The table as JSON values, and as CSV and JSON files where asked for.
+
+    ``provenance`` of the network: what it says of its source's accuracy goes along.
+    """
     table = energy_table(rows)
     content = {
         "schema": 1,
@@ -174,6 +180,7 @@ def write_energy(
         "scope": SCOPE,
         "dataset": dataset.name,
         "images": len(dataset.frames),
+        "source": {name: provenance[name] for name in _SOURCE_ACCURACY if name in provenance},
         "profiles": {profile.name: profile.constants for profile in profiles},
         "rows": table.to_dict(orient="records"),
     }
@@ -214,18 +221,21 @@ class Demo:
             "qcfs",
             DEMO_TIME_STEPS,
             name=f"fashion-{self.source.provenance['architecture']}",
+        ).with_provenance(
+            accuracy_source=self.source_accuracy,
+            accuracy_images=len(self.dataset.frames),
+            calibration_data=self.dataset.name,
         )
-        scores = floating.run(self.spiking, self.dataset.frames)
-        self.float_accuracy = float((scores.argmax(axis=1) == self.dataset.labels).mean()) * 100
+        self.float_accuracy = floating.accuracy(self.spiking, self.dataset.frames, self.dataset.labels)
         return self.float_accuracy
 
-    def quantize(self) -> tuple[float, pd.DataFrame]:
-        """Integers; returns their accuracy in per cent and the error table."""
+    def quantize(self, progress: Progress = _silent) -> tuple[float, pd.DataFrame]:
+        """Integers; returns their accuracy in per cent and the error table on ``TABLE_IMAGES`` images."""
         self.fixed = quantize(self.spiking, 8)
         save_network(self.fixed, self._ready() / "network.safetensors")
         self.fixed_accuracy = fixed_accuracy(self.fixed, self.dataset)
-        part = self.dataset.take(500)
-        return self.fixed_accuracy, error_table(self.spiking, part.frames, part.labels, 8)
+        part = self.dataset.take(TABLE_IMAGES)
+        return self.fixed_accuracy, error_table(self.spiking, part.frames, part.labels, 8, progress=progress)
 
     def generate(self) -> RtlBundle:
         """Verilog and a test bench beside it."""
@@ -244,7 +254,14 @@ class Demo:
         self.profiles = [load_profile(name) for name in PROFILES]
         self.rows = energy_sweep(self.spiking, self.dataset, profiles=self.profiles, progress=progress)
         folder = self._ready()
-        write_energy(self.rows, self.profiles, self.dataset, folder / "energy.csv", folder / "energy.json")
+        write_energy(
+            self.rows,
+            self.profiles,
+            self.dataset,
+            folder / "energy.csv",
+            folder / "energy.json",
+            provenance=self.spiking.provenance,
+        )
         return self.rows
 
     def _ready(self) -> Path:

@@ -184,6 +184,7 @@ def error_table(
     weight_bits: int = 8,
     *,
     clipping: str = "max",
+    progress: Callable[[int], None] | None = None,
 ) -> pd.DataFrame:
     """What quantization costs, a row for each layer.
 
@@ -195,9 +196,11 @@ def error_table(
     ----------
     frames, labels : uint8 [N, C, H, W], int64 [N]
         Calibration set.
+    progress : callable
+        Called with the number of images finished since the last call, N·(layers + 1) in all.
     """
     fixed = quantize(network, weight_bits, clipping=clipping)
-    exact = float((floating.run(network, frames).argmax(axis=1) == labels).mean())
+    exact = floating.accuracy(network, frames, labels, progress=progress)
     rows = []
     for index, layer in enumerate(network.layers):
         integer, scale = _quantize_layer(network, layer, weight_bits, clipping)
@@ -211,7 +214,7 @@ def error_table(
         if threshold is not None and integer.threshold is not None:
             rounding = float(np.abs(integer.threshold * scale / threshold - 1).max())
         alone = dequantize(network, weight_bits, clipping=clipping, only=index)
-        right = float((floating.run(alone, frames).argmax(axis=1) == labels).mean())
+        right = floating.accuracy(alone, frames, labels, progress=progress)
         rows.append(
             {
                 "layer": layer.name,
@@ -219,7 +222,7 @@ def error_table(
                 "threshold_min": np.nan if integer.threshold is None else int(integer.threshold.min()),
                 "threshold_error": rounding,
                 "membrane_bits": fixed.ranges[index].bits,
-                "accuracy_cost": 100 * (exact - right),
+                "accuracy_cost": exact - right,
             }
         )
     return pd.DataFrame(rows)

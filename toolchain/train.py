@@ -17,7 +17,7 @@ from toolchain.errors import InvalidValue, NetworkFileError
 from toolchain.netfile import replacing
 from toolchain.nn import QCFS
 
-__all__ = ["TrainedSource", "accuracy", "load_source", "pixels_to_input", "save_source", "train"]
+__all__ = ["TrainedSource", "accuracy", "calibration", "load_source", "pixels_to_input", "save_source", "train"]
 
 BATCH = 128
 LEARNING_RATE = 0.1
@@ -38,6 +38,11 @@ class TrainedSource:
 def pixels_to_input(frames: Tensor) -> Tensor:
     """Source networks see ``pixel / 255``; uint8 in, float32 out, any shape."""
     return frames.float() / 255
+
+
+def calibration(dataset: Dataset, images: int) -> torch.Tensor:
+    """The first ``images`` frames as a source network sees them, float32 ``[N, C, H, W]``."""
+    return pixels_to_input(torch.tensor(dataset.take(images).frames))
 
 
 def accuracy(module: nn.Module, dataset: Dataset) -> float:

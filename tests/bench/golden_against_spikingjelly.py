@@ -18,10 +18,9 @@ from torch import nn
 from sim import floating, golden
 from toolchain import datasets, zoo
 from toolchain.convert import convert
-from toolchain.flow import calibration
 from toolchain.ir import SpikingNetwork
 from toolchain.quantize import quantize
-from toolchain.train import load_source, pixels_to_input
+from toolchain.train import calibration, load_source, pixels_to_input
 
 STEPS, IMAGES, ROUNDS = 4, 200, 7
 

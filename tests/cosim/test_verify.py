@@ -15,9 +15,8 @@ from toolchain import datasets, zoo
 from toolchain.convert import convert
 from toolchain.emit import emit
 from toolchain.errors import InvalidValue
-from toolchain.flow import calibration
 from toolchain.quantize import quantize
-from toolchain.train import load_source
+from toolchain.train import calibration, load_source
 
 SIMULATORS = [
     "verilator",

@@ -12,10 +12,9 @@ from toolchain import datasets, zoo
 from toolchain.convert import convert
 from toolchain.energy import Profile, count, load_profile
 from toolchain.errors import InvalidValue, UnsupportedModule
-from toolchain.flow import calibration
 from toolchain.nn import StReLU
 from toolchain.quantize import quantize
-from toolchain.train import load_source
+from toolchain.train import calibration, load_source
 
 BATCH = torch.zeros(2, 1, 8, 8)
 

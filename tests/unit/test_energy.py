@@ -225,7 +225,7 @@ def test_csv_and_json_hold_the_same_numbers(tmp_path, extra):
     profiles = [*map(load_profile, PROFILES), own(tmp_path, GOOD.replace('"my bench"', f'"my bench"\n{extra}'))]
     rows = energy_rows(network, counted(network, frames), 100 / 3, 3, profiles)
     dataset = Dataset("three", frames, np.zeros(3, np.int64))
-    content = write_energy(rows, profiles, dataset, tmp_path / "e.csv", tmp_path / "deep" / "e.json")
+    content = write_energy(rows, profiles, dataset, tmp_path / "e.csv", tmp_path / "deep" / "e.json", provenance={})
     assert json.loads((tmp_path / "deep" / "e.json").read_text()) == content
     assert content["rows"] == [vars(row) for row in rows]
     with (tmp_path / "e.csv").open(newline="") as file:
@@ -235,4 +235,4 @@ def test_csv_and_json_hold_the_same_numbers(tmp_path, extra):
     described = [content[name] for name in ("scope", "status", "images", "dataset")]
     assert described == [SCOPE, "simulated", 3, "three"]
     assert content["profiles"] == {profile.name: profile.constants for profile in profiles}
-    assert write_energy(rows, profiles, dataset, None, None) == content
+    assert write_energy(rows, profiles, dataset, None, None, provenance={}) == content

@@ -58,9 +58,11 @@ def _check_folding(network: SpikingNetwork, graph: SourceGraph, batch: Tensor, e
             pooled, torch.tensor(c.weight), torch.tensor(layer.bias), stride=c.stride, padding=c.padding
         )
         if block.activation is not None:
-            target = str(block.activation.node.target)
-            act = graph.module.get_submodule(target) if block.activation.node.op == "call_module" else nn.ReLU()
-            x = act(x)
+            node = block.activation.node
+            if node.op == "call_module":
+                x = graph.module.get_submodule(str(node.target))(x)
+            else:
+                x = x.clamp(0, block.activation.limit)
     difference = float((x.flatten(1) - expected.flatten(1).double()).abs().max())
     scale = float(expected.abs().max()) + 1e-12
     # float32 rounding before a quantizing activation may move single outputs by a level, so the

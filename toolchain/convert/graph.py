@@ -334,6 +334,8 @@ def _read_call(reader: _Reader, node: fx.Node) -> None:
     arguments: dict[str, Any] = dict(node.kwargs)
     if call in _RELU_CALLS:
         reader.activation(Activation(name, "relu", node))
+    elif call is F.relu6:
+        reader.activation(Activation(name, "threshold", node, 6.0))
     elif call is F.avg_pool2d:
         names = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
         arguments.update(zip(names, node.args[1:], strict=False))
@@ -367,9 +369,14 @@ def _chain(graph: fx.Graph) -> list[fx.Node]:
         if node.op == "placeholder" or (node.op in ("call_function", "call_method") and _is_shape(node)):
             continue
         tensors = [n for n in node.all_input_nodes if not _is_shape(n)]
-        if node.op == "get_attr" or tensors != [chain[-1]]:
+        if node.op == "get_attr" or len(tensors) != 1:
             kind = getattr(node.target, "__name__", str(node.target))
             raise _unknown(kind.lstrip("_"), node.name)
+        if tensors[0] is not chain[-1]:
+            raise UnsupportedModule(
+                f"{node.name!r} reads {tensors[0].name!r} instead of {chain[-1].name!r}, the layer before it: branches "
+                "are not converted yet; use a chain of layers"
+            )
         if node.op != "output":
             chain.append(node)
     return chain[1:]

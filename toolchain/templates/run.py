@@ -8,7 +8,10 @@ import os
 import sys
 from pathlib import Path
 
-from cocotb_tools.runner import get_results, get_runner
+try:
+    from cocotb_tools.runner import get_results, get_runner
+except ImportError:
+    sys.exit(f"{sys.executable} has no cocotb: run this with the Python that has it")
 
 FOLDER = Path(__file__).resolve().parent
 CORE = "spikeloom_core"
