@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from hdl.host import ErrorCode, PacketType
+from hdl.host import COUNTERS, ErrorCode, PacketType
 from hdl.program import Program
 from sim import golden
 from sim.comparison import Comparison
@@ -37,9 +37,12 @@ def check(network, seed):
     assert not comparison.differences
     classes, layers = network.shapes[-1][0], len(network.layers)
     for packet in run.packets:
-        cycles = read_result(packet, classes=classes, layers=layers).cycles
-        # with stalls the frame takes longer to arrive, which the bound leaves out
-        assert stall or cycles <= Program(network, lanes).longest_inference
+        result = read_result(packet, classes=classes, layers=layers)
+        program = Program(network, lanes)
+        if not stall:  # which makes the frame longer to arrive
+            assert result.cycles <= program.longest_inference
+            # header and frame, and two cycles until the first layer is fetched, belong to no layer
+            assert result.cycles - result.counters[:, COUNTERS.index("cycles")].sum() == -(-program.pixels // 4) + 3
 
 
 def test_malformed_packets_are_refused_and_the_next_frame_is_right():

@@ -141,7 +141,7 @@ REFUSED |= {f"energy {name}": (f"{IDX}/{name}", message) for name, message in ID
 NO_NETWORK = r"is not a Spikeloom network file; make one with spikeloom convert or quantize"
 DAMAGE = {
     "truncated": r"truncated is not a whole network file: .*not fully covered",
-    "weight-flipped": r"weight-flipped (was edited|is not a whole network file)",
+    "weight-flipped": r"weight-flipped was edited: fingerprint \w+ of its contents is not",
     "steps-edited": r"steps-edited was edited: its checksum does not match; convert the network again",
     "empty": rf"empty {NO_NETWORK}",
     "syntax.py": rf"syntax\.py {NO_NETWORK}",
@@ -234,7 +234,7 @@ def inputs(tmp_path_factory):
     raw = (folder / "net.safetensors").read_bytes()
     for name, content in {
         "truncated": raw[:-100],
-        "weight-flipped": raw[:-5] + bytes([raw[-5] ^ 1]) + raw[-4:],
+        "weight-flipped": raw[:-4] + bytes([raw[-4] ^ 1]) + raw[-3:],
         "steps-edited": raw.replace(rb"\"time_steps\": 4", rb"\"time_steps\": 3"),
         "dtype-edited": raw.replace(b'"I64"', b'"F64"', 1),
     }.items():

@@ -92,6 +92,9 @@ def test_two_phase_is_the_integer_ann_on_all_images(bundled):
     network = quantize(spiking(bundled))
     dataset = datasets.load("fashion-mnist")
     trace = golden.run(network, dataset.frames)
+    accuracy = 100 * float((trace.predictions == dataset.labels).mean())
+    assert accuracy >= 92.5
+    assert accuracy >= load_source(zoo.BUNDLED_WEIGHTS).provenance["test_accuracy"] - 0.2
     for start in range(0, len(dataset.frames), 250):
         part = slice(start, start + 250)
         assert np.array_equal(trace.predictions[part], integer_ann(network, dataset.frames[part]).argmax(axis=1))

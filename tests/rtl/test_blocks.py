@@ -1,0 +1,195 @@
+"""Blocks alone: every cycle that their docstrings promise, and nothing lost under back-pressure."""
+
+import random
+
+import pytest
+from amaranth import Shape
+from amaranth.sim import Simulator
+
+from hdl import Core
+from hdl.host import ErrorCode, FrameReceiver, PacketType
+from hdl.lane import Lane
+from hdl.layouts import event_layout, synapse_layout
+from hdl.sweep import Sweep
+from hdl.synapses import SynapseAddresses
+from tests.networks import NEURONS, random_network
+
+AMPLITUDE = Shape(8)
+EVENT, SYNAPSE = event_layout(10, 8, 3, AMPLITUDE), synapse_layout(10, 8, AMPLITUDE)
+
+
+def simulate(block, *benches):
+    simulator = Simulator(block)
+    simulator.add_clock(1e-6)
+    for bench in benches:
+        simulator.add_testbench(bench)
+    simulator.run()
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.5])
+def test_synapse_addresses_take_a_cycle_each_without_gaps(stall):
+    groups, row_stride, column_stride, row_words = 2, 30, 4, 12
+    rng = random.Random(1)
+    events = [
+        {"weight": rng.randrange(500), "membrane": 100 + rng.randrange(100), "rows": rng.randrange(3),
+         "columns": rng.randrange(3), "amplitude": rng.randrange(256)}
+        for _ in range(20)
+    ]  # fmt: skip
+    expected = [
+        (
+            e["weight"] + y * row_stride + x * column_stride + g,
+            e["membrane"] - y * row_words - x * groups + g,
+            e["amplitude"],
+        )
+        for e in events
+        for y in range(e["rows"] + 1)
+        for x in range(e["columns"] + 1)
+        for g in range(groups)
+    ]
+    block = SynapseAddresses(event=EVENT, synapse=SYNAPSE, group_bits=2)
+    seen, gaps = [], 0
+
+    async def source(ctx):
+        for name, value in (
+            ("groups", groups),
+            ("row_stride", row_stride),
+            ("column_stride", column_stride),
+            ("row_words", row_words),
+        ):
+            ctx.set(getattr(block, name), value)
+        for event in events:
+            while rng.random() < stall:
+                await ctx.tick()
+            ctx.set(block.i.payload, event)
+            ctx.set(block.i.valid, 1)
+            await ctx.tick().until(block.i.ready)
+            ctx.set(block.i.valid, 0)
+
+    async def sink(ctx):
+        nonlocal gaps
+        while len(seen) < len(expected):
+            _, _, valid, payload = await ctx.tick().sample(block.o.valid, block.o.payload)
+            if valid:
+                seen.append((payload.weight, payload.membrane, payload.amplitude))
+            else:
+                gaps += len(seen) > 0
+
+    simulate(block, source, sink)
+    assert seen == expected
+    assert stall or gaps == 0
+
+
+@pytest.mark.parametrize(("words", "firings"), [(1, 1), (5, 1), (7, 4)])
+def test_sweep_takes_the_cycles_it_says(words, firings):
+    block = Sweep(word_bits=4, group_bits=3, parameter_bits=4, spike_bits=8, step_bits=3)
+    spikes, durations = [], []
+
+    async def bench(ctx):
+        for name, value in (
+            ("words", words),
+            ("groups", 1),
+            ("firings", firings),
+            ("first_spike", 3),
+            ("spike_stride", 1),
+            ("write_back", 1),
+        ):
+            ctx.set(getattr(block, name), value)
+        for pass_name in ("initialize", "fire"):
+            ctx.set(getattr(block, pass_name), 1)
+            await ctx.tick()
+            ctx.set(getattr(block, pass_name), 0)
+            cycles = 1  # the strobe's own
+            while ctx.get(block.busy):
+                if ctx.get(block.spike):
+                    spikes.append((ctx.get(block.spike_address), ctx.get(block.spike_word), ctx.get(block.spike_step)))
+                await ctx.tick()
+                cycles += 1
+            durations.append(cycles)
+
+    simulate(block, bench)
+    assert durations == [words + 2, words * firings + 4]
+    assert spikes == [(3 + w * firings + f, w, f) for w in range(words) for f in range(firings)]
+
+
+@pytest.mark.parametrize("neuron", NEURONS, ids=["-".join(neuron.values()) for neuron in NEURONS])
+def test_lane_fires_at_its_threshold_and_not_before(neuron):
+    network = random_network(100, neuron=neuron, time_steps=1)
+    lane = Lane(weight_bits=8, membrane_bits=12, amplitude=AMPLITUDE, network=network)
+    strict = neuron["compare"] == "gt"
+    fired = {}
+
+    async def bench(ctx):
+        ctx.set(lane.fires, 1)
+        ctx.set(lane.threshold, 100)
+        if neuron["negative"] == "correcting":
+            ctx.set(lane.count, 1)
+        for membrane in (-101, -100, -99, -1, 0, 99, 100, 101):
+            ctx.set(lane.membrane, membrane)
+            ctx.set(lane.load, 1)
+            await ctx.tick()
+            ctx.set(lane.load, 0)
+            minus = ctx.get(lane.negative) if network.signed_spikes else 0
+            fired[membrane] = (ctx.get(lane.spike) * (-1 if minus else 1), ctx.get(lane.after))
+
+    simulate(lane, bench)
+    for membrane, (spike, after) in fired.items():
+        up = membrane > 100 or (membrane == 100 and not strict)
+        down = {
+            "none": False,
+            "symmetric": membrane < -100 or (membrane == -100 and not strict),
+            "correcting": membrane < 0,
+        }[neuron["negative"]]
+        assert spike == up - down
+        assert after == (0 if up and neuron["reset"] == "zero" else membrane - 100 * spike)
+
+
+def test_receiver_tells_what_is_wrong_and_starts_clean():
+    block = FrameReceiver(pixels=6)
+    header = PacketType.FRAME << 24 | 6
+    packets = [
+        [header, 1, 2],
+        [header],
+        [header, 1],
+        [header, 1, 2, 3],
+        [header + 1, 1, 2],
+        [0x55 << 24 | 6, 9],
+        [header, 3, 4],
+    ]
+    written, outcomes = [], []
+
+    async def source(ctx):
+        ctx.set(block.accept, 1)
+        for packet in packets:
+            for place, word in enumerate(packet):
+                ctx.set(block.i.payload.data, word)
+                ctx.set(block.i.payload.last, place == len(packet) - 1)
+                ctx.set(block.i.valid, 1)
+                await ctx.tick().until(block.i.ready)
+            ctx.set(block.i.valid, 0)
+
+    async def sink(ctx):
+        while len(outcomes) < len(packets):
+            _, _, write, word, data, done, failed, error = await ctx.tick().sample(
+                block.write, block.word, block.data, block.done, block.failed, block.error
+            )
+            if write:
+                written.append((word, data))
+            if done or failed:
+                outcomes.append(None if done else ErrorCode(error))
+
+    simulate(block, source, sink)
+    assert outcomes == [
+        None, ErrorCode.SHORT, ErrorCode.SHORT, ErrorCode.LONG, ErrorCode.SIZE, ErrorCode.TYPE, None
+    ]  # fmt: skip
+    assert written[:2] == [(0, 1), (1, 2)] and written[-2:] == [(0, 3), (1, 4)]
+
+
+def test_core_is_what_the_package_offers():
+    core = Core(random_network(3), lanes=4)
+    assert len(core.spike_bits) == 4
+
+    async def bench(ctx):
+        await ctx.tick()
+        assert ctx.get(core.s_axis_tready) and not ctx.get(core.m_axis_tvalid)
+
+    simulate(core, bench)

@@ -1,0 +1,149 @@
+"""What conversion computes: the source's own numbers, for QCFS exactly, and thresholds over the whole calibration set."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sim import floating, golden
+from toolchain import zoo
+from toolchain.convert import convert
+from toolchain.datasets import Dataset
+from toolchain.nn import QCFS
+from toolchain.quantize import quantize
+from toolchain.train import accuracy, load_source, pixels_to_input, save_source, train
+
+
+def frames(seed, images, shape=(1, 12, 12)):
+    return np.random.default_rng(seed).integers(0, 256, (images, *shape)).astype(np.uint8)
+
+
+def inputs(pixels):
+    return pixels_to_input(torch.tensor(pixels))
+
+
+def settle(module, pixels):
+    """Batch norm statistics of these pixels; the module in evaluation mode."""
+    with torch.no_grad():
+        for _ in range(30):
+            module.train()(inputs(pixels))
+    return module.eval()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_qcfs_at_t_equal_l_is_the_source(seed):
+    torch.manual_seed(seed)
+    levels = 2 + seed % 5
+    module = settle(
+        nn.Sequential(
+            nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), QCFS(levels, 1.7), nn.AvgPool2d(2),
+            nn.Conv2d(6, 8, 3, stride=2), nn.BatchNorm2d(8), QCFS(levels, 0.9), nn.Flatten(),
+            nn.Linear(32, 12), nn.BatchNorm1d(12), QCFS(levels, 1.1), nn.Linear(12, 5),
+        ),
+        frames(seed, 64),
+    )  # fmt: skip
+    pixels = frames(seed + 100, 64)
+    with torch.no_grad():
+        expected = module(inputs(pixels)).numpy()
+    scores = floating.run(convert(module, inputs(pixels), "qcfs", levels), pixels)
+    # float32 on both sides: a membrane on a threshold may fall either way, which no image here does
+    assert np.abs(scores - expected).max() < 1e-4
+
+
+def test_thresholds_of_optimal_are_maxima_over_all_batches():
+    torch.manual_seed(1)
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 7), nn.ReLU(), nn.Linear(7, 3))
+    pixels = frames(2, 600) // 4
+    pixels[-1] *= 4  # the maxima come with the last of several batches
+    with torch.no_grad():
+        hidden = [module[:2](inputs(pixels)).max().item(), module[:5](inputs(pixels)).max().item()]
+        assert hidden[0] > module[:2](inputs(pixels[:-1])).max().item()
+    for shift in (True, False):
+        network = convert(module, inputs(pixels), "optimal", 8, shift=shift)
+        for layer, largest in zip(network.layers, hidden, strict=False):
+            # the same float32 network in other batch sizes
+            assert layer.threshold == pytest.approx(largest, rel=1e-5)
+            assert np.array_equal(layer.initial, layer.threshold / 2 if shift else 0 * layer.threshold)
+
+
+class Functional(nn.Module):
+    """'same' padding, ReLU6 as module and as function, batch norm behind both kinds of synapse, no bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 5, 3, padding="same", bias=False), nn.BatchNorm2d(5, eps=0.1)
+        self.second, self.six = nn.Conv2d(5, 6, 3, padding=(1, 0), stride=(2, 1)), nn.ReLU6()
+        self.third, self.norm1 = nn.Linear(6 * 3 * 4, 10, bias=False), nn.BatchNorm1d(10, affine=False)
+        self.head = nn.Linear(10, 4)
+
+    def forward(self, x):
+        x = F.avg_pool2d(F.relu6(self.norm(self.first(x))), 2)
+        x = self.six(self.second(x)).flatten(1)
+        return self.head(torch.relu(self.norm1(self.third(x))))
+
+
+@pytest.mark.parametrize("schedule", ["two_phase", "stream", "radix"])
+def test_many_steps_approach_the_source(schedule):
+    torch.manual_seed(3)
+    module = settle(Functional(), frames(3, 64))
+    module.norm.weight.data *= 6  # so that ReLU6 clips
+    pixels = frames(4, 40)
+    with torch.no_grad():
+        clipped = F.relu6(module.norm(module.first(inputs(pixels))))
+        assert clipped.max() == 6
+        expected = module(inputs(pixels)).numpy()
+    steps = {"two_phase": (8, 512), "stream": (8, 512), "radix": (3, 9)}[schedule]
+    errors = [
+        np.abs(floating.run(convert(module, inputs(pixels), "optimal", t, schedule=schedule), pixels) - expected).max()
+        for t in steps
+    ]
+    # a rate is off by at most a level in each neuron, so 64 times the levels leave little of the error
+    assert errors[1] < errors[0] / 8
+    assert errors[1] < 0.02 * np.abs(expected).max()
+
+
+def test_conversion_is_deterministic():
+    module = load_source(zoo.BUNDLED_WEIGHTS).module
+    pixels = frames(5, 20, (1, 28, 28))
+    threads = torch.get_num_threads()
+    prints = set()
+    for count in (1, 2, 1):
+        torch.set_num_threads(count)
+        network = convert(module, inputs(pixels), "qcfs", 4)
+        prints.add((network.fingerprint, quantize(network).fingerprint))
+    torch.set_num_threads(threads)
+    assert len(prints) == 1
+
+
+def test_training_learns_and_its_file_gives_the_same_network_back(tmp_path):
+    rng = np.random.default_rng(6)
+    labels = rng.integers(0, 10, 512)
+    pixels = rng.integers(0, 60, (512, 1, 28, 28)).astype(np.uint8)
+    pixels[np.arange(512), 0, 2 * labels, :] = 255  # a line at a height that is the class
+    part = Dataset("lines", pixels, labels)
+    losses = []
+    source = train("mlp", part, part, epochs=6, levels=4, seed=0, progress=lambda epoch, loss: losses.append(loss))
+    assert np.mean(losses[-4:]) < np.mean(losses[:4]) / 2
+    assert accuracy(source.module, part) > 80
+    save_source(source, tmp_path / "mlp.safetensors")
+    again = load_source(tmp_path / "mlp.safetensors")
+    assert again.provenance == source.provenance
+    with torch.no_grad():
+        assert torch.equal(again.module.eval()(inputs(pixels)), source.module.eval()(inputs(pixels)))
+    network = quantize(convert(again.module, inputs(pixels[:50]), "qcfs", 4))
+    assert (golden.run(network, pixels).predictions == labels).mean() > 0.8
+    twin = train("mlp", part, part, epochs=1, levels=4, seed=0), train("mlp", part, part, epochs=1, levels=4, seed=0)
+    first, second = (t.module.state_dict() for t in twin)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("schedule", ["two_phase", "stream", "radix"])
+def test_golden_model_on_a_gpu_is_the_one_on_the_cpu(schedule):
+    module = load_source(zoo.BUNDLED_WEIGHTS).module
+    pixels = frames(7, 200, (1, 28, 28))
+    network = quantize(convert(module, inputs(pixels[:20]), "qcfs", 4, schedule=schedule))
+    ours, theirs = (golden.run(network, pixels, "spikes", device=device) for device in ("cpu", "cuda"))
+    assert np.array_equal(ours.scores, theirs.scores) and ours.activity == theirs.activity
+    assert all(np.array_equal(a, b) for a, b in zip(ours.spikes, theirs.spikes, strict=True))
