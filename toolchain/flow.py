@@ -12,6 +12,7 @@ import pandas as pd
 
 from hdl.program import check_lanes
 from sim import floating, golden, runner
+from sim.result import VerificationResult
 from toolchain import datasets, zoo
 from toolchain.bundle import RtlBundle, load_bundle
 from toolchain.convert import convert
@@ -243,7 +244,7 @@ class Demo:
         self.bundle = generate(self.fixed, self._ready() / "rtl", lanes=self.lanes, frames=frames)
         return self.bundle
 
-    def verify(self, progress: Progress = _silent) -> runner.VerificationResult:
+    def verify(self, progress: Progress = _silent) -> VerificationResult:
         """Hardware against golden model on the first images."""
         frames = self.dataset.take(self.images).frames
         self.verification = runner.verify(self.bundle, self.fixed, frames, simulator=self.simulator, progress=progress)

@@ -30,7 +30,7 @@ from toolchain.ir import (
 
 __all__ = ["SCHEMA", "check_writable", "load_fixed_point", "load_network", "load_spiking", "replacing", "save_network"]
 
-SCHEMA = 1
+SCHEMA = 2
 _KINDS: dict[str, type[SpikingNetwork] | type[FixedPointNetwork]] = {
     "spiking": SpikingNetwork,
     "fixed_point": FixedPointNetwork,

@@ -1,0 +1,115 @@
+"""Results as tables for the terminal; what is measured where is the callers' business."""
+
+from collections.abc import Sequence
+from math import isnan
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sim.result import VerificationResult
+    from toolchain.energy import EnergyRow, Profile
+
+__all__ = ["out", "show_cycles", "show_energy", "show_errors", "show_verdict"]
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def _nanojoules(picojoules: float) -> str:
+    value = picojoules / 1000
+    return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+
+
+def show_energy(rows: Sequence["EnergyRow"], profiles: Sequence["Profile"]) -> None:
+    """One table for each profile; the scope stands under it."""
+    from toolchain.energy import SCOPE  # heavy, and help must answer at once
+
+    for profile in profiles:
+        ann = "int8 dense" if profile.kind == "integer" else "FP32 dense"
+        shown = [
+            (
+                str(row.time_steps),
+                f"{row.accuracy:.2f}",
+                f"{row.sop / 1000:,.0f}k",
+                f"{row.spikes / 1000:,.1f}k",
+                f"{row.mac_input / 1000:,.0f}k",
+                f"{row.mac / 1000:,.0f}k",
+                _nanojoules(row.e_snn_pj),
+                _nanojoules(row.e_ann_pj),
+                "-" if row.ratio is None else f"{row.ratio:.2f}",
+            )
+            for row in rows
+            if row.profile == profile.name
+        ]
+        _table(
+            f"Energy, profile {profile.name}, against {ann} ANN (simulated)",
+            ("T", "acc. %", "SOP", "spikes", "in. MAC", "ANN MAC", "SNN nJ", "ANN nJ", "ANN/SNN"),
+            shown,
+        )
+    out.print(f"Means for each image over {rows[0].images} images. {SCOPE[0].upper()}{SCOPE[1:]}.")
+
+
+def show_errors(table: "pd.DataFrame", images: int) -> None:
+    """What rounding one layer alone does, from ``toolchain.quantize.error_table`` on ``images`` images."""
+    rows = [
+        (
+            row["layer"],
+            f"{row['weight_sqnr_db']:.1f}",
+            "-" if isnan(row["threshold_min"]) else f"{row['threshold_min']:.0f}",
+            "-" if isnan(row["threshold_error"]) else f"{100 * row['threshold_error']:.3f} %",
+            str(row["membrane_bits"]),
+            f"{0.0 - row['accuracy_cost']:+.2f}",
+        )
+        for row in table.to_dict(orient="records")
+    ]
+    columns = ("layer", "SQNR dB", "least θ", "θ rounding", "V bits", "accuracy, points")
+    _table(f"What rounding one layer alone does, on {images} images", columns, rows)
+
+
+def show_verdict(result: "VerificationResult") -> None:
+    """Whether hardware and golden model agree, at what speed, and the first differences."""
+    mark = "[bold green]PASS[/]" if result.passed else "[bold red]FAIL[/]"
+    out.print(
+        f"{mark} {result.images} images on {result.simulator} {result.simulator_version}: "
+        f"{result.spikes_compared:,} spikes compared, {result.spike_mismatches} differ; "
+        f"{result.score_mismatches} scores or predictions and {result.counter_mismatches} counters differ"
+    )
+    out.print(
+        f"     {result.cycles_per_image:,.0f} cycles and {result.operations_per_image:,.0f} synaptic operations an image, "
+        f"lane utilization {result.lane_utilization:.3f} on {result.lanes} lanes, "
+        f"{result.clocks_per_second:,.0f} simulated clocks a second"
+    )
+    for difference in result.differences[:10]:
+        out.print(f"     {difference}", markup=False)
+    if len(result.differences) > 10:
+        out.print(f"     … {len(result.differences) - 10} more with --json")
+
+
+def show_cycles(result: "VerificationResult") -> None:
+    """Where the cycles of an image go, layer by layer."""
+    rows = result.breakdown()
+    lost = sum(row["idle_lane_cycles"] for row in rows) or 1.0
+    shown = [
+        (
+            row["part"],
+            f"{row['cycles']:,.0f}",
+            f"{row['operations']:,.0f}",
+            f"{row['utilization']:.3f}",
+            f"{100 * row['idle_lane_cycles'] / lost:.1f} %",
+        )
+        for row in rows
+    ]
+    _table("Where the cycles of an image go", ("layer", "cycles", "operations", "utilization", "of all idle"), shown)
