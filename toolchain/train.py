@@ -54,6 +54,40 @@ def accuracy(module: nn.Module, dataset: Dataset) -> float:
     return float((predicted == torch.tensor(dataset.labels)).double().mean()) * 100
 
 
+def _check_fit(module: nn.Module, architecture: str, training: Dataset, test: Dataset) -> None:
+    """Refuse data that the architecture cannot take, before any training."""
+    if len(training.frames) < 2:
+        raise InvalidValue(
+            f"data set {training.name} has {len(training.frames)} training image, batch norm needs at least 2"
+        )
+    for part in (training, test):
+        try:
+            classes = module.eval()(pixels_to_input(torch.tensor(part.frames[:1]))).shape[1]
+        except RuntimeError as error:
+            raise InvalidValue(
+                f"architecture {architecture} does not take frames of shape {part.frames.shape[1:]} of data set "
+                f"{part.name}, only (1, 28, 28)"
+            ) from error
+        if part.labels.max() >= classes:
+            raise InvalidValue(
+                f"data set {part.name} has label {part.labels.max()}, architecture {architecture} has {classes} classes, "
+                f"0 to {classes - 1}"
+            )
+
+
+def _optimizer(module: nn.Module) -> torch.optim.SGD:
+    thresholds = [p for n, p in module.named_parameters() if n.endswith("threshold")]
+    others = [p for n, p in module.named_parameters() if not n.endswith("threshold")]
+    groups: list[dict[str, Any]] = [{"params": others}, {"params": thresholds, "weight_decay": 0.0}]
+    return torch.optim.SGD(
+        groups,
+        lr=LEARNING_RATE,
+        momentum=MOMENTUM,
+        weight_decay=WEIGHT_DECAY,
+        nesterov=True,
+    )
+
+
 def train(
     architecture: str,
     training: Dataset,
@@ -92,31 +126,8 @@ def train(
             layer.threshold.data.fill_(INITIAL_THRESHOLD)
     frames = pixels_to_input(torch.tensor(training.frames))
     labels = torch.tensor(training.labels)
-    if len(frames) < 2:
-        raise InvalidValue(f"data set {training.name} has {len(frames)} training image, batch norm needs at least 2")
-    for part in (training, test):
-        try:
-            classes = module.eval()(pixels_to_input(torch.tensor(part.frames[:1]))).shape[1]
-        except RuntimeError as error:
-            raise InvalidValue(
-                f"architecture {architecture} does not take frames of shape {part.frames.shape[1:]} of data set "
-                f"{part.name}, only (1, 28, 28)"
-            ) from error
-        if part.labels.max() >= classes:
-            raise InvalidValue(
-                f"data set {part.name} has label {part.labels.max()}, architecture {architecture} has {classes} classes, "
-                f"0 to {classes - 1}"
-            )
-    thresholds = [p for n, p in module.named_parameters() if n.endswith("threshold")]
-    others = [p for n, p in module.named_parameters() if not n.endswith("threshold")]
-    groups: list[dict[str, Any]] = [{"params": others}, {"params": thresholds, "weight_decay": 0.0}]
-    optimizer = torch.optim.SGD(
-        groups,
-        lr=LEARNING_RATE,
-        momentum=MOMENTUM,
-        weight_decay=WEIGHT_DECAY,
-        nesterov=True,
-    )
+    _check_fit(module, architecture, training, test)
+    optimizer = _optimizer(module)
     batches = max(1, len(frames) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=epochs * batches)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

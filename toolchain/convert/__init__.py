@@ -75,6 +75,23 @@ def _check_folding(network: SpikingNetwork, graph: SourceGraph, batch: Tensor, e
         )
 
 
+def _observe(graph: SourceGraph, batch: Tensor) -> tuple[_Recorder, Tensor]:
+    """Run the calibration set, batch by batch; returns what was recorded and the scores of the first batch."""
+    recorder = _Recorder(graph)
+    with torch.inference_mode():
+        try:
+            outputs = [recorder.run(part) for part in batch.split(_BATCH)]
+        except RuntimeError as error:
+            raise InvalidValue(
+                f"the module does not accept calibration of shape {tuple(batch.shape)}: {str(error).splitlines()[0]}"
+            ) from error
+    if not isinstance(outputs[0], Tensor):
+        raise UnsupportedModule(
+            f"forward returns a {type(outputs[0]).__name__}, must return one tensor, the class scores"
+        )
+    return recorder, outputs[0]
+
+
 def convert(
     module: nn.Module,
     calibration: Tensor | np.ndarray,
@@ -123,18 +140,7 @@ def convert(
     channels, height, width = batch.shape[1:] if batch.ndim == 4 else (batch.shape[1], 1, 1)
     shape = (int(channels), int(height), int(width))
     graph = read_module(module, shape)
-    recorder = _Recorder(graph)
-    with torch.inference_mode():
-        try:
-            outputs = [recorder.run(part) for part in batch.split(_BATCH)]
-        except RuntimeError as error:
-            raise InvalidValue(
-                f"the module does not accept calibration of shape {tuple(batch.shape)}: {str(error).splitlines()[0]}"
-            ) from error
-    if not isinstance(outputs[0], Tensor):
-        raise UnsupportedModule(
-            f"forward returns a {type(outputs[0]).__name__}, must return one tensor, the class scores"
-        )
+    recorder, scores = _observe(graph, batch)
     layers = []
     for index, block in enumerate(graph.blocks):
         threshold = initial = None
@@ -163,5 +169,5 @@ def convert(
         pixel_scale=pixel_scale,
     )
     with torch.inference_mode():
-        _check_folding(network, graph, batch[:_BATCH], outputs[0])
+        _check_folding(network, graph, batch[:_BATCH], scores)
     return network
