@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdl.host import ErrorCode, PacketType
+from hdl.host import PacketType
 from sim import golden, runner
 from sim.packets import frame_packet, read_result
+from tests.malformed import malformed
 from tests.networks import NEURONS, frames_for, lively_network, random_network
 from toolchain import datasets, zoo
 from toolchain.convert import convert
@@ -85,13 +86,7 @@ def test_malformed_packets_get_an_error_and_the_next_frame_is_right(tmp_path, si
     network = random_network(16)
     frames = frames_for(network, 1, 1)
     good = frame_packet(frames[0])
-    wrong = [
-        ([0x02 << 24 | good[0] & 0xFFFFFF, *good[1:]], ErrorCode.TYPE),
-        ([good[0] + 1, *good[1:]], ErrorCode.SIZE),
-        (good[:-1], ErrorCode.SHORT),
-        ([good[0]], ErrorCode.SHORT),
-        ([*good, 7, 7], ErrorCode.LONG),
-    ]
+    wrong = malformed(good)
     packets = [packet for bad, _ in wrong for packet in (bad, good)]
     answers = runner.exchange(emit(network, tmp_path, lanes=3), packets, patience=5000, simulator=simulator, stall=0.3)
     assert answers.packets[::2] == [[PacketType.ERROR << 24 | 1, code] for _, code in wrong]

@@ -5,11 +5,12 @@ import random
 import numpy as np
 import pytest
 
-from hdl.host import COUNTERS, ErrorCode, PacketType
+from hdl.host import COUNTERS, PacketType
 from hdl.program import Program
 from sim import golden
 from sim.comparison import Comparison
 from sim.packets import frame_packet, read_result
+from tests.malformed import malformed
 from tests.networks import NEURONS, frames_for, lively_network, random_network
 from tests.rtl.harness import run_core
 
@@ -49,13 +50,7 @@ def test_malformed_packets_are_refused_and_the_next_frame_is_right():
     network = random_network(16)
     frames = frames_for(network, 1, 1)
     good = frame_packet(frames[0])
-    wrong = [
-        ([0x02 << 24 | good[0] & 0xFFFFFF, *good[1:]], ErrorCode.TYPE),
-        ([good[0] + 1, *good[1:]], ErrorCode.SIZE),
-        (good[:-1], ErrorCode.SHORT),
-        ([good[0]], ErrorCode.SHORT),
-        ([*good, 7, 7], ErrorCode.LONG),
-    ]
+    wrong = malformed(good)
     packets = [packet for bad, _ in wrong for packet in (bad, good)]
     run = run_core(network, packets, lanes=3)
     for (_, code), answer in zip(wrong, run.packets[::2], strict=True):

@@ -11,7 +11,6 @@ from sim import golden, oracle
 from tests.networks import NEURONS, fixed_point_networks, frames_for, random_network
 from toolchain.errors import InvalidValue, NetworkFileError
 from toolchain.geometry import fan_out
-from toolchain.ir import INPUT, Connection, FixedPointLayer, FixedPointNetwork
 from toolchain.netfile import load_network, save_network
 
 
@@ -46,22 +45,6 @@ def test_values_are_the_clipped_quotient(seed, neuron):
         quotient = np.clip((magnitude - (neuron["compare"] == "gt")) // theta, 0, 2**steps - 1 if radix else steps)
         signed = np.sign(before) * quotient if neuron["negative"] == "symmetric" else quotient
         assert np.array_equal(values, signed)
-
-
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_bound_is_reached_within_one_bit(seed):
-    rng = np.random.default_rng(seed)
-    weight = rng.integers(-127, 128, (4, 3, 2, 2)).astype(np.int32)
-    layer = FixedPointLayer(
-        "readout", (Connection(INPUT, weight, kind="linear"),), None, np.zeros(4, int), rng.integers(-99, 99, 4)
-    )
-    network = FixedPointNetwork("bound", (3, 2, 2), "two_phase", 3, (layer,))
-    # for each class, the frames that excite and inhibit it most
-    frames = np.concatenate([np.where(weight > 0, 255, 0), np.where(weight < 0, 255, 0)]).astype(np.uint8)
-    scores = golden.run(network, frames).scores
-    proven = network.ranges[0]
-    assert (scores.min(), scores.max()) == (proven.low, proven.high)
 
 
 def test_fan_out_against_brute_force():
