@@ -36,6 +36,10 @@ app = typer.Typer(
 )
 log = Console(stderr=True, highlight=False)
 
+_METHODS = (
+    "qcfs", "optimal", "max_norm", "rmp", "robust_norm", "channel_norm", "training_free", "strelu", "spike_converter"
+)  # fmt: skip
+"""``toolchain.convert.METHODS``, which is heavy to import; a test holds them equal."""
 COMPARED_IMAGES = 1000
 """Images on which convert compares source and spiking network."""
 
@@ -154,6 +158,9 @@ def train(
     data: TrainingData = "fashion-mnist",
     data_folder: DataFolder = None,
     epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training set.")] = 30,
+    activation: Annotated[
+        str, typer.Option("--activation", "-A", help="qcfs, relu, threshold_relu or strelu.")
+    ] = "qcfs",
     levels: Annotated[int, typer.Option("--levels", "-L", help="QCFS levels.")] = 4,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of initialization and batches.")] = 0,
     flip: Annotated[bool, typer.Option("--flip", help="Mirror half of the images (clothes, not digits).")] = False,
@@ -184,6 +191,7 @@ def train(
             test,
             epochs=epochs,
             levels=levels,
+            activation=activation,
             seed=seed,
             flip=flip,
             progress=lambda epoch, loss: move(1),
@@ -203,7 +211,7 @@ def convert(
     source: Annotated[str, typer.Argument(help="FILE.safetensors of spikeloom train, bundled, or FILE.py:FUNCTION.")],
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
     weights: Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")] = None,
-    method: Annotated[str, typer.Option("--method", "-m", help="qcfs, optimal, strelu or spike_converter.")] = "qcfs",
+    method: Annotated[str, typer.Option("--method", "-m", help=f"One of {', '.join(_METHODS)}.")] = "qcfs",
     time_steps: Annotated[int, typer.Option("--time-steps", "-T", help="T.")] = 4,
     schedule: Annotated[
         str | None, typer.Option("--schedule", help="two_phase, stream or radix; the method's own by default.")
@@ -211,7 +219,10 @@ def convert(
     negative: Annotated[
         str | None, typer.Option("--negative", help="none, symmetric or correcting; the method's own by default.")
     ] = None,
-    reset: Annotated[str, typer.Option("--reset", help="subtract, or zero in stream.")] = "subtract",
+    reset: Annotated[
+        str | None, typer.Option("--reset", help="subtract, or zero in stream; the method's own by default.")
+    ] = None,
+    percentile: Annotated[float, typer.Option("--percentile", help="Of robust_norm and channel_norm.")] = 99.9,
     shift: Annotated[bool, typer.Option("--shift/--no-shift", help="Start membranes at θ/2.")] = True,
     data: Data = "bundled",
     data_folder: DataFolder = None,
@@ -221,7 +232,7 @@ def convert(
 ) -> int:
     """Turn a trained PyTorch network into a floating-point spiking network.
 
-    Method optimal takes its thresholds from the calibration images: give it training images.
+    All methods but qcfs and strelu take thresholds from the calibration images: give them training images.
 
     Example: spikeloom convert bundled -T 4 -o snn.safetensors
     """
@@ -237,7 +248,16 @@ def convert(
     batch = calibration(dataset, images)
     name = Path(source.rpartition(":")[0] or source).stem
     network = convert_module(
-        module, batch, method, time_steps, schedule=schedule, negative=negative, reset=reset, shift=shift, name=name
+        module,
+        batch,
+        method,
+        time_steps,
+        schedule=schedule,
+        negative=negative,
+        reset=reset,
+        shift=shift,
+        percentile=percentile,
+        name=name,
     )
     part = dataset.take(min(COMPARED_IMAGES, len(dataset.frames)))
     before = accuracy(module, part)

@@ -95,6 +95,7 @@ def train(
     *,
     epochs: int = 30,
     levels: int = 4,
+    activation: str = "qcfs",
     seed: int = 0,
     flip: bool = False,
     progress: Callable[[int, float], None] | None = None,
@@ -107,6 +108,8 @@ def train(
     ----------
     epochs, levels : int
         Passes over ``training``; QCFS levels L.
+    activation : str
+        One of ``zoo.ACTIVATIONS``.
     flip : bool
         Mirror half of the images left to right (clothes, not digits).
     progress : callable
@@ -120,7 +123,7 @@ def train(
     if epochs < 1:
         raise InvalidValue(f"epochs is {epochs}, must be at least 1")
     torch.manual_seed(seed)
-    module = zoo.build(architecture, levels)
+    module = zoo.build(architecture, levels, activation)
     for layer in module.modules():
         if isinstance(layer, QCFS):
             layer.threshold.data.fill_(INITIAL_THRESHOLD)
@@ -150,7 +153,7 @@ def train(
     module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     provenance = {
         "architecture": architecture,
-        "levels": levels,
+        **({"levels": levels} if activation == "qcfs" else {"activation": activation}),
         "dataset": training.name,
         "training_images": len(frames),
         "epochs": epochs,
@@ -184,7 +187,9 @@ def load_source(path: Path) -> TrainedSource:
     try:
         with safe_open(path, "pt") as file:
             provenance = json.loads((file.metadata() or {})["spikeloom_source"])
-        module = zoo.build(provenance["architecture"], provenance["levels"])
+        module = zoo.build(
+            provenance["architecture"], provenance.get("levels", 4), provenance.get("activation", "qcfs")
+        )
         module.load_state_dict(load_file(path))
     except OSError as error:
         raise NetworkFileError(f"cannot read source network {path}: {error.strerror or error}") from error

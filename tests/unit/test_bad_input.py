@@ -100,6 +100,7 @@ REFUSED = {
     "profile negative": (f"{ENERGY} --profile IN/negative.toml", "add_per_bit is -1, must be a number"),
     "idx without folder": (IDX.replace("--data-folder IN", ""), "needs a folder of IDX files: --data-folder DIR"),
     "Fashion-MNIST missing": (TRAIN, r"Fashion-MNIST is not in .*none; .*apt-get .* set SPIKELOOM_FASHION_MNIST"),
+    "activation": (f"{TRAIN_IDX}/idx -A tanh", "no activation 'tanh'; there are qcfs, relu, threshold_relu, strelu"),
     "architecture": (f"{TRAIN_IDX}/idx -a vgg", "no architecture 'vgg'; there are cnn, mlp"),
     "train frames": (TRAIN_DIGITS, r"mlp does not take frames of shape \(1, 8, 8\)"),
 }

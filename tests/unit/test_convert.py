@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sim import floating, golden
-from toolchain import zoo
-from toolchain.convert import convert
+from sim import floating, golden, oracle
+from toolchain import cli, zoo
+from toolchain.convert import METHODS, convert
 from toolchain.datasets import Dataset
+from toolchain.errors import InvalidValue
 from toolchain.nn import QCFS
 from toolchain.quantize import quantize
 from toolchain.train import accuracy, load_source, pixels_to_input, save_source, train
@@ -147,3 +148,59 @@ def test_golden_model_on_a_gpu_is_the_one_on_the_cpu(schedule):
     ours, theirs = (golden.run(network, pixels, "spikes", device=device) for device in ("cpu", "cuda"))
     assert np.array_equal(ours.scores, theirs.scores) and ours.activity == theirs.activity
     assert all(np.array_equal(a, b) for a, b in zip(ours.spikes, theirs.spikes, strict=True))
+
+
+def test_the_command_line_names_every_method():
+    assert tuple(METHODS) == cli._METHODS
+
+
+def plain_relu(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(150, 8), nn.ReLU(), nn.Linear(8, 4))  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "per_channel"), [("robust_norm", False), ("channel_norm", True)])
+@pytest.mark.parametrize("share", [50.0, 99.0, 100.0])
+def test_percentiles_are_taken_over_the_whole_calibration_set(method, per_channel, share):
+    module, pixels = plain_relu(1), frames(8, 600)
+    with torch.no_grad():
+        values = module[:2](inputs(pixels)).transpose(0, 1).flatten(1).double().numpy()
+    network = convert(module, inputs(pixels), method, 4, percentile=share)
+    rows = values if per_channel else np.broadcast_to(values.reshape(1, -1), (6, values.size))
+    expected = np.percentile(rows, share, axis=1, method="inverted_cdf")
+    # the histogram's bins are a 4096th of the largest value, and an edge is not below the value
+    assert (network.layers[0].threshold >= expected - 1e-9).all()
+    assert (network.layers[0].threshold <= expected + values.max() / 4096 + 1e-9).all()
+
+
+@pytest.mark.parametrize("method", [name for name, made in METHODS.items() if "relu" in made.activations])
+def test_every_method_for_relu_converts_and_approaches_the_source(method):
+    module, pixels = plain_relu(2), frames(9, 60)
+    with torch.no_grad():
+        expected = module(inputs(pixels)).numpy()
+    steps = 9 if METHODS[method].schedules == ("radix",) else 512
+    network = convert(module, inputs(pixels), method, steps, percentile=100.0)
+    assert (network.schedule, network.reset) == (METHODS[method].schedules[0], METHODS[method].resets[0])
+    error = np.abs(floating.run(network, pixels) - expected).max() / np.abs(expected).max()
+    # a reset to zero loses charge at every spike, and an iterated threshold clips: neither reaches the source
+    assert error < (0.5 if method in ("max_norm", "training_free") else 0.02)
+    fixed = quantize(network.with_time_steps(4), 8)
+    trace, exact = golden.run(fixed, pixels[:2], "spikes"), oracle.run(fixed, pixels[:2])
+    assert np.array_equal(trace.scores, exact.scores)
+    assert all(np.array_equal(a, b) for a, b in zip(trace.spikes, exact.spikes, strict=True))
+
+
+def test_methods_refuse_other_neurons_and_silent_layers():
+    module, pixels = plain_relu(3), frames(10, 20)
+    for method, neuron in (
+        ("rmp", {"schedule": "two_phase"}),
+        ("spike_converter", {"schedule": "stream"}),
+        ("rmp", {"reset": "zero"}),
+    ):
+        with pytest.raises(InvalidValue, match=f"with method {method}"):
+            convert(module, inputs(pixels), method, 4, **neuron)
+    silent = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(200, 3))
+    with pytest.raises(InvalidValue, match="silent on the whole calibration set"):
+        convert(silent, inputs(0 * pixels), "robust_norm", 4)
+    with pytest.raises(InvalidValue, match="percentile is 0"):
+        convert(module, inputs(pixels), "robust_norm", 4, percentile=0)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from toolchain.convert.graph import SourceGraph, read_module
-from toolchain.convert.methods import METHODS, check_activation
+from toolchain.convert.methods import METHODS, Options, check_layer
+from toolchain.convert.statistics import Recorder
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.ir import INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
 
@@ -32,20 +33,6 @@ def _check_calibration(calibration: Tensor | np.ndarray, pixel_scale: float) -> 
             "move any normalization into the first layer or set pixel_scale"
         )
     return batch.float()
-
-
-class _Recorder(fx.Interpreter):
-    """Runs the traced module and keeps the largest value seen at some nodes."""
-
-    def __init__(self, graph: SourceGraph):
-        super().__init__(graph.module)
-        self.largest = {b.activation.node: 0.0 for b in graph.blocks if b.activation is not None}
-
-    def run_node(self, n: fx.Node) -> object:
-        result = super().run_node(n)
-        if n in self.largest:
-            self.largest[n] = max(self.largest[n], float(result.max()))
-        return result
 
 
 def _check_folding(network: SpikingNetwork, graph: SourceGraph, batch: Tensor, expected: Tensor) -> None:
@@ -75,12 +62,15 @@ def _check_folding(network: SpikingNetwork, graph: SourceGraph, batch: Tensor, e
         )
 
 
-def _observe(graph: SourceGraph, batch: Tensor) -> tuple[_Recorder, Tensor]:
+def _observe(graph: SourceGraph, batch: Tensor) -> tuple[Recorder, Tensor]:
     """Run the calibration set, batch by batch; returns what was recorded and the scores of the first batch."""
-    recorder = _Recorder(graph)
+    recorder = Recorder(graph)
     with torch.inference_mode():
         try:
             outputs = [recorder.run(part) for part in batch.split(_BATCH)]
+            recorder.histograms = True
+            for part in batch.split(_BATCH):
+                recorder.run(part)
         except RuntimeError as error:
             raise InvalidValue(
                 f"the module does not accept calibration of shape {tuple(batch.shape)}: {str(error).splitlines()[0]}"
@@ -100,8 +90,9 @@ def convert(
     *,
     schedule: str | None = None,
     negative: str | None = None,
-    reset: str = "subtract",
+    reset: str | None = None,
     shift: bool = True,
+    percentile: float = 99.9,
     pixel_scale: float = 1 / PIXEL_MAX,
     name: str | None = None,
 ) -> SpikingNetwork:
@@ -117,12 +108,13 @@ def convert(
         A name of ``METHODS``.
     time_steps : int
         T.
-    schedule, negative : str
-        The neuron (design, section 3); ``None`` takes the method's usual one.
-    reset : str
-        ``subtract``, or ``zero`` in ``stream`` (it loses what lies above the threshold).
+    schedule, negative, reset : str
+        The neuron (design, section 3); ``None`` takes the method's usual one. A reset to ``zero``
+        exists in ``stream`` only and loses what lies above the threshold.
     shift : bool
         Start the membranes at θ/2, where the method leaves a choice.
+    percentile : float
+        Of ``robust_norm`` and ``channel_norm``, above 0 to 100.
     pixel_scale : float
         Activation that one step of an 8-bit pixel stands for.
 
@@ -135,7 +127,8 @@ def convert(
     """
     if method not in METHODS:
         raise InvalidValue(f"no conversion method {method!r}; there are {', '.join(METHODS)}")
-    schedule, negative = METHODS[method].choose(method, schedule, negative)
+    neuron = METHODS[method].choose(method, schedule, negative, reset)
+    options = Options(shift, percentile)
     batch = _check_calibration(calibration, pixel_scale)
     channels, height, width = batch.shape[1:] if batch.ndim == 4 else (batch.shape[1], 1, 1)
     shape = (int(channels), int(height), int(width))
@@ -145,9 +138,10 @@ def convert(
     for index, block in enumerate(graph.blocks):
         threshold = initial = None
         if block.activation is not None:
-            check_activation(method, block.activation)
-            largest = recorder.largest[block.activation.node]
-            threshold, initial = METHODS[method].thresholds(block, block.activation, largest, shift)
+            values = recorder.distribution(block.activation.node)
+            check_layer(method, block.name, block.activation, values)
+            threshold = METHODS[method].thresholds(block.activation, values, options)
+            initial = METHODS[method].start(method, threshold, options)
         layers.append(
             SpikingLayer(
                 name=block.name,
@@ -160,12 +154,10 @@ def convert(
     network = SpikingNetwork(
         name=name or type(module).__name__.lower(),
         input_shape=shape,
-        schedule=schedule,
         time_steps=time_steps,
         layers=tuple(layers),
-        negative=negative,
-        reset=reset,
-        provenance={"method": method, "shift": shift, "calibration_images": len(batch)},
+        **neuron,
+        provenance={"method": method, "shift": shift, "percentile": percentile, "calibration_images": len(batch)},
         pixel_scale=pixel_scale,
     )
     with torch.inference_mode():
