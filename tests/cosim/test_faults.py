@@ -46,7 +46,7 @@ HARDWARE = {
     "missed_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_last.eq(valid", "forward_last.eq(0 & valid"),)),
     "missed_second_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_before.eq(valid", "forward_before.eq(0 & valid"),)),
     "stale_membrane_between_images": (
-        SMALL_TWO_PHASE, "spike", "hdl.neurons", (("sweep.write_initial | sweep.write_after", "sweep.write_after"),),
+        SMALL_TWO_PHASE, "spike", "hdl.neurons", (("sweep.write_initial | sweep.write_after),\n            ]", "sweep.write_after),\n            ]"),),
     ),
     "lane_swap": (STREAM, "spike", "hdl.neurons", (("self.spike_bits[number].eq(", "self.spike_bits[number ^ 1].eq("),)),
     "lost_event": (STREAM, "counter", "hdl.scanner", (("w_en.eq(total_valid)", "w_en.eq(total_valid & ~fifo.level[1])"),)),
@@ -59,7 +59,7 @@ HARDWARE = {
     ),
     "wrong_padding": (STREAM, "spike", "hdl.program", (("int(k) * weight_scale", "max(0, int(k) - 1) * weight_scale"),)),
     "dropped_offset": (
-        TWO_PHASE, "spike", "hdl.program", (('two_phase":\n            return threshold, layer.offset', 'two_phase":\n            return threshold, 0 * layer.offset'),),
+        TWO_PHASE, "spike", "hdl.program", (('"stream":\n            return threshold, layer.offset', '"stream":\n            return threshold, 0 * layer.offset'),),
     ),
     "bias_twice": (
         STREAM, "spike", "hdl.lane", (("self.membrane + self.addend", "self.membrane + self.addend + self.addend"),),
@@ -68,7 +68,7 @@ HARDWARE = {
         STREAM, "spike", "hdl.lane",
         (
             ("loaded = self.membrane + self.addend", "loaded = self.membrane"),
-            ("Mux(self.spike, excess, potential))", "Mux(self.spike, excess, potential) + self.addend)"),
+            ("else 0, potential)),", "else 0, potential) + self.addend),"),
         ),
     ),
     "threshold_not_halved_in_radix": (
@@ -95,11 +95,11 @@ HARDWARE = {
 }  # fmt: skip
 
 GOLDEN = {
-    "greater_instead_of_at_least": (equal_to_threshold(), (("torch.ge(", "torch.gt("),)),
+    "greater_instead_of_at_least": (equal_to_threshold(), (("torch.ge if", "torch.gt if"),)),
     "rounded_up_quotient": (TWO_PHASE, (("self.threshold).floor_()", "self.threshold).ceil_()"),)),
-    "dropped_offset": (TWO_PHASE, (("self.drive(counts).add_(self.offset)", "self.drive(counts)"),)),
+    "dropped_offset": (TWO_PHASE, (("self.drive(values).add_(self.offset)", "self.drive(values)"),)),
     "bias_in_the_fire_phase": (STREAM, (("self.threshold, value=-1)", "self.threshold, value=-1).add_(self.bias)"),)),
-    "firings_at_the_end": (TWO_PHASE, (("fired = counts > times", "fired = counts >= steps - times"),)),
+    "firings_at_the_end": (TWO_PHASE, (("values.abs() > times", "values.abs() >= steps - times"),)),
     "one_tap_too_early": (STREAM, (("storage_offset() + ky * row", "storage_offset() + max(0, ky - 1) * row"),)),
 }
 
