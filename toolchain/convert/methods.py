@@ -100,7 +100,7 @@ def channel_percentile(activation: Activation, values: Distribution, options: Op
 
 
 def expected_excess(activation: Activation, values: Distribution, options: Options) -> np.ndarray:
-    """θ_c ← θ_c + 2·mean((x − θ_c)+), from 0 until it stands: what clipping takes balances what rounding adds.
+    """θ_c ← θ_c + 2·mean((x − θ_c)+), from 0, ``MAX_ITERATIONS`` times or until it stands.
 
     Source: inference-scale complexity conversion, 2024/25, as conversion.md states it; a reconstruction.
     """
@@ -114,7 +114,7 @@ def expected_excess(activation: Activation, values: Distribution, options: Optio
 
 
 MAX_ITERATIONS = 8
-"""Of ``expected_excess``: it creeps towards the largest value if it is let run, so the published few steps bound it."""
+"""Of ``expected_excess``, which would creep on towards the largest value; our choice, the source's number is not known."""
 
 METHODS: dict[str, Method] = {
     "qcfs": Method(trained, activations=("qcfs",), shift=True),
