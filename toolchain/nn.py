@@ -52,7 +52,20 @@ class QCFS(nn.Module):
         return f"levels={self.levels}, threshold={self.threshold.item():.4g}"
 
 
-class StReLU(nn.Module):
+class _Clipped(nn.Module):
+    """An activation with a fixed ``threshold``, above 0."""
+
+    def __init__(self, threshold: float = 1.0):
+        super().__init__()
+        if not threshold > 0:
+            raise InvalidValue(f"{type(self).__name__} threshold is {threshold}, must be above 0")
+        self.threshold = float(threshold)
+
+    def extra_repr(self) -> str:
+        return f"threshold={self.threshold:.4g}"
+
+
+class StReLU(_Clipped):
     """Symmetric threshold ReLU ``min(max(x, −θ), θ)``, any shape, ``threshold`` = θ fixed.
 
     Its spiking counterpart fires negative spikes too (``negative = symmetric``). Source: a
@@ -64,20 +77,11 @@ class StReLU(nn.Module):
         ``threshold <= 0``.
     """
 
-    def __init__(self, threshold: float = 1.0):
-        super().__init__()
-        if not threshold > 0:
-            raise InvalidValue(f"StReLU threshold is {threshold}, must be above 0")
-        self.threshold = float(threshold)
-
     def forward(self, x: Tensor) -> Tensor:
         return x.clamp(-self.threshold, self.threshold)
 
-    def extra_repr(self) -> str:
-        return f"threshold={self.threshold:.4g}"
 
-
-class ThresholdReLU(nn.Module):
+class ThresholdReLU(_Clipped):
     """Clipped activation ``min(max(x, 0), y_th)``, any shape, ``threshold`` = y_th fixed.
 
     Source: Deng & Gu, "Optimal conversion of conventional artificial neural networks to spiking
@@ -89,14 +93,5 @@ class ThresholdReLU(nn.Module):
         ``threshold <= 0``.
     """
 
-    def __init__(self, threshold: float = 1.0):
-        super().__init__()
-        if not threshold > 0:
-            raise InvalidValue(f"ThresholdReLU threshold is {threshold}, must be above 0")
-        self.threshold = float(threshold)
-
     def forward(self, x: Tensor) -> Tensor:
         return x.clamp(0.0, self.threshold)
-
-    def extra_repr(self) -> str:
-        return f"threshold={self.threshold:.4g}"
