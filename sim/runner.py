@@ -49,6 +49,7 @@ class Answers:
 
     Members
     -------
+    simulator : Simulator
     packets : list of list of int
         Fewer than were sent if the core fell silent.
     clocks : int64 [packets, 3]
@@ -59,6 +60,7 @@ class Answers:
         Clocks simulated; ``seconds``: wall time of the simulation.
     """
 
+    simulator: Simulator
     packets: list[list[int]]
     clocks: np.ndarray
     spike_text: bytes
@@ -169,11 +171,15 @@ def build(bundle: RtlBundle, simulator: Simulator) -> Path:
     return folder
 
 
+def _check_stall(stall: float) -> None:
+    if not 0 <= stall < 1:
+        raise InvalidValue(f"stall is {stall}, must be at least 0 and below 1")
+
+
 def check(network: FixedPointNetwork, frames: np.ndarray, *, simulator: str, stall: float) -> None:
     """Refuse at once what ``verify`` would refuse after hardware was generated; raises as ``verify`` does."""
     golden.check_frames(frames, network.input_shape)
-    if not 0 <= stall < 1:
-        raise InvalidValue(f"stall is {stall}, must be at least 0 and below 1")
+    _check_stall(stall)
     find_simulator(simulator)
 
 
@@ -205,8 +211,7 @@ def exchange(
     ToolMissing
         No simulator or compiler, or the simulation did not run to its end.
     """
-    if not 0 <= stall < 1:
-        raise InvalidValue(f"stall is {stall}, must be at least 0 and below 1")
+    _check_stall(stall)
     found = find_simulator(simulator)
     built = build(bundle, found)
     with tempfile.TemporaryDirectory(prefix="spikeloom-") as name:
@@ -234,7 +239,7 @@ def exchange(
             received = [part.tolist() for part in np.split(file["words"], ends)[:-1]]
             clocks, elapsed = file["clocks"], int(file["elapsed"])
         spikes = job / "spikes.txt"
-        return Answers(received, clocks, spikes.read_bytes() if spikes.exists() else b"", elapsed, seconds)
+        return Answers(found, received, clocks, spikes.read_bytes() if spikes.exists() else b"", elapsed, seconds)
 
 
 def _simulate(simulator: str, built: Path, job: Path, seed: int, progress: Callable[[int], None] | None) -> None:
@@ -314,8 +319,8 @@ def verify(
     comparison.spikes(answers.spike_words())
     counted = comparison.counted
     return VerificationResult(
-        simulator=simulator,
-        simulator_version=find_simulator(simulator).version,
+        simulator=answers.simulator.name,
+        simulator_version=answers.simulator.version,
         fingerprint=network.fingerprint,
         lanes=bundle.lanes,
         images=len(frames),

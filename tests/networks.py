@@ -109,7 +109,7 @@ def lively_network(neuron: dict[str, str], number: int) -> FixedPointNetwork:
             number -= 1
             if number < 0:
                 return replace(network, name=f"lively{seed}")
-    raise AssertionError
+    raise AssertionError("there is always another seed")
 
 
 def frames_for(network: FixedPointNetwork, seed: int, images: int) -> np.ndarray:

@@ -37,9 +37,17 @@ _KINDS: dict[str, type[SpikingNetwork] | type[FixedPointNetwork]] = {
 }
 
 
-def _refuse_folder(path: Path) -> None:
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What goes wrong in making a file beside ``path``, as one clear line."""
     if path.is_dir():
         raise InvalidValue(f"cannot write {path}: Is a directory; name a file in it")
+    try:
+        yield
+    except OSError as error:
+        raise InvalidValue(
+            f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable"
+        ) from error
 
 
 @contextmanager
@@ -51,22 +59,15 @@ def replacing(path: Path) -> Iterator[Path]:
     InvalidValue
         The folder does not exist or cannot be written.
     """
-    _refuse_folder(path)
-    try:
+    with _writing(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
         Path(name).chmod(0o644)
-    except OSError as error:
-        raise InvalidValue(
-            f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable"
-        ) from error
     temporary = Path(name)
     try:
         yield temporary
-        try:
+        with _writing(path):
             temporary.replace(path)
-        except OSError as error:
-            raise InvalidValue(f"cannot write {path}: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -79,14 +80,8 @@ def check_writable(path: Path) -> None:
     InvalidValue
         The folder does not exist or cannot be written.
     """
-    _refuse_folder(path)
-    try:
-        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent):
-            return
-    except OSError as error:
-        raise InvalidValue(
-            f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable"
-        ) from error
+    with _writing(path), tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent):
+        return
 
 
 def _checksum(header: dict[str, Any]) -> str:

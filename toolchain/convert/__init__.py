@@ -62,14 +62,14 @@ def _check_folding(network: SpikingNetwork, graph: SourceGraph, batch: Tensor, e
         )
 
 
-def _observe(graph: SourceGraph, batch: Tensor) -> tuple[Recorder, Tensor]:
+def _observe(graph: SourceGraph, batch: Tensor, histograms: bool) -> tuple[Recorder, Tensor]:
     """Run the calibration set, batch by batch; returns what was recorded and the scores of the first batch."""
     recorder = Recorder(graph)
     with torch.inference_mode():
         try:
             outputs = [recorder.run(part) for part in batch.split(_BATCH)]
             recorder.histograms = True
-            for part in batch.split(_BATCH):
+            for part in batch.split(_BATCH) if histograms else ():
                 recorder.run(part)
         except RuntimeError as error:
             raise InvalidValue(
@@ -133,7 +133,7 @@ def convert(
     channels, height, width = batch.shape[1:] if batch.ndim == 4 else (batch.shape[1], 1, 1)
     shape = (int(channels), int(height), int(width))
     graph = read_module(module, shape)
-    recorder, scores = _observe(graph, batch)
+    recorder, scores = _observe(graph, batch, METHODS[method].histograms)
     layers = []
     for index, block in enumerate(graph.blocks):
         threshold = initial = None

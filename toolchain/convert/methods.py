@@ -33,6 +33,7 @@ class Method:
     thresholds : callable
     activations : kinds of activation it is made for
     schedules, negatives, resets : neurons it is made for, the usual one first
+    histograms : whether the thresholds need more than the largest values, and so a second pass
     shift : whether V(0) = θ/2: ``True``, ``False``, or ``None`` for the user's choice
     """
 
@@ -41,6 +42,7 @@ class Method:
     schedules: tuple[str, ...] = ("two_phase", "stream", "radix")
     negatives: tuple[str, ...] = ("none", "correcting")
     resets: tuple[str, ...] = ("subtract", "zero")
+    histograms: bool = False
     shift: bool | None = None
 
     def choose(self, name: str, schedule: str | None, negative: str | None, reset: str | None) -> dict[str, str]:
@@ -121,9 +123,9 @@ METHODS: dict[str, Method] = {
     "optimal": Method(largest),
     "max_norm": Method(largest, schedules=("stream",), negatives=("none",), resets=("zero", "subtract"), shift=False),
     "rmp": Method(largest, schedules=("stream",), negatives=("none",), resets=("subtract",), shift=False),
-    "robust_norm": Method(percentile),
-    "channel_norm": Method(channel_percentile),
-    "training_free": Method(expected_excess),
+    "robust_norm": Method(percentile, histograms=True),
+    "channel_norm": Method(channel_percentile, histograms=True),
+    "training_free": Method(expected_excess, histograms=True),
     "strelu": Method(trained, activations=("strelu",), negatives=("symmetric",), resets=("subtract",), shift=False),
     # a reconstruction of SpikeConverter (AAAI 2022) from its abstract, with an inverse leak of 2
     "spike_converter": Method(largest, schedules=("radix",), negatives=("none",), resets=("subtract",)),

@@ -22,7 +22,7 @@ class Distribution:
     -------
     largest : float [C]
         Largest of each channel.
-    counts : int64 [C, BINS]
+    counts : int64 [C, BINS], or [0, BINS] without a second pass
         Histogram of each channel over 0 to the layer's largest; what is not above 0 falls into the first bin.
     """
 
@@ -58,9 +58,10 @@ class Distribution:
 
 
 class Recorder(fx.Interpreter):
-    """Runs a traced module and takes the distribution of every activation, in two passes over the same batches.
+    """Runs a traced module and takes the distribution of every activation.
 
-    ``run`` finds the largest values; after ``histograms = True`` it counts.
+    ``run`` finds the largest values; after ``histograms = True``, in a second pass over the same batches,
+    it counts.
     """
 
     def __init__(self, graph: SourceGraph):
