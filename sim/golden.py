@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from toolchain.connection import Connection, Shape
 from toolchain.errors import InvalidValue
-from toolchain.ir import PIXEL_MAX, Connection, FixedPointLayer, FixedPointNetwork, Shape
+from toolchain.ir import PIXEL_MAX, FixedPointLayer, FixedPointNetwork
 from toolchain.trace import Activity, SpikeTrace
 
 __all__ = ["RECORDS", "check_frames", "run"]

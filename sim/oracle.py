@@ -8,7 +8,8 @@ import itertools
 
 import numpy as np
 
-from toolchain.ir import INPUT, Connection, FixedPointLayer, FixedPointNetwork, Shape
+from toolchain.connection import Connection, Shape
+from toolchain.ir import INPUT, FixedPointLayer, FixedPointNetwork
 from toolchain.trace import Activity, SpikeTrace
 
 __all__ = ["run"]

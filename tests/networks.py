@@ -8,18 +8,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from sim import golden
+from toolchain.connection import Connection, Shape
 from toolchain.fixedpoint import weight_limit
-from toolchain.ir import (
-    COMPARES,
-    INPUT,
-    NEGATIVES,
-    RESETS,
-    SCHEDULES,
-    Connection,
-    FixedPointLayer,
-    FixedPointNetwork,
-    Shape,
-)
+from toolchain.ir import COMPARES, INPUT, NEGATIVES, RESETS, SCHEDULES, FixedPointLayer, FixedPointNetwork
 
 __all__ = ["NEURONS", "fixed_point_networks", "frames_for", "lively_network", "random_network"]
 

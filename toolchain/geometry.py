@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from toolchain.ir import Connection, Shape
+from toolchain.connection import Connection, Shape
 
 __all__ = ["AxisTaps", "axis_taps", "dense_synapses", "fan_out"]
 

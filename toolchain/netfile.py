@@ -19,14 +19,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from toolchain.connection import Connection
 from toolchain.errors import InvalidValue, NetworkFileError
-from toolchain.ir import (
-    Connection,
-    FixedPointLayer,
-    FixedPointNetwork,
-    SpikingLayer,
-    SpikingNetwork,
-)
+from toolchain.ir import FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
 
 __all__ = ["SCHEMA", "check_writable", "load_fixed_point", "load_network", "load_spiking", "replacing", "save_network"]
 

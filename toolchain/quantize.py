@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from sim import floating
+from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import round_half_up, weight_limit
-from toolchain.ir import INPUT, Connection, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
+from toolchain.ir import INPUT, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
 
 __all__ = ["CLIPPINGS", "dequantize", "error_table", "quantize"]
 

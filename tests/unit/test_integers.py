@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from sim import golden, oracle
 from tests.networks import NEURONS, fixed_point_networks, frames_for, random_network
+from toolchain.connection import Connection
 from toolchain.fixedpoint import signed_width, weight_limit
-from toolchain.ir import INPUT, SCHEDULES, Connection, FixedPointLayer, FixedPointNetwork
+from toolchain.ir import INPUT, SCHEDULES, FixedPointLayer, FixedPointNetwork
 
 SEEDS = st.integers(0, 2**32 - 1)
 RUNS = {"oracle": oracle.run, "golden": partial(golden.run, record="spikes")}

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import floating, golden
+from toolchain.connection import Connection
 from toolchain.fixedpoint import round_half_up
-from toolchain.ir import INPUT, SCHEDULES, Connection, SpikingLayer, SpikingNetwork
+from toolchain.ir import INPUT, SCHEDULES, SpikingLayer, SpikingNetwork
 from toolchain.quantize import CLIPPINGS, dequantize, error_table, quantize
 
 SEEDS = st.integers(0, 2**32 - 1)

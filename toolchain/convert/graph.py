@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 
+from toolchain.connection import Connection, Shape
 from toolchain.errors import InvalidValue, UnsupportedModule
-from toolchain.ir import Connection, Shape
 from toolchain.nn import QCFS, StReLU, ThresholdReLU
 
 __all__ = ["Activation", "Block", "SourceGraph", "read_module"]
