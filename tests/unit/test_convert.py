@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from sim import floating, golden, oracle
-from toolchain import cli, zoo
+from toolchain import zoo
+from toolchain.cli import networks
 from toolchain.convert import METHODS, convert
 from toolchain.datasets import Dataset
 from toolchain.errors import InvalidValue
@@ -151,7 +152,7 @@ def test_golden_model_on_a_gpu_is_the_one_on_the_cpu(schedule):
 
 
 def test_the_command_line_names_every_method():
-    assert tuple(METHODS) == cli._METHODS
+    assert tuple(METHODS) == networks.METHOD_NAMES
 
 
 def plain_relu(seed):

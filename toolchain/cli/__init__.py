@@ -1,0 +1,70 @@
+"""The ``spikeloom`` command line: options in, one call of ``toolchain.flow``, tables or JSON out.
+
+Heavy modules are imported inside the verbs, so that help and wrong options answer at once.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from toolchain import __version__
+
+from toolchain.cli import demo, networks, hardware, accounts  # isort: skip  (the order that help lists verbs in)
+from toolchain.cli.shared import app, log
+from toolchain.errors import InvalidValue, SpikeloomError
+from toolchain.tables import out
+
+__all__ = ["accounts", "app", "demo", "hardware", "networks", "run"]
+
+
+# Typer carries its own copy of Click since 0.2x, or uses Click's: take the base from what it exports.
+_ClickException: Any = typer.BadParameter.__mro__[2]
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
+    """From a trained PyTorch network to verified Verilog of a spiking network, and the truth about its energy."""
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        raise InvalidValue("no command is given; spikeloom --help lists them")
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; errors become one line on standard error and exit code 2."""
+    try:
+        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except _ClickException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "spikeloom"
+        message = " ".join(error.format_message().split())
+        if hasattr(error.__cause__, "errors"):  # Typer converts through pydantic, whose text leaves the value out
+            message += f", not {error.__cause__.errors()[0]['input']!r}"
+        log.print(f"error: {message}; see {command} --help", markup=False, soft_wrap=True)
+        return 2
+    except SpikeloomError as error:
+        log.print(f"error: {' '.join(str(error).split())}", markup=False, soft_wrap=True)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        log.print("stopped")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except OSError as error:  # a path too long or in a folder without permission, a full disk
+        if error.strerror is None:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        log.print(
+            f"error: {where}{error.strerror}; choose another path or check its permissions",
+            markup=False,
+            soft_wrap=True,
+        )
+        return 2
+    return int(code or 0)

@@ -1,0 +1,80 @@
+"""Verbs that say what a network costs: ``energy``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolchain.cli.shared import AsJson, Data, DataFolder, Network, app, bar, load_dataset, print_json, step_list
+from toolchain.errors import InvalidValue
+from toolchain.tables import out, show_energy
+
+__all__: list[str] = []
+
+
+@app.command()
+def energy(
+    network: Network,
+    steps: Annotated[
+        str | None, typer.Option("--time-steps", "-T", help="List 1,2,4 or range 1..8; 1,2,4,8,16 by default.")
+    ] = None,
+    weight_bits: Annotated[int | None, typer.Option("--weight-bits", "-b", help="2 to 16; 8 by default.")] = None,
+    clipping: Annotated[str | None, typer.Option("--clipping", help="max (default) or mse.")] = None,
+    profile: Annotated[
+        list[str] | None, typer.Option("--profile", help="45nm-int, 45nm-fp32-legacy or a TOML file; repeatable.")
+    ] = None,
+    data: Data = "bundled",
+    data_folder: DataFolder = None,
+    images: Annotated[int | None, typer.Option("--images", help="Images to run; all by default.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File for the table as CSV.")] = None,
+    js: Annotated[Path | None, typer.Option("--json-file", help="File for the table as JSON.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Synaptic operations against multiply-accumulates, and compute energy, for each T.
+
+    NET is a spiking network (quantized anew for each T) or a fixed-point one (at its own T).
+
+    Example: spikeloom energy snn.safetensors -T 1,2,4 --csv energy.csv
+    """
+    from toolchain import flow
+    from toolchain.energy import PROFILES, load_profile
+    from toolchain.ir import SpikingNetwork
+    from toolchain.netfile import check_writable, load_network
+
+    for target in (csv, js):  # before, not after, the counting
+        if target is not None:
+            check_writable(target)
+    chosen = [load_profile(name) for name in profile or PROFILES]
+    times = step_list("1,2,4,8,16" if steps is None else steps)
+    loaded = load_network(network)
+    if not isinstance(loaded, SpikingNetwork) and (steps, weight_bits, clipping) != (None, None, None):
+        raise InvalidValue(
+            f"{network} is a fixed-point network with its own T, its own weight bits and clipping: leave out -T, -b and "
+            "--clipping, or give the spiking network"
+        )
+    dataset = load_dataset(data, data_folder, images=images)
+    sweep = isinstance(loaded, SpikingNetwork)
+    with bar("counting", (len(times) if sweep else 1) * len(dataset.frames)) as move:
+        if isinstance(loaded, SpikingNetwork):
+            rows = flow.energy_sweep(
+                loaded,
+                dataset,
+                time_steps=times,
+                weight_bits=8 if weight_bits is None else weight_bits,
+                clipping=clipping or "max",
+                profiles=chosen,
+                progress=move,
+            )
+        else:
+            rows = flow.fixed_energy(loaded, dataset, profiles=chosen, progress=move)
+    content = flow.write_energy(rows, chosen, dataset, csv, js, provenance=loaded.provenance)
+    if as_json:
+        print_json(content)
+    else:
+        show_energy(rows, chosen)
+        if source := content["source"]:
+            out.print(
+                f"The FP32 source reached {source['accuracy_source']:.2f} % on {source['accuracy_images']:,} images of "
+                f"{source['calibration_data']} when it was converted."
+            )
+    return 0

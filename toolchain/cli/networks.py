@@ -1,0 +1,210 @@
+"""Verbs that make networks: ``train``, ``convert``, ``quantize``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolchain.cli.shared import (
+    AsJson,
+    Bits,
+    Clipping,
+    Data,
+    DataFolder,
+    Network,
+    TrainingData,
+    app,
+    bar,
+    load_dataset,
+    print_json,
+)
+from toolchain.errors import InvalidValue
+from toolchain.tables import out, show_errors
+
+__all__ = ["METHOD_NAMES"]
+
+
+METHOD_NAMES = (
+    "qcfs", "optimal", "max_norm", "rmp", "robust_norm", "channel_norm", "training_free", "strelu", "spike_converter"
+)  # fmt: skip
+"""``toolchain.convert.METHODS``, which is heavy to import; a test holds them equal."""
+COMPARED_IMAGES = 1000
+"""Images on which convert compares source and spiking network."""
+
+
+@app.command()
+def train(
+    target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
+    architecture: Annotated[str, typer.Option("--architecture", "-a", help="cnn or mlp.")] = "cnn",
+    data: TrainingData = "fashion-mnist",
+    data_folder: DataFolder = None,
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training set.")] = 30,
+    activation: Annotated[
+        str, typer.Option("--activation", "-A", help="qcfs, relu, threshold_relu or strelu.")
+    ] = "qcfs",
+    levels: Annotated[int, typer.Option("--levels", "-L", help="QCFS levels.")] = 4,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of initialization and batches.")] = 0,
+    flip: Annotated[bool, typer.Option("--flip", help="Mirror half of the images (clothes, not digits).")] = False,
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads; the result depends on them.")] = 1,
+    as_json: AsJson = False,
+) -> int:
+    """Train a source network of the zoo, seeded.
+
+    The bundled network: spikeloom train --flip -o fashion-cnn.safetensors
+
+    Example: spikeloom train -a mlp --data mnist-subset --epochs 2 -o mlp.safetensors
+    """
+    import torch
+
+    from toolchain import train as trainer
+    from toolchain.netfile import check_writable
+
+    if not 1 <= threads <= 1024:
+        raise InvalidValue(f"threads is {threads}, must be 1 to 1024")
+    check_writable(target)  # before, not after, the training
+    training, test = load_dataset(data, data_folder, "train"), load_dataset(data, data_folder)
+    torch.set_num_threads(threads)
+    batches = max(1, len(training.frames) // trainer.BATCH)
+    with bar(f"training {architecture}", max(epochs, 0) * batches) as move:
+        source = trainer.train(
+            architecture,
+            training,
+            test,
+            epochs=epochs,
+            levels=levels,
+            activation=activation,
+            seed=seed,
+            flip=flip,
+            progress=lambda epoch, loss: move(1),
+        )
+    trainer.save_source(source, target)
+    if as_json:
+        print_json({**source.provenance, "file": str(target)})
+    else:
+        out.print(
+            f"{target}: {source.provenance['test_accuracy']:.2f} % on {source.provenance['test_images']} test images"
+        )
+    return 0
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="FILE.safetensors of spikeloom train, bundled, or FILE.py:FUNCTION.")],
+    target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
+    weights: Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")] = None,
+    method: Annotated[str, typer.Option("--method", "-m", help=f"One of {', '.join(METHOD_NAMES)}.")] = "qcfs",
+    time_steps: Annotated[int, typer.Option("--time-steps", "-T", help="T.")] = 4,
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", help="two_phase, stream or radix; the method's own by default.")
+    ] = None,
+    negative: Annotated[
+        str | None, typer.Option("--negative", help="none, symmetric or correcting; the method's own by default.")
+    ] = None,
+    reset: Annotated[
+        str | None, typer.Option("--reset", help="subtract, or zero in stream; the method's own by default.")
+    ] = None,
+    percentile: Annotated[float, typer.Option("--percentile", help="Of robust_norm and channel_norm.")] = 99.9,
+    shift: Annotated[bool, typer.Option("--shift/--no-shift", help="Start membranes at θ/2.")] = True,
+    data: Data = "bundled",
+    data_folder: DataFolder = None,
+    split: Annotated[str, typer.Option("--split", help="Calibrate on train or test images.")] = "test",
+    images: Annotated[int, typer.Option("--images", help="Calibration images.")] = 250,
+    as_json: AsJson = False,
+) -> int:
+    """Turn a trained PyTorch network into a floating-point spiking network.
+
+    All methods but qcfs and strelu take thresholds from the calibration images: give them training images.
+
+    Example: spikeloom convert bundled -T 4 -o snn.safetensors
+    """
+    from sim import floating
+    from toolchain import zoo
+    from toolchain.convert import convert as convert_module
+    from toolchain.netfile import save_network
+    from toolchain.sources import load_module
+    from toolchain.train import accuracy, calibration
+
+    module = load_module(str(zoo.BUNDLED_WEIGHTS) if source == "bundled" else source, weights)
+    dataset = load_dataset(data, data_folder, split)
+    batch = calibration(dataset, images)
+    name = Path(source.rpartition(":")[0] or source).stem
+    network = convert_module(
+        module,
+        batch,
+        method,
+        time_steps,
+        schedule=schedule,
+        negative=negative,
+        reset=reset,
+        shift=shift,
+        percentile=percentile,
+        name=name,
+    )
+    part = dataset.take(min(COMPARED_IMAGES, len(dataset.frames)))
+    before = accuracy(module, part)
+    with bar("comparing", len(part.frames)) as move:
+        after = floating.accuracy(network, part.frames, part.labels, progress=move)
+    measured = {"accuracy_source": before, "accuracy_spiking": after, "accuracy_images": len(part.frames)}
+    network = network.with_provenance(calibration_data=f"{data} {split}", **measured)
+    save_network(network, target)
+    if as_json:
+        print_json({**network.header(), "fingerprint": network.fingerprint, **measured, "file": str(target)})
+    else:
+        out.print(
+            f"{target}: {len(network.layers)} layers, {network.weights:,} weights, {network.neurons:,} neurons, "
+            f"T = {time_steps}, {network.schedule}, fingerprint {network.fingerprint[:16]}"
+        )
+        out.print(
+            f"{before:.2f} % for the source and {after:.2f} % as a floating-point spiking network "
+            f"on {len(part.frames):,} images of {data} {split}"
+        )
+    return 0
+
+
+@app.command()
+def quantize(
+    network: Network,
+    target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
+    weight_bits: Bits = 8,
+    clipping: Clipping = "max",
+    time_steps: Annotated[int | None, typer.Option("--time-steps", "-T", help="Another T than the file's.")] = None,
+    data: Data = "bundled",
+    data_folder: DataFolder = None,
+    images: Annotated[int, typer.Option("--images", help="Images for the error table.")] = 500,
+    as_json: AsJson = False,
+) -> int:
+    """Turn a spiking network into integers and show what that costs, layer by layer.
+
+    Example: spikeloom quantize snn.safetensors -b 8 -o net.safetensors
+    """
+    from toolchain import quantize as quantizer
+    from toolchain.netfile import load_spiking, save_network
+
+    spiking = load_spiking(network)
+    if time_steps is not None:
+        spiking = spiking.with_time_steps(time_steps)
+    fixed = quantizer.quantize(spiking, weight_bits, clipping=clipping)
+    dataset = load_dataset(data, data_folder, images=images)
+    with bar("one layer at a time", (len(spiking.layers) + 1) * len(dataset.frames)) as move:
+        errors = quantizer.error_table(
+            spiking, dataset.frames, dataset.labels, weight_bits, clipping=clipping, progress=move
+        )
+    save_network(fixed, target)
+    if as_json:
+        print_json(
+            {
+                **fixed.header(),
+                "fingerprint": fixed.fingerprint,
+                "membrane_bits": fixed.membrane_bits,
+                "errors": json.loads(errors.to_json(orient="records")),
+                "file": str(target),
+            }
+        )
+    else:
+        show_errors(errors, images)
+        out.print(
+            f"{target}: {weight_bits}-bit weights, {fixed.membrane_bits}-bit membranes, "
+            f"fingerprint {fixed.fingerprint[:16]}"
+        )
+    return 0
