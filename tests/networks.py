@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from sim import golden
 from toolchain.connection import Connection, Shape
 from toolchain.fixedpoint import weight_limit
-from toolchain.ir import COMPARES, INPUT, NEGATIVES, RESETS, SCHEDULES, FixedPointLayer, FixedPointNetwork
+from toolchain.ir import (
+    COMPARES,
+    COUNTING_NEGATIVES,
+    INPUT,
+    INPUTS,
+    NEGATIVES,
+    RESETS,
+    SCHEDULES,
+    FixedPointLayer,
+    FixedPointNetwork,
+)
 
 __all__ = ["NEURONS", "fixed_point_networks", "frames_for", "lively_network", "random_network"]
 
@@ -38,10 +48,10 @@ def _connection(
 NEURONS = [
     {"schedule": schedule, "negative": negative, "reset": reset, "compare": compare}
     for schedule, negative, reset, compare in product(SCHEDULES, NEGATIVES, RESETS, COMPARES)
-    if (schedule == "stream" or (negative != "correcting" and reset == "subtract"))
+    if (schedule == "stream" or (negative not in COUNTING_NEGATIVES and reset == "subtract"))
     and (reset == "subtract" or negative == "none")
 ]
-"""Every neuron there is."""
+"""Every neuron there is, whatever its input."""
 
 
 def random_network(
@@ -54,11 +64,14 @@ def random_network(
 ) -> FixedPointNetwork:
     """A valid network of 1 to 3 layers with random geometry; ``joins`` allows a second connection.
 
-    Of the plain IF neuron in either schedule, unless ``neuron``, one of ``NEURONS``, says otherwise.
+    Of the plain IF neuron in either schedule, unless ``neuron``, one of ``NEURONS``, says otherwise; so it may
+    of ``input``, which the seed chooses otherwise.
     """
     rng = np.random.default_rng(seed)
     neuron = dict(neuron or {})
+    more = np.random.default_rng([seed, 1])
     schedule = neuron.pop("schedule", None) or schedule or str(rng.choice(["stream", "two_phase"]))
+    given = neuron.setdefault("input", str(more.choice(INPUTS[:2] if schedule == "radix" else INPUTS)))
     steps = time_steps or int(rng.integers(1, 9))
     bits = int(rng.integers(2, 9))
     limit = weight_limit(bits)
@@ -80,13 +93,21 @@ def random_network(
             extra = _connection(rng, index - 2, shapes[index - 2], outputs, limit, True, extreme)
             connections.append(extra)
         scale = max(1, limit * int(np.prod(connection.weight.shape[1:])) // 4)
-        scale *= 255 if source == INPUT and rng.random() < 0.5 else 1
+        scale *= 255 if source == INPUT and rng.random() < 0.5 and given != "rate" else 1
         threshold = None if readout else rng.integers(1, scale + 2, outputs)
         offset = rng.integers(-scale, scale + 1, outputs)
         bias = rng.integers(-scale // 2, scale // 2 + 1, outputs) if schedule == "stream" else np.zeros(outputs, int)
-        layers.append(FixedPointLayer(f"layer{index}", tuple(connections), threshold, bias, offset))
+        below = None
+        if neuron.get("negative") == "asymmetric" and not readout:
+            below = more.integers(1, scale + 2, outputs)
+        layers.append(
+            FixedPointLayer(f"layer{index}", tuple(connections), threshold, bias, offset, negative_threshold=below)
+        )
         shapes.append(connection.output(shape))
-    return FixedPointNetwork("random", input_shape, schedule, steps, tuple(layers), weight_bits=bits, **neuron)
+    chosen = int(more.integers(1, 2**32))
+    return FixedPointNetwork(
+        "random", input_shape, schedule, steps, tuple(layers), weight_bits=bits, seed=chosen, **neuron
+    )
 
 
 def lively_network(neuron: dict[str, str], number: int) -> FixedPointNetwork:

@@ -54,6 +54,7 @@ def membrane_range(
     time_steps: int,
     presentations: int,
     constant_current: bool,
+    negative_threshold: np.ndarray | None = None,
 ) -> MembraneRange:
     """Prove the range of a layer's membranes over every possible input.
 
@@ -63,7 +64,8 @@ def membrane_range(
     of the last threshold, which is ``V ← 2V`` without the growth. ``stream``: the extremes are
     followed step by step. Let ``u`` be the largest V that does not fire, θ − 1 (θ if ``gt``): after
     firing V is at most ``max(V − θ, u)`` (``u`` if it is reset to zero) and, if it can fire, at least 0;
-    ``symmetric`` mirrors that below zero; ``correcting`` may lift a negative V up to θ − 1.
+    ``symmetric`` and ``asymmetric`` mirror that below zero; ``correcting`` may lift a negative V up to θ − 1,
+    ``memory`` one of −θ or less up to 0.
     Partial sums inside a step are covered, since all ``p`` may arrive before all ``n``.
 
     Parameters
@@ -72,6 +74,8 @@ def membrane_range(
         Largest sum of positive (negative, as a magnitude) contributions of one presentation.
     threshold, offset, bias : int64 [C]
         ``θ`` (``None``: the layer does not fire), offset (once), bias (each step of ``stream``).
+    negative_threshold : int64 [C]
+        ``θ⁻`` of ``asymmetric``.
     constant_current : bool
         The input is a frame whose current is held and added every step of ``stream``; the current,
         bias included, then lies in the range too.
@@ -96,13 +100,17 @@ def membrane_range(
         most = most + excitation + bias
         if threshold is None:
             continue
-        unfired = threshold if compare == "gt" else threshold - 1
-        fires, below = most > unfired, least < -unfired
+        below_threshold = threshold if negative_threshold is None else negative_threshold
+        silent = 0 if compare == "gt" else 1
+        unfired, unfired_below = threshold - silent, below_threshold - silent
+        fires, below = most > unfired, least < -unfired_below
         settled = np.maximum(most - threshold, unfired) if reset == "subtract" else unfired
         most = np.where(fires, settled, most)
-        if negative == "symmetric":
+        if negative in ("symmetric", "asymmetric"):
             most = np.where(below, np.maximum(most, 0), most)
-            least = np.where(below, np.minimum(least + threshold, -unfired), least)
+            least = np.where(below, np.minimum(least + below_threshold, -unfired_below), least)
+        elif negative == "memory":
+            most = np.where(below, np.maximum(most, 0), most)
         elif negative == "correcting":
             most = np.where(least < 0, np.maximum(most, threshold - 1), most)
         least = np.where(fires, np.minimum(least, 0), least)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -15,12 +15,17 @@ from toolchain.fixedpoint import MembraneRange, membrane_range, signed_width, we
 
 __all__ = [
     "INPUT",
+    "INPUTS",
     "MAX_TIME_STEPS",
     "COMPARES",
+    "COUNTING_NEGATIVES",
+    "DEFAULT_SEED",
+    "FLOAT_SCHEDULES",
     "MAX_RADIX_STEPS",
     "MEMBRANE_LIMIT_BITS",
     "NEGATIVES",
     "PIXEL_MAX",
+    "RATE_LEVELS",
     "RESETS",
     "SCHEDULES",
     "FixedPointLayer",
@@ -36,8 +41,18 @@ INPUT = -1
 PIXEL_MAX = 255
 """Largest pixel; frames are unsigned 8-bit."""
 SCHEDULES = ("stream", "two_phase", "radix")
-NEGATIVES = ("none", "symmetric", "correcting")
-"""When a neuron fires a negative spike: never, at −θ, or to take back an early one."""
+FLOAT_SCHEDULES = (*SCHEDULES, "switched")
+"""``switched`` (temporal switch coding) needs a second integrator: it exists in floating point only."""
+NEGATIVES = ("none", "symmetric", "asymmetric", "correcting", "memory")
+"""When a neuron fires a negative spike: never; at −θ; at −θ⁻, a threshold of its own; below 0, or at −θ, if its
+spikes so far sum to more than 0, which takes back an early one."""
+COUNTING_NEGATIVES = ("correcting", "memory")
+"""Those that remember the sum of the spikes so far."""
+INPUTS = ("direct", "bitplane", "rate")
+"""How a frame arrives: as amplitudes, as its bits (the same sums without a multiplier), or as random spikes."""
+RATE_LEVELS = 256
+"""Random numbers of ``rate`` are bytes: a pixel p spikes in p of 256 steps on average."""
+DEFAULT_SEED = 0x2545F491
 RESETS = ("subtract", "zero")
 COMPARES = ("ge", "gt")
 """Whether a neuron fires at V ≥ θ or at V > θ."""
@@ -59,12 +74,15 @@ class Layer:
     threshold : [C] or None
         ``None`` for the readout, which never fires.
     bias : [C]
+    negative_threshold : [C] or None
+        θ⁻ of ``asymmetric``; a spike of −1 takes it back and is worth ``−threshold`` all the same.
     """
 
     name: str
     connections: tuple[Connection, ...]
     threshold: np.ndarray | None
     bias: np.ndarray
+    negative_threshold: np.ndarray | None = field(default=None, kw_only=True)
 
     @property
     def channels(self) -> int:
@@ -76,6 +94,8 @@ class Layer:
         arrays = {f"weight.{index}": c.weight for index, c in enumerate(self.connections)}
         if self.threshold is not None:
             arrays["threshold"] = self.threshold
+        if self.negative_threshold is not None:
+            arrays["negative_threshold"] = self.negative_threshold
         return {**arrays, "bias": self.bias}
 
     def _freeze(self, dtype: type, *names: str) -> None:
@@ -97,11 +117,10 @@ class Layer:
         for connection in self.connections:
             if not np.isfinite(connection.weight).all():
                 raise InvalidValue(f"layer {self.name}: weight holds NaN or infinite values")
-        if self.threshold is not None and not (self.threshold > 0).all():
-            worst = int(np.argmin(self.threshold))
-            raise InvalidValue(
-                f"layer {self.name}: threshold of channel {worst} is {self.threshold[worst]}, must be above 0"
-            )
+        for kind, values in (("threshold", self.threshold), ("negative threshold", self.negative_threshold)):
+            if values is not None and not (values > 0).all():
+                worst = int(np.argmin(values))
+                raise InvalidValue(f"layer {self.name}: {kind} of channel {worst} is {values[worst]}, must be above 0")
 
 
 L = TypeVar("L", bound=Layer)
@@ -117,7 +136,7 @@ class SpikingLayer(Layer):
     initial: np.ndarray
 
     def __post_init__(self) -> None:
-        self._freeze(np.float64, "threshold", "bias", "initial")
+        self._freeze(np.float64, "threshold", "bias", "initial", "negative_threshold")
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {**super().arrays(), "initial": self.initial}
@@ -136,13 +155,13 @@ class FixedPointLayer(Layer):
         for connection in self.connections:
             if connection.weight.dtype != np.int32:
                 raise InvalidValue(f"layer {self.name}: fixed-point weights must be integers")
-        self._freeze(np.int64, "threshold", "bias", "offset")
+        self._freeze(np.int64, "threshold", "bias", "offset", "negative_threshold")
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {**super().arrays(), "offset": self.offset}
 
 
-_NEURON = {"schedule": SCHEDULES, "negative": NEGATIVES, "reset": RESETS, "compare": COMPARES}
+_NEURON = {"negative": NEGATIVES, "reset": RESETS, "compare": COMPARES, "input": INPUTS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,8 +173,12 @@ class Network(Generic[L]):
     input_shape : (C, H, W)
     schedule, negative, reset, compare : str
         The neuron (design, section 3): one of ``SCHEDULES``, ``NEGATIVES``, ``RESETS``, ``COMPARES``.
-        ``correcting`` and ``zero`` exist in ``stream`` only: elsewhere no neuron has fired too early,
-        and one reset would take all that is left.
+        ``correcting``, ``memory`` and ``zero`` exist in ``stream`` only: elsewhere no neuron has fired too
+        early, and one reset would take all that is left.
+    input : str
+        One of ``INPUTS``. ``rate``: pixel i spikes in step t if it exceeds byte n of the sequence that
+        ``toolchain.lfsr`` makes of ``seed``, with n = t·pixels + i in ``stream`` and i·T + t in ``two_phase``,
+        i in the order (y, x, channel); every frame starts the sequence anew.
     time_steps : int
         ``T``, 1 to ``MAX_TIME_STEPS``, in ``radix`` to ``MAX_RADIX_STEPS``.
     layers : tuple
@@ -173,15 +196,28 @@ class Network(Generic[L]):
     negative: str = "none"
     reset: str = "subtract"
     compare: str = "ge"
+    input: str = "direct"
+    seed: int = DEFAULT_SEED
+    schedules: ClassVar[tuple[str, ...]] = SCHEDULES
 
     def _validate_neuron(self) -> None:
-        for name, allowed in _NEURON.items():
+        for name, allowed in {"schedule": self.schedules, **_NEURON}.items():
             if getattr(self, name) not in allowed:
                 raise InvalidValue(f"{name} is {getattr(self, name)!r}, must be one of {', '.join(allowed)}")
-        if self.schedule != "stream" and self.negative == "correcting":
+        if self.schedule != "stream" and self.negative in COUNTING_NEGATIVES:
             raise InvalidValue(
-                f"negative correcting needs schedule stream: in {self.schedule} no spike comes too early"
+                f"negative {self.negative} needs schedule stream: in {self.schedule} no spike comes too early"
             )
+        if self.schedule == "switched" and (self.negative, self.input) != ("none", "direct"):
+            raise InvalidValue(
+                f"schedule switched needs negative none and input direct, not {self.negative} and {self.input}"
+            )
+        if self.schedule == "radix" and self.input == "rate":
+            raise InvalidValue(
+                "input rate needs schedule stream or two_phase: in radix spikes differ in worth; use bitplane"
+            )
+        if not isinstance(self.seed, int) or not 1 <= self.seed < 2**32:
+            raise InvalidValue(f"seed is {self.seed}, must be 1 to {2**32 - 1}")
         if self.reset == "zero" and (self.schedule != "stream" or self.negative != "none"):
             raise InvalidValue(
                 f"reset zero needs schedule stream and negative none, not {self.schedule} and {self.negative}"
@@ -215,6 +251,14 @@ class Network(Generic[L]):
                 raise InvalidValue(f"layer {layer.name} reads layer {source}, which never fires")
         if INPUT in sources and len(sources) > 1:
             raise InvalidValue(f"layer {layer.name} mixes the input frame with spikes: not supported")
+        if INPUT in sources and index and self.input == "rate":
+            raise InvalidValue(f"layer {layer.name} reads the input frame; with input rate only the first layer may")
+        needed = self.negative == "asymmetric" and layer.threshold is not None
+        if (layer.negative_threshold is not None) != needed:
+            raise InvalidValue(
+                f"layer {layer.name} has {'no' if needed else 'a'} negative threshold; firing layers of negative "
+                "asymmetric have one, no others"
+            )
         outputs = set()
         for connection in layer.connections:
             try:
@@ -229,8 +273,8 @@ class Network(Generic[L]):
         return self.input_shape if connection.source == INPUT else self.shapes[connection.source]
 
     def reads_frame(self, layer: L) -> bool:
-        """Whether the layer integrates the input frame (``direct`` input)."""
-        return layer.connections[0].source == INPUT
+        """Whether the layer integrates the amplitudes of the input frame, and not spikes."""
+        return layer.connections[0].source == INPUT and self.input != "rate"
 
     @property
     def levels(self) -> int:
@@ -264,11 +308,9 @@ class Network(Generic[L]):
 
     def header(self) -> dict[str, Any]:
         """Everything but the arrays and the provenance, as JSON values; the usual neuron goes without saying."""
-        unusual = {
-            name: getattr(self, name)
-            for name, allowed in _NEURON.items()
-            if name != "schedule" and getattr(self, name) != allowed[0]
-        }
+        unusual = {name: getattr(self, name) for name, allowed in _NEURON.items() if getattr(self, name) != allowed[0]}
+        if self.input == "rate":
+            unusual["seed"] = self.seed
         return {
             "name": self.name,
             "input_shape": list(self.input_shape),
@@ -329,6 +371,7 @@ class SpikingNetwork(Network[SpikingLayer]):
     """
 
     pixel_scale: float = 1 / PIXEL_MAX
+    schedules: ClassVar[tuple[str, ...]] = FLOAT_SCHEDULES
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.pixel_scale) and self.pixel_scale > 0):
@@ -397,7 +440,7 @@ class FixedPointNetwork(Network[FixedPointLayer]):
             excitation = np.zeros(layer.channels, np.int64)
             inhibition = np.zeros(layer.channels, np.int64)
             for connection in layer.connections:
-                amplitude = PIXEL_MAX if connection.source == INPUT else 1
+                amplitude = PIXEL_MAX if connection.source == INPUT and self.input != "rate" else 1
                 positive, negative = connection.extremes(self.source_shape(connection))
                 if connection.source != INPUT and self.signed_spikes:
                     positive = negative = connection.swing(self.source_shape(connection))
@@ -410,6 +453,7 @@ class FixedPointNetwork(Network[FixedPointLayer]):
                     layer.threshold,
                     layer.offset,
                     layer.bias,
+                    negative_threshold=layer.negative_threshold,
                     schedule=self.schedule,
                     negative=self.negative,
                     reset=self.reset,
@@ -422,9 +466,10 @@ class FixedPointNetwork(Network[FixedPointLayer]):
         return tuple(ranges)
 
     def _layer_bits(self, index: int) -> int:
-        """Width that holds the range and, so that both compare in one word, the threshold."""
-        threshold = self.layers[index].threshold
-        largest = 0 if threshold is None else int(threshold.max())
+        """Width that holds the range and, so that both compare in one word, the thresholds."""
+        layer = self.layers[index]
+        thresholds = [t for t in (layer.threshold, layer.negative_threshold) if t is not None]
+        largest = max((int(t.max()) for t in thresholds), default=0)
         return max(self.ranges[index].bits, signed_width(0, largest))
 
     @cached_property

@@ -168,6 +168,7 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNe
                 connections=connections,
                 threshold=arrays[f"{index}.threshold"] if layer["fires"] else None,
                 bias=arrays[f"{index}.bias"],
+                negative_threshold=arrays.get(f"{index}.negative_threshold"),
                 **{once: arrays[f"{index}.{once}"]},
             )
         )

@@ -1,7 +1,7 @@
 """Fold a spiking network into integers, and say what that costs, layer by layer."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from sim import floating
 from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import round_half_up, weight_limit
-from toolchain.ir import INPUT, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
+from toolchain.ir import INPUT, RATE_LEVELS, SCHEDULES, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
 
 __all__ = ["CLIPPINGS", "dequantize", "error_table", "quantize"]
 
@@ -41,30 +41,58 @@ CLIPPINGS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"max": _max_sca
 def _worth(network: SpikingNetwork, connection: Connection) -> np.ndarray:
     """λ_in: what one source spike or pixel step is worth, float64 [1, C_in, 1, 1]."""
     if connection.source == INPUT:
-        return np.full((1, connection.weight.shape[1], 1, 1), network.pixel_scale)
+        levels = RATE_LEVELS if network.input == "rate" else 1
+        return np.full((1, connection.weight.shape[1], 1, 1), levels * network.pixel_scale)
     threshold = network.layers[connection.source].threshold
     assert threshold is not None
     return threshold[None, :, None, None]
 
 
-def _charges(network: SpikingNetwork, layer: SpikingLayer) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """(θ, offset, bias) in units of membrane potential, for the network's schedule and T.
+@dataclass(frozen=True, eq=False)
+class _Charges:
+    """What the integers of a layer stand for besides its weights, in units of membrane potential, ``[C]`` each."""
+
+    threshold: np.ndarray | None
+    negative_threshold: np.ndarray | None
+    offset: np.ndarray
+    bias: np.ndarray
+
+    def named(self) -> dict[str, np.ndarray]:
+        """Those there are."""
+        return {f.name.replace("_", " "): v for f in fields(self) if (v := getattr(self, f.name)) is not None}
+
+
+def _charges(network: SpikingNetwork, layer: SpikingLayer) -> _Charges:
+    """For the network's schedule and T.
 
     ``two_phase`` and ``radix`` collect N presentations before they fire, T or 2^T − 1 ``levels``, so
-    offset = V(0) + N·b; a frame arrives only once there, so threshold and offset are 1/N of that.
+    offset = V(0) + N·b; a frame arrives only once there, so thresholds and offset are 1/N of that.
     """
     if network.schedule == "stream":
-        return layer.threshold, layer.initial, layer.bias
+        return _Charges(layer.threshold, layer.negative_threshold, layer.initial, layer.bias)
     levels = network.levels
-    nothing = np.zeros_like(layer.bias)
-    if network.reads_frame(layer):
-        threshold = None if layer.threshold is None else layer.threshold / levels
-        return threshold, layer.initial / levels + layer.bias, nothing
-    return layer.threshold, layer.initial + levels * layer.bias, nothing
+    together = levels if network.reads_frame(layer) else 1  # presentations that one stands for
+    return _Charges(
+        None if layer.threshold is None else layer.threshold / together,
+        None if layer.negative_threshold is None else layer.negative_threshold / together,
+        layer.initial / together + levels // together * layer.bias,
+        np.zeros_like(layer.bias),
+    )
+
+
+def _power_scale(layer: str, threshold: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Least scales of at least ``scale`` at which all thresholds are one power of two, float64 ``[C]``."""
+    power = np.floor(np.log2((threshold / scale).min()))
+    if power < 0:
+        raise InvalidValue(
+            f"layer {layer}: no power of two fits as threshold, its weights are larger than its threshold; use more "
+            "weight bits, or thresholds that are not powers of two"
+        )
+    return threshold / 2.0**power
 
 
 def _quantize_layer(
-    network: SpikingNetwork, layer: SpikingLayer, weight_bits: int, clipping: str
+    network: SpikingNetwork, layer: SpikingLayer, weight_bits: int, clipping: str, pow2: bool
 ) -> tuple[FixedPointLayer, np.ndarray]:
     """The integer layer and its scales s_c, float64 [C]."""
     limit = weight_limit(weight_bits)
@@ -74,39 +102,39 @@ def _quantize_layer(
         scale = np.repeat(CLIPPINGS[clipping](rows.reshape(1, -1), limit), len(rows))
     else:
         scale = CLIPPINGS[clipping](rows, limit)
-    threshold, offset, bias = _charges(network, layer)
+    charges = _charges(network, layer)
     # a channel without weights, or with weights that vanish beside its threshold: they become 0, and any
     # scale that keeps the other values will do
-    charge = np.maximum(np.abs(offset), np.abs(bias))
-    largest = charge if threshold is None else np.maximum(charge, threshold)
+    largest = np.max([np.abs(values) for values in charges.named().values()], axis=0)
     vanishing = (scale == 0) | (np.abs(rows).max(axis=1) < largest / 2**24)
     if layer.threshold is not None or vanishing.all():
         scale = np.where(vanishing, np.where(largest > 0, largest, 1.0) / limit, scale)
+    if pow2 and charges.threshold is not None:
+        scale = _power_scale(layer.name, charges.threshold, scale)
     connections = tuple(
         replace(c, weight=np.clip(round_half_up(w / scale[:, None, None, None]), -limit, limit).astype(np.int32))
         for c, w in zip(layer.connections, worth, strict=True)
     )
-    for kind, values in (("threshold", threshold), ("offset", offset), ("bias", bias)):
-        if values is not None and np.abs(values / scale).max() >= 2**31 - 1:
+    for kind, values in charges.named().items():
+        if np.abs(values / scale).max() >= 2**31 - 1:
             raise InvalidValue(
                 f"layer {layer.name}: {kind} {np.abs(values / scale).max():.3g} exceeds the limit of 31 bits: its weights "
                 "are far smaller than its threshold or bias; retrain with weight decay on the bias"
             )
-    integer = None if threshold is None else round_half_up(threshold / scale)
-    if integer is not None and not (integer > 0).all():
-        channel = int(np.argmin(integer))
-        raise InvalidValue(
-            f"layer {layer.name}: the threshold of channel {channel} rounds to 0 (θ/s = "
-            f"{float((threshold / scale)[channel]):.3g}, at least 0.5 needed); use more weight bits than "
-            f"{weight_bits}, or fewer time steps than {network.time_steps}"
-        )
-    fixed = FixedPointLayer(
-        layer.name, connections, integer, round_half_up(bias / scale), round_half_up(offset / scale)
-    )
-    return fixed, scale
+        if "threshold" in kind and not (round_half_up(values / scale) > 0).all():
+            channel = int(np.argmin(values / scale))
+            raise InvalidValue(
+                f"layer {layer.name}: the {kind} of channel {channel} rounds to 0 (θ/s = "
+                f"{float((values / scale)[channel]):.3g}, at least 0.5 needed); use more weight bits than "
+                f"{weight_bits}, or fewer time steps than {network.time_steps}"
+            )
+    integers = {kind.replace(" ", "_"): round_half_up(values / scale) for kind, values in charges.named().items()}
+    return FixedPointLayer(layer.name, connections, integers.pop("threshold", None), **integers), scale
 
 
-def quantize(network: SpikingNetwork, weight_bits: int = 8, *, clipping: str = "max") -> FixedPointNetwork:
+def quantize(
+    network: SpikingNetwork, weight_bits: int = 8, *, clipping: str = "max", pow2: bool = False
+) -> FixedPointNetwork:
     """Integers for every weight, threshold, offset and bias (design, section 3, Quantization).
 
     Parameters
@@ -115,24 +143,40 @@ def quantize(network: SpikingNetwork, weight_bits: int = 8, *, clipping: str = "
         2 to 16, sign included.
     clipping : str
         A name of ``CLIPPINGS``; ``mse`` pays off at 2 to 4 bits.
+    pow2 : bool
+        Make the thresholds of a layer one power of two: scales grow by up to 2, and hardware keeps an
+        exponent for each layer instead of a threshold for each neuron.
 
     Raises
     ------
     InvalidValue
-        Bits out of range, a threshold that rounds to 0, or a membrane beyond 32 bits; names the layer.
+        Bits out of range, a threshold that rounds to 0, a schedule that only exists in floating point, or
+        a membrane beyond 32 bits; names the layer.
     """
     _check_options(weight_bits, clipping)
-    layers = tuple(_quantize_layer(network, layer, weight_bits, clipping)[0] for layer in network.layers)
+    if network.schedule not in SCHEDULES:
+        raise InvalidValue(
+            f"schedule {network.schedule} exists in floating point only: it needs a second integrator; convert with "
+            "schedule two_phase, which gives the same scores"
+        )
+    layers = tuple(_quantize_layer(network, layer, weight_bits, clipping, pow2)[0] for layer in network.layers)
     return FixedPointNetwork(
         network.name,
         network.input_shape,
         network.schedule,
         network.time_steps,
         layers,
-        {**network.provenance, "source_fingerprint": network.fingerprint, "clipping": clipping},
+        {
+            **network.provenance,
+            "source_fingerprint": network.fingerprint,
+            "clipping": clipping,
+            **({"pow2": True} if pow2 else {}),
+        },
         negative=network.negative,
         reset=network.reset,
         compare=network.compare,
+        input=network.input,
+        seed=network.seed,
         weight_bits=weight_bits,
     )
 
@@ -145,7 +189,12 @@ def _check_options(weight_bits: int, clipping: str) -> None:
 
 
 def dequantize(
-    network: SpikingNetwork, weight_bits: int = 8, *, clipping: str = "max", only: int | None = None
+    network: SpikingNetwork,
+    weight_bits: int = 8,
+    *,
+    clipping: str = "max",
+    pow2: bool = False,
+    only: int | None = None,
 ) -> SpikingNetwork:
     """The floating-point network that means what the integers mean; ``only`` rounds a single layer.
 
@@ -158,14 +207,16 @@ def dequantize(
     for index, layer in enumerate(network.layers):
         new = layer
         if only is None or only == index:
-            fixed, scale = _quantize_layer(network, layer, weight_bits, clipping)
+            fixed, scale = _quantize_layer(network, layer, weight_bits, clipping, pow2)
             unit = scale * (network.levels if network.schedule != "stream" and network.reads_frame(layer) else 1)
             connections = tuple(
                 replace(c, weight=f.weight * scale[:, None, None, None] / _worth(network, c))
                 for c, f in zip(layer.connections, fixed.connections, strict=True)
             )
-            threshold = None if fixed.threshold is None else fixed.threshold * unit
-            new = SpikingLayer(layer.name, connections, threshold, fixed.bias * scale, fixed.offset * unit)
+            threshold, below = (None if t is None else t * unit for t in (fixed.threshold, fixed.negative_threshold))
+            new = SpikingLayer(
+                layer.name, connections, threshold, fixed.bias * scale, fixed.offset * unit, negative_threshold=below
+            )
         rescaled = tuple(
             c if c.source == INPUT else replace(c, weight=c.weight * ratios[c.source][None, :, None, None])
             for c in new.connections
@@ -185,6 +236,7 @@ def error_table(
     weight_bits: int = 8,
     *,
     clipping: str = "max",
+    pow2: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> pd.DataFrame:
     """What quantization costs, a row for each layer.
@@ -200,21 +252,21 @@ def error_table(
     progress : callable
         Called with the number of images finished since the last call, N·(layers + 1) in all.
     """
-    fixed = quantize(network, weight_bits, clipping=clipping)
+    fixed = quantize(network, weight_bits, clipping=clipping, pow2=pow2)
     exact = floating.accuracy(network, frames, labels, progress=progress)
     rows = []
     for index, layer in enumerate(network.layers):
-        integer, scale = _quantize_layer(network, layer, weight_bits, clipping)
+        integer, scale = _quantize_layer(network, layer, weight_bits, clipping, pow2)
         signal = error = 0.0
         for c, f in zip(layer.connections, integer.connections, strict=True):
             weight = c.weight * _worth(network, c)
             signal += float((weight**2).sum())
             error += float(((weight - f.weight * scale[:, None, None, None]) ** 2).sum())
-        threshold = _charges(network, layer)[0]
+        threshold = _charges(network, layer).threshold
         rounding = np.nan
         if threshold is not None and integer.threshold is not None:
             rounding = float(np.abs(integer.threshold * scale / threshold - 1).max())
-        alone = dequantize(network, weight_bits, clipping=clipping, only=index)
+        alone = dequantize(network, weight_bits, clipping=clipping, pow2=pow2, only=index)
         right = floating.accuracy(alone, frames, labels, progress=progress)
         rows.append(
             {

@@ -154,9 +154,11 @@ def convert(
     network = SpikingNetwork(
         name=name or type(module).__name__.lower(),
         input_shape=shape,
+        schedule=neuron["schedule"],
         time_steps=time_steps,
         layers=tuple(layers),
-        **neuron,
+        negative=neuron["negative"],
+        reset=neuron["reset"],
         provenance={"method": method, "shift": shift, "percentile": percentile, "calibration_images": len(batch)},
         pixel_scale=pixel_scale,
     )
