@@ -13,6 +13,7 @@ from tests.networks import NEURONS, fixed_point_networks, frames_for, random_net
 from toolchain.connection import Connection
 from toolchain.fixedpoint import signed_width, weight_limit
 from toolchain.ir import INPUT, SCHEDULES, FixedPointLayer, FixedPointNetwork
+from toolchain.lfsr import random_bytes
 
 SEEDS = st.integers(0, 2**32 - 1)
 RUNS = {"oracle": oracle.run, "golden": partial(golden.run, record="spikes")}
@@ -94,9 +95,27 @@ def worth(network):
     return 2 ** steps[:, None, None, None]
 
 
+def rate_spikes(network, frames):
+    """Input spikes of ``rate``, int64 [N, T, C, H, W]."""
+    (channels, height, width), steps = network.input_shape, network.time_steps
+    numbers = random_bytes(network.seed, steps * frames[0].size).astype(int)
+    walk = (steps, height * width * channels) if network.schedule == "stream" else (height * width * channels, steps)
+    by_step = numbers.reshape(walk) if network.schedule == "stream" else numbers.reshape(walk).T
+    places = by_step.reshape(steps, height, width, channels).transpose(0, 3, 1, 2)
+    return (frames[:, None] > places).astype(np.int64)
+
+
+def charge(layer, spikes):
+    """What spikes [..., C, H, W] take off the membrane."""
+    below = layer.threshold if layer.negative_threshold is None else layer.negative_threshold
+    return np.where(spikes < 0, below[:, None, None], layer.threshold[:, None, None]) * spikes
+
+
 def drives(network, index, frames, spikes, part=lambda w: w):
     """What arrives at a layer at each step, int64 [N, T, C, H, W]; in ``radix`` at its worth."""
     layer = network.layers[index]
+    if layer.connections[0].source == INPUT and network.input == "rate":
+        return weighted(layer.connections[0], rate_spikes(network, frames), part)
     if not network.reads_frame(layer):
         return sum(weighted(c, spikes[c.source] * worth(network), part) for c in layer.connections)
     held = np.ones(network.time_steps, int) if network.schedule == "stream" else np.arange(network.time_steps) == 0
@@ -112,7 +131,7 @@ def test_charge_is_conserved(network, seed):
         once = (layer.offset + network.time_steps * layer.bias)[:, None, None]
         spent = 0
         if layer.threshold is not None:
-            spent = layer.threshold[:, None, None] * (trace.spikes[index] * worth(network)).sum(axis=1)
+            spent = (charge(layer, trace.spikes[index]) * worth(network)).sum(axis=1)
         supplied = once + drives(network, index, frames, trace.spikes).sum(axis=1)
         assert np.array_equal(trace.membranes[index] + spent, supplied)
 
@@ -144,7 +163,7 @@ def extremes(network, index, frames):
     layer, spikes = network.layers[index], golden.run(network, frames, "spikes").spikes
     up, down = (lambda w: np.maximum(w, 0)), (lambda w: np.minimum(w, 0))
     rises, falls = drives(network, index, frames, spikes, up), drives(network, index, frames, spikes, down)
-    if network.signed_spikes and not network.reads_frame(layer):
+    if network.signed_spikes and layer.connections[0].source != INPUT:
         sent, taken = ([part(train) for train in spikes] for part in (up, down))
         rises = drives(network, index, frames, sent, up) + drives(network, index, frames, taken, down)
         falls = drives(network, index, frames, sent, down) + drives(network, index, frames, taken, up)
@@ -155,7 +174,7 @@ def extremes(network, index, frames):
         seen += [membrane + rise, membrane + fall, arrived, arrived + layer.bias[:, None, None]]
         if network.schedule == "stream" and layer.threshold is not None:
             fired = spikes[index][:, step]
-            left = seen[-1] - layer.threshold[:, None, None] * fired
+            left = seen[-1] - charge(layer, fired)
             seen.append(left if network.reset == "subtract" else np.where(fired, 0, left))
     return min(int(v.min()) for v in seen), max(int(v.max()) for v in seen)
 
