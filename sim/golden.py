@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toolchain.connection import Connection, Shape
+from toolchain.encoding import rate_numbers
 from toolchain.errors import InvalidValue
 from toolchain.ir import COUNTING_NEGATIVES, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
-from toolchain.lfsr import random_bytes
 from toolchain.trace import Activity, SpikeTrace
 
 __all__ = ["RECORDS", "check_frames", "run"]
@@ -265,11 +265,8 @@ class _Frames:
         self.input, self.stream = network.input, network.schedule == "stream"
         if self.input != "rate":
             return
-        channels, height, width = network.input_shape
-        steps, pixels = network.time_steps, channels * height * width
-        numbers = torch.tensor(random_bytes(network.seed, steps * pixels), device=device)
-        by_step = numbers.view(steps, pixels) if self.stream else numbers.view(pixels, steps).T
-        self.random = by_step.reshape(steps, 1, height, width, channels).float()
+        numbers = np.moveaxis(rate_numbers(network), 1, -1)[:, None]
+        self.random = torch.tensor(numbers, device=device).float()  # [T, 1, H, W, C]
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """From pixels ``[N, H, W, C]``: the layer's input, and the input spikes ``[N, H, W, C]`` that count as events."""

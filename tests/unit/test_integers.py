@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import golden, oracle
-from tests.networks import NEURONS, fixed_point_networks, frames_for, random_network
+from tests.networks import NEURONS, fixed_point_networks, frames_for, random_network, rate_spikes
 from toolchain.connection import Connection
 from toolchain.fixedpoint import signed_width, weight_limit
 from toolchain.ir import INPUT, SCHEDULES, FixedPointLayer, FixedPointNetwork
-from toolchain.lfsr import random_bytes
 
 SEEDS = st.integers(0, 2**32 - 1)
 RUNS = {"oracle": oracle.run, "golden": partial(golden.run, record="spikes")}
@@ -93,16 +92,6 @@ def worth(network):
     """What a spike of each step stands for, int64 [T, 1, 1, 1]."""
     steps = np.arange(network.time_steps)[::-1] if network.schedule == "radix" else np.zeros(network.time_steps, int)
     return 2 ** steps[:, None, None, None]
-
-
-def rate_spikes(network, frames):
-    """Input spikes of ``rate``, int64 [N, T, C, H, W]."""
-    (channels, height, width), steps = network.input_shape, network.time_steps
-    numbers = random_bytes(network.seed, steps * frames[0].size).astype(int)
-    walk = (steps, height * width * channels) if network.schedule == "stream" else (height * width * channels, steps)
-    by_step = numbers.reshape(walk) if network.schedule == "stream" else numbers.reshape(walk).T
-    places = by_step.reshape(steps, height, width, channels).transpose(0, 3, 1, 2)
-    return (frames[:, None] > places).astype(np.int64)
 
 
 def charge(layer, spikes):
