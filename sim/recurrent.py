@@ -116,6 +116,8 @@ def accuracy(
     network: FixedPointRecurrentNetwork | RecurrentNetwork, sequences: np.ndarray, labels: np.ndarray
 ) -> float:
     """Share of right predictions in per cent; ``labels`` int64 ``[N]``."""
-    integers = isinstance(network, FixedPointRecurrentNetwork)
-    trace = run(network, sequences) if integers else run_float(network, sequences)
+    if isinstance(network, RecurrentNetwork):
+        trace = run_float(network, sequences)
+    else:
+        trace = run(network, sequences)
     return 100 * float((trace.scores.argmax(axis=1) == labels).mean())

@@ -69,9 +69,7 @@ class Leak:
     def __post_init__(self) -> None:
         if type(self.first) is not int or not 1 <= self.first <= MAX_LEAK_SHIFT:
             raise InvalidValue(f"leak shift is {self.first}, must be 1 to {MAX_LEAK_SHIFT}")
-        if self.second is not None and (
-            type(self.second) is not int or not self.first < self.second <= MAX_LEAK_SHIFT
-        ):
+        if self.second is not None and (type(self.second) is not int or not self.first < self.second <= MAX_LEAK_SHIFT):
             raise InvalidValue(
                 f"second leak shift is {self.second}, must be above the first, {self.first}, and at most "
                 f"{MAX_LEAK_SHIFT}; two equal powers are one larger power"

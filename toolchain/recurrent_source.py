@@ -4,6 +4,7 @@ The small sequence task is scikit-learn's 8×8 digits read row by row: 8 tokens 
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,14 +19,16 @@ from toolchain.train import TrainedSource, pixels_to_input
 __all__ = ["RecurrentSource", "ResidualThresholdReLU", "accuracy", "rows", "train_recurrent"]
 
 BATCH = 64
-LEARNING_RATE = 5e-3
+LEARNING_RATE = 1e-2
 WEIGHT_DECAY = 1e-2
+LEAK = Leak(1, 2)
+"""τ = 0.75, the longest memory of two shifts."""
 
 
 class ResidualThresholdReLU(nn.Module):
-    """Dense layer with memory, ``[N, S, C_in]`` to ``[N, S, C_out]``: token by token, ``r_0 = 0``,
+    """Dense layer with memory, ``[N, S, C_in]`` to ``[N, S, C_out]``.
 
-    ``z_t = W·x_t + b + τ·r_{t−1}``, ``a_t = min(max(z_t, 0), y_th)``, ``r_t = z_t − a_t``.
+    Token by token, from ``r_0 = 0``: ``z_t = W·x_t + b + τ·r_{t−1}``, ``a_t = min(max(z_t, 0), y_th)``, ``r_t = z_t − a_t``.
 
     Source: Deng & Gu, ICLR 2021, appendix (a reading of its text). τ is a ``Leak``, so that hardware shifts compute
     what was trained.
@@ -76,8 +79,8 @@ class RecurrentSource(nn.Module):
         super().__init__()
         if len(sizes) < 3 or min(sizes) < 1:
             raise InvalidValue(f"sizes is {sizes}, must be inputs, hidden channels and classes, each at least 1")
-        pairs = zip(sizes[:-2], sizes[1:-1], strict=True)
-        self.layers = nn.Sequential(*(ResidualThresholdReLU(i, o, leak, threshold) for i, o in pairs))
+        hidden = pairwise(sizes[:-1])
+        self.layers = nn.Sequential(*(ResidualThresholdReLU(i, o, leak, threshold) for i, o in hidden))
         self.readout = nn.Linear(sizes[-2], sizes[-1])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,8 +115,8 @@ def train_recurrent(
     test: Dataset,
     *,
     hidden: tuple[int, ...] = (64, 64),
-    leak: Leak = Leak(1, 2),
-    epochs: int = 40,
+    leak: Leak = LEAK,
+    epochs: int = 120,
     seed: int = 0,
     progress: Callable[[int, float], None] | None = None,
 ) -> TrainedSource:
