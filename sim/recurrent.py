@@ -6,6 +6,7 @@ sums that make it cannot overflow.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -102,9 +103,9 @@ def run_float(network: RecurrentNetwork, sequences: np.ndarray) -> RecurrentTrac
     inputs = _presented(sequences * network.pixel_scale, network.schedule, steps)
     trains, charges = [], []
     for layer in network.layers:
-        tau = layer.leak.value if layer.leak else 1.0
+        tau = layer.leak.value if layer.leak else 1.0  # the readout asks for none
         bias = layer.bias if network.schedule == "stream" else steps * layer.bias
-        charge, spikes = _run_layer(layer, inputs @ layer.weight.T + bias, steps, lambda u, tau=tau: tau * u)
+        charge, spikes = _run_layer(layer, inputs @ layer.weight.T + bias, steps, partial(np.multiply, tau))
         charges.append(charge)
         if spikes is not None and layer.threshold is not None:
             trains.append(spikes)

@@ -284,14 +284,14 @@ class TokenNetwork(Generic[L]):
         if not self.layers:
             raise InvalidValue("the network has no layer")
         width = self.inputs
-        for layer in self.layers:
+        for index, layer in enumerate(self.layers):
             if layer.weight.shape[1] != width:
                 raise InvalidValue(
                     f"layer {layer.name}: weight {layer.weight.shape} expects {layer.weight.shape[1]} inputs, its source "
                     f"has {width}"
                 )
             width = layer.channels
-            if (layer.threshold is None) != (layer is self.layers[-1]):
+            if (layer.threshold is None) != (index == len(self.layers) - 1):
                 raise InvalidValue(
                     f"layer {layer.name} {'never fires' if layer.threshold is None else 'fires'}: the last layer, and no "
                     "other, must be a readout without threshold"
