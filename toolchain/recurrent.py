@@ -8,9 +8,10 @@ A sequence is ``[S, C]``: S tokens of C unsigned 8-bit pixels, each shown for T 
     two_phase:  V += Σ_T Σ w·s + bias, then T times: V ≥ θ: s = 1, V −= θ
     U = V − shift
 
-Pixels are a current: ``Σ w·x`` is added in each of the T steps, in ``two_phase`` T times at once. ``U / T`` is the
-residual ``r`` of the source layer ``z_t = W·x_t + b + τ·r_{t−1}``, ``a_t = clip(z_t, 0, θ)``, ``r_t = z_t − a_t``. The
-readout has no threshold and no leak: its V adds up over all tokens, and after the last one V are the class scores.
+In integers ``τ·U`` is two arithmetic shifts (``Leak.shifted``). Pixels are a current: ``Σ w·x`` is added in each of the
+T steps, in ``two_phase`` T times at once. ``U / T`` is the residual ``r`` of the source layer
+``z_t = W·x_t + b + τ·r_{t−1}``, ``a_t = clip(z_t, 0, θ)``, ``r_t = z_t − a_t``. The readout has no threshold and no
+leak: its V adds up over all tokens, and after the last one V are the class scores.
 
 Shift. With ``shift = θ/2`` and ``two_phase`` the spike count of a token is ``T·z/θ`` rounded to the nearest, and what
 rounding leaves, ``U`` in [−θ/2, θ/2), has no preferred sign: the next token inherits an unbiased error. That needs the
@@ -418,3 +419,12 @@ class RecurrentTrace:
     spikes: tuple[np.ndarray, ...]
     charges: tuple[np.ndarray, ...]
     extremes: tuple[MembraneRange, ...] = ()
+
+    def __post_init__(self) -> None:
+        for array in (self.scores, *self.spikes, *self.charges):
+            array.setflags(write=False)
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """Class of the largest score, the first of equals, int64 ``[N]``."""
+        return self.scores.argmax(axis=1)

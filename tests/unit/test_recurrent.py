@@ -90,6 +90,9 @@ def test_bad_leaks(make, message):
 # --- integers -----------------------------------------------------------------------------------------------------
 
 
+READOUT = FixedPointRecurrentLayer("readout", np.array([[1]]), None, np.array([0]), np.array([0]), None)
+
+
 def random_recurrent(seed, schedule=None, tokens=6):
     """A valid network of 1 to 3 layers of up to 5 neurons, with thresholds from silent to overdriven."""
     rng = np.random.default_rng(seed)
@@ -144,8 +147,7 @@ def test_adversarial_input_reaches_the_proven_bound(schedule, leak):
     """All pixels that only take away, or only add, token after token: the geometric series itself."""
     weight = np.array([[127, -127, 90, -41]])
     layer = FixedPointRecurrentLayer("h", weight, np.array([5000]), np.array([3]), np.array([2500]), leak)
-    readout = FixedPointRecurrentLayer("r", np.array([[1]]), None, np.array([0]), np.array([0]), None)
-    network = FixedPointRecurrentNetwork("adversary", 4, schedule, 8, 60, (layer, readout))
+    network = FixedPointRecurrentNetwork("adversary", 4, schedule, 8, 60, (layer, READOUT))
     for worst in (weight[0] < 0, weight[0] > 0):
         sequence = np.broadcast_to((255 * worst).astype(np.uint8), (1, 60, 4))
         seen = recurrent_oracle.run(network, sequence).extremes[0]
@@ -156,6 +158,14 @@ def test_adversarial_input_reaches_the_proven_bound(schedule, leak):
             assert seen.low < -1.2 * 8 * 255 * 168  # beyond what one token alone can take away
         else:
             assert seen.high >= 0.99 * proven.high
+
+
+def test_range_covers_the_leaked_charge_itself():
+    """A firing to 0 leaves U = −1, which leaks to −2 before shift and bias lift it again."""
+    layer = FixedPointRecurrentLayer("h", np.array([[1]]), np.array([5]), np.array([1]), np.array([1]), Leak(1, 2))
+    network = FixedPointRecurrentNetwork("lifted", 1, "stream", 1, 2, (layer, READOUT))
+    seen = recurrent_oracle.run(network, np.array([[[3], [0]]], np.uint8)).extremes[0]
+    assert seen.low == network.ranges[0].low == -2
 
 
 @pytest.mark.parametrize("schedule", RECURRENT_SCHEDULES)
@@ -230,9 +240,6 @@ def fixed_layer(**changes):
         "leak": Leak(1),
     }
     return FixedPointRecurrentLayer(**{**values, **changes})
-
-
-READOUT = FixedPointRecurrentLayer("readout", np.array([[1]]), None, np.array([0]), np.array([0]), None)
 
 
 @pytest.mark.parametrize(
@@ -365,7 +372,7 @@ def test_quantized_accuracy(digits, schedule, threshold):
     fixed = quantize_recurrent(network)
     assert abs(recurrent.accuracy(fixed, sequences, labels) - source.provenance["test_accuracy"]) <= 2.5
     assert recurrent.accuracy(network, sequences, labels) >= source.provenance["test_accuracy"] - 2.5
-    # at 16 bits integers decide as the float network does, but for near ties
+    # at 14 bits integers decide as the float network does, but for near ties
     fine = recurrent.run(quantize_recurrent(network, 14), sequences).scores.argmax(axis=1)
     assert (fine == recurrent.run_float(network, sequences).scores.argmax(axis=1)).mean() >= 0.98
 
