@@ -308,6 +308,11 @@ _RESHAPE_CALLS = {torch.reshape, "view", "reshape"}
 _SHAPE_CALLS = {getattr, operator.getitem, "size"}
 
 
+def _name(node: fx.Node) -> str:
+    """What the user calls it: the module's path, otherwise the name of the call."""
+    return str(node.target) if node.op == "call_module" else node.name
+
+
 def _is_shape(node: fx.Node) -> bool:
     """Whether a node computes with the batch size only, as in ``x.view(x.size(0), -1)``."""
     return node.target in _SHAPE_CALLS and (node.target is not getattr or node.args[1] == "shape")
@@ -354,7 +359,6 @@ _WAYS_OUT = {
     "Softmax": "leave it out: the arg-max of the scores is the same",
     "LogSoftmax": "leave it out: the arg-max of the scores is the same",
     "add": "joins of two branches are not converted yet: use a chain of layers",
-    "iadd": "joins of two branches are not converted yet: use a chain of layers",
     "cat": "joins of two branches are not converted yet: use a chain of layers",
 }
 
@@ -419,8 +423,8 @@ def _chain(graph: fx.Graph) -> list[fx.Node]:
             raise _unknown(kind.lstrip("_"), node.name)
         if tensors[0] is not chain[-1]:
             raise UnsupportedModule(
-                f"{node.name!r} reads {tensors[0].name!r} instead of {chain[-1].name!r}, the layer before it: branches "
-                "are not converted yet; use a chain of layers"
+                f"{_name(node)!r} reads {_name(tensors[0])!r} instead of {_name(chain[-1])!r}, the layer before it: "
+                "branches are not converted yet; use a chain of layers"
             )
         if node.op != "output":
             chain.append(node)
@@ -458,7 +462,7 @@ def read_module(module: nn.Module, input_shape: Shape) -> SourceGraph:
     traced = fx.GraphModule(root, graph)
     reader = _Reader(traced, input_shape)
     handlers: dict[str, Callable[[fx.Node], None]] = {
-        "call_module": lambda n: _read_module_node(reader, n, str(n.target), reader.modules[str(n.target)]),
+        "call_module": lambda n: _read_module_node(reader, n, _name(n), reader.modules[_name(n)]),
         "call_function": lambda n: _read_call(reader, n),
         "call_method": lambda n: _read_call(reader, n),
     }
