@@ -22,6 +22,7 @@ from toolchain.errors import DatasetMissing, InvalidValue
 __all__ = ["DATASETS", "Dataset", "load", "read_idx", "write_idx"]
 
 FASHION_MNIST_FOLDER = "/usr/share/datasets/fashion-mnist"
+_CIFAR_SHAPE = (3, 32, 32)
 _BUNDLED = Path(__file__).parent / "data" / "fashion-mnist-1k"
 
 
@@ -225,7 +226,6 @@ class _Cifar:
         return rows
 
 
-_CIFAR_SHAPE = (3, 32, 32)
 _CIFAR10 = _Cifar(
     name="cifar10",
     title="CIFAR-10",
