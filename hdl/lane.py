@@ -123,7 +123,7 @@ class Lane(wiring.Component):
         else:
             following, loaded = self.after, self.membrane
         with m.If(self.load):
-            m.d.sync += [potential.eq(loaded), threshold.eq(self.threshold << shift)]
+            m.d.sync += [potential.eq(loaded), threshold.eq(self.threshold.shift_left(shift))]
         with m.Elif(self.step):
             m.d.sync += potential.eq(following)
             if shift:
@@ -135,7 +135,7 @@ class Lane(wiring.Component):
             return threshold
         below = Signal.like(threshold)
         with m.If(self.load):
-            m.d.sync += below.eq(self.negative_threshold << shift)
+            m.d.sync += below.eq(self.negative_threshold.shift_left(shift))
         if shift:
             with m.Elif(self.step):
                 m.d.sync += below.eq(below >> 1)

@@ -100,7 +100,7 @@ HARDWARE = {
         lively("two_phase", "none", "rate"), "spike", "hdl.scanner", (("self.pixel > number", "self.pixel >= number"),),
     ),
     "one_threshold_for_both_signs": (
-        lively("stream", "asymmetric"), "spike", "hdl.lane", (("below.eq(self.negative_threshold << shift)", "below.eq(self.threshold << shift)"),),
+        lively("stream", "asymmetric"), "spike", "hdl.lane", (("below.eq(self.negative_threshold.shift_left(shift))", "below.eq(self.threshold.shift_left(shift))"),),
     ),
     "negative_threshold_not_halved_in_radix": (
         lively("radix", "asymmetric"), "spike", "hdl.lane", (("below.eq(below >> 1)", "below.eq(below)"),),
