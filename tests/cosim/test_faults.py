@@ -68,7 +68,7 @@ HARDWARE = {
     ),
     "wrong_padding": (STREAM, "spike", "hdl.program", (("int(k) * weight_scale", "max(0, int(k) - 1) * weight_scale"),)),
     "dropped_offset": (
-        TWO_PHASE, "spike", "hdl.program", (('"stream":\n            return threshold, layer.offset', '"stream":\n            return threshold, 0 * layer.offset'),),
+        TWO_PHASE, "spike", "hdl.program", (('"stream":\n            return {**values, "initial": layer', '"stream":\n            return {**values, "initial": 0 * layer'),),
     ),
     "bias_twice": (
         STREAM, "spike", "hdl.lane", (("self.membrane + self.addend", "self.membrane + self.addend + self.addend"),),
@@ -96,8 +96,8 @@ HARDWARE = {
     "random_numbers_go_on_from_frame_to_frame": (
         lively("stream", "none", "rate"), "spike", "hdl.scanner", (("m.If(self.start & self.restart)", "m.If(0)"),),
     ),
-    "random_number_off_by_one": (
-        lively("two_phase", "none", "rate"), "spike", "hdl.scanner", (("self.pixel > number", "self.pixel >= number"),),
+    "random_number_of_other_bits": (
+        lively("two_phase", "none", "rate"), "spike", "hdl.scanner", (("number.eq(register[:8])", "number.eq(register[8:16])"),),
     ),
     "one_threshold_for_both_signs": (
         lively("stream", "asymmetric"), "spike", "hdl.lane", (("below.eq(self.negative_threshold.shift_left(shift))", "below.eq(self.threshold.shift_left(shift))"),),
@@ -113,7 +113,7 @@ HARDWARE = {
     ),
     "sign_lost_between_layers": (
         lively("two_phase", "symmetric"), "spike", "hdl.scanner",
-        (("negative = (self.spikes[self._lanes :] & lowest).any() if self._signed", "negative = Const(0) if self._signed"),),
+        (("negative = (self.spikes[self._lanes :] & lowest).any() if signed_spikes", "negative = Const(0) if signed_spikes"),),
     ),
     "corrections_forget_earlier_steps": (
         lively("stream", "correcting"), "spike", "hdl.neurons", (("lane.count.eq(counts.read[number])", "lane.count.eq(0)"),),
