@@ -34,6 +34,7 @@ class Activation:
     node: fx.Node
     limit: float | None = None
     levels: int | None = None
+    slope: float | None = None
 
 
 @dataclass
