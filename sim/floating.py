@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -94,7 +95,7 @@ def anytime(network: SpikingNetwork, frames: np.ndarray, time_steps: Sequence[in
         No T, not increasing, or out of range; frames of the wrong type or shape.
     """
     steps = tuple(time_steps)
-    if not steps or any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
+    if not steps or any(b <= a for a, b in pairwise(steps)):
         raise InvalidValue(f"time steps are {list(steps)}, must be at least one, in increasing order")
     networks = [network.with_time_steps(t) for t in steps]
     if network.schedule == "stream":
