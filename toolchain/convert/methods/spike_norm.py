@@ -18,7 +18,7 @@ from toolchain.ir import SpikingNetwork
 __all__ = ["NORM_STEPS", "SPIKE_NORM"]
 
 NORM_STEPS = 100
-"""Steps over which the largest weighted input is taken."""
+"""Steps over which the largest weighted input is taken; a longer look can only find a larger one."""
 
 
 def _balance(network: SpikingNetwork, observed: Observed, options: Options) -> SpikingNetwork:
