@@ -1,109 +1,143 @@
 """Float simulation of a spiking network: what conversion costs before any integer is chosen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from sim.golden import check_frames
-from toolchain.ir import SpikingLayer, SpikingNetwork
+from sim.passage import Passage, passages
+from toolchain.errors import InvalidValue
+from toolchain.ir import SpikingNetwork
 
-__all__ = ["accuracy", "run"]
-
-_BATCH = 100
-
-
-def _drive(layer: SpikingLayer, inputs: list[Tensor]) -> Tensor:
-    """Weighted input of one presentation, pooling as a plain average scaled back to a sum."""
-    total: Tensor | None = None
-    for connection, x in zip(layer.connections, inputs, strict=True):
-        window = connection.pool[0] * connection.pool[1]
-        pooled = F.avg_pool2d(x, connection.pool, divisor_override=1) if window > 1 else x
-        part = F.conv2d(
-            pooled, torch.tensor(connection.weight).float(), stride=connection.stride, padding=connection.padding
-        )
-        total = part if total is None else total + part
-    assert total is not None
-    return total
+__all__ = ["FloatTrace", "accuracy", "anytime", "run", "trace"]
 
 
-def _channel(values: np.ndarray) -> Tensor:
-    return torch.tensor(values).float()[:, None, None]
+@dataclass(frozen=True, eq=False)
+class FloatTrace:
+    """What a run computed besides its scores, on the scales of the source network.
+
+    Members
+    -------
+    scores : float32 [N, classes]
+    inputs : tuple of float32 [N, C, H, W]
+        For each layer the mean weighted input of a step, bias included: stands for the pre-activation.
+    outputs : tuple of float32 [N, C, H, W]
+        For each firing layer θ·(value of the train)/levels: stands for the activation.
+    spikes : int64 [N]
+        Spikes of all layers; those of a rate-coded input are not counted.
+    """
+
+    scores: np.ndarray
+    inputs: tuple[np.ndarray, ...]
+    outputs: tuple[np.ndarray, ...]
+    spikes: np.ndarray
 
 
-def _fire_at_once(network: SpikingNetwork, membrane: Tensor, threshold: Tensor) -> Tensor:
-    """Value of the spike train that ``two_phase`` or ``radix`` makes of a membrane (closed forms of design, section 3)."""
-    symmetric = network.negative == "symmetric"
-    quotient = (membrane.abs() if symmetric else membrane) / threshold
-    value = quotient.floor() if network.compare == "ge" else quotient.ceil() - 1
-    value = value.clamp(0, network.levels)
-    return value * membrane.sign() if symmetric else value
-
-
-def _fire(network: SpikingNetwork, membrane: Tensor, threshold: Tensor, total: Tensor) -> Tensor:
-    """One firing of ``stream``: spikes, taken off ``membrane`` in place; ``total`` is the sum of all before."""
-    reached = torch.ge if network.compare == "ge" else torch.gt
-    spikes = reached(membrane, threshold).float()
-    if network.negative == "symmetric":
-        spikes -= reached(-membrane, threshold).float()
-    elif network.negative == "correcting":
-        spikes -= ((membrane < 0) & (total > 0)).float()
-    if network.reset == "zero":
-        membrane *= 1 - spikes
-    else:
-        membrane -= spikes * threshold
-    return spikes
-
-
-def _run_batch(network: SpikingNetwork, pixels: Tensor) -> Tensor:
-    """Class scores, a mean over levels; spikes travel as their thresholds' worth."""
-    steps, stream = (network.time_steps, True) if network.schedule == "stream" else (network.levels, False)
-    outputs: list[Tensor] = []  # stream: [T, N, C, H, W], otherwise [N, C, H, W] summed over levels
-    for layer in network.layers:
-        reads_frame = network.reads_frame(layer)
-        current = _channel(layer.bias)
-        sources = [pixels if reads_frame else outputs[c.source] for c in layer.connections]
-        threshold = None if layer.threshold is None else _channel(layer.threshold)
-        if not stream:
-            drive = _drive(layer, sources) * (steps if reads_frame else 1)
-            membrane = drive + steps * current + _channel(layer.initial)
-            if threshold is None:
-                return membrane.flatten(1) / steps
-            outputs.append(_fire_at_once(network, membrane, threshold) * threshold)
+def _scores(
+    network: SpikingNetwork, frames: np.ndarray, time_steps: Sequence[int], progress: Callable[[int], None] | None
+) -> np.ndarray:
+    """Membrane of the readout over the levels so far, after each of some steps; float32 ``[S, N, classes]``."""
+    last = len(network.layers) - 1
+    initial = torch.tensor(network.layers[last].initial).float()
+    scores = np.zeros((len(time_steps), len(frames), network.layers[last].channels), np.float32)
+    membrane = initial
+    for passage in passages(network, frames):
+        if passage.layer != last:
             continue
-        drives = [_drive(layer, sources if reads_frame else [s[t] for s in sources]) + current for t in range(steps)]
-        membrane = _channel(layer.initial).expand_as(drives[0]).clone()
-        if threshold is None:
-            return (membrane + torch.stack(drives).sum(dim=0)).flatten(1) / steps
-        train, total = [], torch.zeros_like(membrane)
-        for drive in drives:
-            membrane += drive
-            train.append(_fire(network, membrane, threshold, total))
-            total += train[-1]
-        outputs.append(torch.stack(train) * threshold)
-    raise AssertionError("a network ends with a readout")
+        if passage.first == 0:
+            membrane = initial.expand(passage.inputs.shape[1], -1).clone()
+        for offset, inputs in enumerate(passage.inputs.flatten(2)):
+            membrane += inputs
+            step = passage.first + offset + 1 if network.schedule == "stream" else network.time_steps
+            if step in time_steps:
+                levels = step if network.schedule == "stream" else network.levels
+                scores[time_steps.index(step), passage.frames] = (membrane / levels).numpy()
+            if progress and step == network.time_steps:
+                progress(len(membrane))
+    return scores
 
 
 def run(network: SpikingNetwork, frames: np.ndarray, *, progress: Callable[[int], None] | None = None) -> np.ndarray:
     """Class scores of uint8 frames ``[N, C, H, W]`` after T steps, float32 ``[N, classes]``.
 
-    In float32, step by step in ``stream``, by closed form elsewhere; scores are on the scale of the source network.
+    In float32, step by step in ``stream``, by closed form in ``two_phase`` and ``radix``; scores are on the
+    scale of the source network. ``switched`` is temporal switch coding: a neuron integrates over a window
+    of T steps, then says n = clip(⌊V/θ⌋, 0, T) with two spikes, one that switches a synaptic current on and
+    one, n steps later, that switches it off; its scores are those of ``two_phase``. A reconstruction of
+    Han & Roy, ECCV 2020, from its description.
 
     Raises
     ------
     InvalidValue
         Frames of the wrong type or shape.
     """
-    check_frames(frames, network.input_shape)
-    with torch.inference_mode():
-        scores = []
-        for part in torch.tensor(frames).split(_BATCH):
-            scores.append(_run_batch(network, part.float() * network.pixel_scale))
-            if progress:
-                progress(len(part))
-    return torch.cat(scores).numpy()
+    scores: np.ndarray = _scores(network, frames, (network.time_steps,), progress)[0]
+    return scores
+
+
+def anytime(network: SpikingNetwork, frames: np.ndarray, time_steps: Sequence[int]) -> np.ndarray:
+    """Class scores after each of some T, float32 ``[S, N, classes]``.
+
+    In ``stream`` from one run of the largest T, whose readout is read on the way; elsewhere a run for each T,
+    since no layer starts to fire before the one before it has ended.
+
+    Parameters
+    ----------
+    time_steps : sequence of int
+        Increasing; replaces the network's T.
+
+    Raises
+    ------
+    InvalidValue
+        No T, not increasing, or out of range; frames of the wrong type or shape.
+    """
+    steps = tuple(time_steps)
+    if not steps or any(b <= a for a, b in pairwise(steps)):
+        raise InvalidValue(f"time steps are {list(steps)}, must be at least one, in increasing order")
+    networks = [network.with_time_steps(t) for t in steps]
+    if network.schedule == "stream":
+        return _scores(networks[-1], frames, steps, None)
+    return np.stack([run(each, frames) for each in networks])
+
+
+def _spikes(network: SpikingNetwork, passage: Passage) -> Tensor:
+    """Spikes that a layer fired for each frame, int64 ``[N]``."""
+    assert passage.spikes is not None
+    values = passage.spikes.abs().transpose(0, 1).flatten(1).long()
+    if network.schedule == "switched":
+        values = 2 * (values > 0)
+    elif network.schedule == "radix":
+        values = sum(((values >> bit) & 1 for bit in range(network.time_steps)), torch.zeros_like(values))
+    return values.sum(dim=1)
+
+
+def trace(network: SpikingNetwork, frames: np.ndarray) -> FloatTrace:
+    """Run uint8 frames ``[N, C, H, W]`` and keep what every layer received and gave; memory grows with N.
+
+    Raises
+    ------
+    InvalidValue
+        Frames of the wrong type or shape.
+    """
+    images, levels = len(frames), network.levels
+    inputs = [np.zeros((images, *shape), np.float32) for shape in network.shapes]
+    outputs = [np.zeros_like(inputs[i]) for i, layer in enumerate(network.layers) if layer.threshold is not None]
+    spikes = np.zeros(images, np.int64)
+    for passage in passages(network, frames):
+        inputs[passage.layer][passage.frames] += passage.inputs.sum(dim=0).numpy()
+        if passage.spikes is not None:
+            outputs[passage.layer][passage.frames] += passage.spikes.sum(dim=0).numpy()
+            spikes[passage.frames] += _spikes(network, passage).numpy()
+    scores = (inputs[-1][:, :, 0, 0] + network.layers[-1].initial.astype(np.float32)) / np.float32(levels)
+    for value in inputs:
+        value /= levels
+    for value, layer in zip(outputs, network.layers, strict=False):
+        assert layer.threshold is not None
+        value *= layer.threshold.astype(np.float32)[:, None, None] / levels
+    return FloatTrace(scores, tuple(inputs), tuple(outputs), spikes)
 
 
 def accuracy(

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from sim import floating
-from toolchain.connection import Connection
+from sim.passage import worth
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import round_half_up, weight_limit
-from toolchain.ir import INPUT, RATE_LEVELS, SCHEDULES, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
+from toolchain.ir import INPUT, SCHEDULES, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
 
 __all__ = ["CLIPPINGS", "dequantize", "error_table", "quantize"]
 
@@ -36,16 +36,6 @@ def _mse_scale(weights: np.ndarray, limit: int) -> np.ndarray:
 
 CLIPPINGS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"max": _max_scale, "mse": _mse_scale}
 """How the scale of a channel is chosen: no weight clipped, or least squared error."""
-
-
-def _worth(network: SpikingNetwork, connection: Connection) -> np.ndarray:
-    """λ_in: what one source spike or pixel step is worth, float64 [1, C_in, 1, 1]."""
-    if connection.source == INPUT:
-        levels = RATE_LEVELS if network.input == "rate" else 1
-        return np.full((1, connection.weight.shape[1], 1, 1), levels * network.pixel_scale)
-    threshold = network.layers[connection.source].threshold
-    assert threshold is not None
-    return threshold[None, :, None, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +86,8 @@ def _quantize_layer(
 ) -> tuple[FixedPointLayer, np.ndarray]:
     """The integer layer and its scales s_c, float64 [C]."""
     limit = weight_limit(weight_bits)
-    worth = [c.weight * _worth(network, c) for c in layer.connections]
-    rows = np.concatenate([w.reshape(layer.channels, -1) for w in worth], axis=1)
+    weights = [c.weight * worth(network, c) for c in layer.connections]
+    rows = np.concatenate([w.reshape(layer.channels, -1) for w in weights], axis=1)
     if layer.threshold is None:  # class scores compare, so they share one scale
         scale = np.repeat(CLIPPINGS[clipping](rows.reshape(1, -1), limit), len(rows))
     else:
@@ -113,7 +103,7 @@ def _quantize_layer(
         scale = _power_scale(layer.name, charges.threshold, scale)
     connections = tuple(
         replace(c, weight=np.clip(round_half_up(w / scale[:, None, None, None]), -limit, limit).astype(np.int32))
-        for c, w in zip(layer.connections, worth, strict=True)
+        for c, w in zip(layer.connections, weights, strict=True)
     )
     for kind, values in charges.named().items():
         if np.abs(values / scale).max() >= 2**31 - 1:
@@ -210,7 +200,7 @@ def dequantize(
             fixed, scale = _quantize_layer(network, layer, weight_bits, clipping, pow2)
             unit = scale * (network.levels if network.schedule != "stream" and network.reads_frame(layer) else 1)
             connections = tuple(
-                replace(c, weight=f.weight * scale[:, None, None, None] / _worth(network, c))
+                replace(c, weight=f.weight * scale[:, None, None, None] / worth(network, c))
                 for c, f in zip(layer.connections, fixed.connections, strict=True)
             )
             threshold, below = (None if t is None else t * unit for t in (fixed.threshold, fixed.negative_threshold))
@@ -259,7 +249,7 @@ def error_table(
         integer, scale = _quantize_layer(network, layer, weight_bits, clipping, pow2)
         signal = error = 0.0
         for c, f in zip(layer.connections, integer.connections, strict=True):
-            weight = c.weight * _worth(network, c)
+            weight = c.weight * worth(network, c)
             signal += float((weight**2).sum())
             error += float(((weight - f.weight * scale[:, None, None, None]) ** 2).sum())
         threshold = _charges(network, layer).threshold

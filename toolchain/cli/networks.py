@@ -26,7 +26,8 @@ __all__ = ["METHOD_NAMES"]
 
 
 METHOD_NAMES = (
-    "qcfs", "optimal", "max_norm", "rmp", "robust_norm", "channel_norm", "training_free", "strelu", "spike_converter"
+    "qcfs", "optimal", "max_norm", "robust_norm", "channel_norm", "spike_norm", "rmp", "calibration", "training_free",
+    "fast_snn", "snm", "ca_lif", "strelu", "leaky_relu", "spike_converter", "weighted_spikes", "tsc"
 )  # fmt: skip
 """``toolchain.convert.METHODS``, which is heavy to import; a test holds them equal."""
 COMPARED_IMAGES = 1000
@@ -128,16 +129,25 @@ def convert(
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
     weights: Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")] = None,
     method: Annotated[str, typer.Option("--method", "-m", help=f"One of {', '.join(METHOD_NAMES)}.")] = "qcfs",
-    time_steps: Annotated[int, typer.Option("--time-steps", "-T", help="T.")] = 4,
+    time_steps: Annotated[
+        int | None, typer.Option("--time-steps", "-T", help="T; the method's own by default, 4 for most.")
+    ] = None,
     schedule: Annotated[
         str | None, typer.Option("--schedule", help="two_phase, stream or radix; the method's own by default.")
     ] = None,
     negative: Annotated[
-        str | None, typer.Option("--negative", help="none, symmetric or correcting; the method's own by default.")
+        str | None,
+        typer.Option(
+            "--negative", help="none, symmetric, asymmetric, correcting or memory; the method's own by default."
+        ),
     ] = None,
     reset: Annotated[
         str | None, typer.Option("--reset", help="subtract, or zero in stream; the method's own by default.")
     ] = None,
+    input_code: Annotated[
+        str | None, typer.Option("--input", help="direct, bitplane or rate; the method's own by default.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of input rate; a fixed one by default.")] = None,
     percentile: Annotated[float, typer.Option("--percentile", help="Of robust_norm and channel_norm.")] = 99.9,
     shift: Annotated[bool, typer.Option("--shift/--no-shift", help="Start membranes at θ/2.")] = True,
     data: Data = "bundled",
@@ -155,6 +165,7 @@ def convert(
     from sim import floating
     from toolchain import zoo
     from toolchain.convert import convert as convert_module
+    from toolchain.ir import DEFAULT_SEED
     from toolchain.netfile import save_network
     from toolchain.sources import load_module
     from toolchain.train import accuracy, calibration
@@ -171,6 +182,8 @@ def convert(
         schedule=schedule,
         negative=negative,
         reset=reset,
+        input=input_code,
+        seed=DEFAULT_SEED if seed is None else seed,
         shift=shift,
         percentile=percentile,
         name=name,
@@ -187,7 +200,7 @@ def convert(
     else:
         out.print(
             f"{target}: {len(network.layers)} layers, {network.weights:,} weights, {network.neurons:,} neurons, "
-            f"T = {time_steps}, {network.schedule}, fingerprint {network.fingerprint[:16]}"
+            f"T = {network.time_steps}, {network.schedule}, fingerprint {network.fingerprint[:16]}"
         )
         out.print(
             f"{before:.2f} % for the source and {after:.2f} % as a floating-point spiking network "
@@ -202,6 +215,7 @@ def quantize(
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
     weight_bits: Bits = 8,
     clipping: Clipping = "max",
+    pow2: Annotated[bool, typer.Option("--pow2", help="Make the thresholds of a layer one power of two.")] = False,
     time_steps: Annotated[int | None, typer.Option("--time-steps", "-T", help="Another T than the file's.")] = None,
     data: Data = "bundled",
     data_folder: DataFolder = None,
@@ -218,11 +232,11 @@ def quantize(
     spiking = load_spiking(network)
     if time_steps is not None:
         spiking = spiking.with_time_steps(time_steps)
-    fixed = quantizer.quantize(spiking, weight_bits, clipping=clipping)
+    fixed = quantizer.quantize(spiking, weight_bits, clipping=clipping, pow2=pow2)
     dataset = load_dataset(data, data_folder, images=images)
     with bar("one layer at a time", (len(spiking.layers) + 1) * len(dataset.frames)) as move:
         errors = quantizer.error_table(
-            spiking, dataset.frames, dataset.labels, weight_bits, clipping=clipping, progress=move
+            spiking, dataset.frames, dataset.labels, weight_bits, clipping=clipping, pow2=pow2, progress=move
         )
     save_network(fixed, target)
     if as_json:

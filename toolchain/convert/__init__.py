@@ -2,13 +2,14 @@
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from toolchain.convert.graph import SourceGraph, read_module
 from toolchain.convert.methods import METHODS, Options, check_layer
-from toolchain.convert.statistics import Recorder
+from toolchain.convert.statistics import Observed, Recorder
 from toolchain.errors import InvalidValue, UnsupportedModule
-from toolchain.ir import INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
+from toolchain.fixedpoint import round_half_up
+from toolchain.ir import DEFAULT_SEED, INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
 
 __all__ = ["METHODS", "convert"]
 
@@ -35,6 +36,13 @@ def _check_calibration(calibration: Tensor | np.ndarray, pixel_scale: float) -> 
     return batch.float()
 
 
+def _activate(module: fx.GraphModule, node: fx.Node, x: Tensor) -> Tensor:
+    """Run one traced activation, whatever its kind, on other values."""
+    args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda source: x.float())
+    result: Tensor = getattr(fx.Interpreter(module), node.op)(node.target, args, kwargs)
+    return result.double()
+
+
 def _check_folding(network: SpikingNetwork, graph: SourceGraph, batch: Tensor, expected: Tensor) -> None:
     """Compare the blocks, run as an ordinary network, with the module they were read from."""
     x = batch.double().reshape(-1, *network.input_shape)
@@ -45,11 +53,7 @@ def _check_folding(network: SpikingNetwork, graph: SourceGraph, batch: Tensor, e
             pooled, torch.tensor(c.weight), torch.tensor(layer.bias), stride=c.stride, padding=c.padding
         )
         if block.activation is not None:
-            node = block.activation.node
-            if node.op == "call_module":
-                x = graph.module.get_submodule(str(node.target))(x)
-            else:
-                x = x.clamp(0, block.activation.limit)
+            x = _activate(graph.module, block.activation.node, x)
     difference = float((x.flatten(1) - expected.flatten(1).double()).abs().max())
     scale = float(expected.abs().max()) + 1e-12
     # float32 rounding before a quantizing activation may move single outputs by a level, so the
@@ -62,8 +66,8 @@ def _check_folding(network: SpikingNetwork, graph: SourceGraph, batch: Tensor, e
         )
 
 
-def _observe(graph: SourceGraph, batch: Tensor, histograms: bool) -> tuple[Recorder, Tensor]:
-    """Run the calibration set, batch by batch; returns what was recorded and the scores of the first batch."""
+def _observe(graph: SourceGraph, batch: Tensor, histograms: bool) -> tuple[Recorder, list[Tensor]]:
+    """Run the calibration set, batch by batch; returns what was recorded and the scores of each batch."""
     recorder = Recorder(graph)
     with torch.inference_mode():
         try:
@@ -79,18 +83,28 @@ def _observe(graph: SourceGraph, batch: Tensor, histograms: bool) -> tuple[Recor
         raise UnsupportedModule(
             f"forward returns a {type(outputs[0]).__name__}, must return one tensor, the class scores"
         )
-    return recorder, outputs[0]
+    return recorder, outputs
+
+
+def _observed(recorder: Recorder, graph: SourceGraph, scores: list[Tensor], pixels: Tensor) -> Observed:
+    """The calibration set, ``pixels`` [N, C, H, W] before rounding, for methods that run the spiking network."""
+    activations = [block.activation for block in graph.blocks if block.activation is not None]
+    means = [recorder.distribution(activation.node).mean for activation in activations]
+    total = sum(part.double().numpy().sum(axis=0) for part in scores)
+    return Observed(round_half_up(pixels.numpy()).astype(np.uint8), (*means, total / len(pixels)))
 
 
 def convert(
     module: nn.Module,
     calibration: Tensor | np.ndarray,
     method: str = "qcfs",
-    time_steps: int = 4,
+    time_steps: int | None = None,
     *,
     schedule: str | None = None,
     negative: str | None = None,
     reset: str | None = None,
+    input: str | None = None,
+    seed: int = DEFAULT_SEED,
     shift: bool = True,
     percentile: float = 99.9,
     pixel_scale: float = 1 / PIXEL_MAX,
@@ -107,10 +121,12 @@ def convert(
     method : str
         A name of ``METHODS``.
     time_steps : int
-        T.
-    schedule, negative, reset : str
-        The neuron (design, section 3); ``None`` takes the method's usual one. A reset to ``zero``
-        exists in ``stream`` only and loses what lies above the threshold.
+        T; ``None`` takes the method's usual one, 4 for most.
+    schedule, negative, reset, input : str
+        The neuron and the input (design, section 3); ``None`` takes the method's usual one. A reset to
+        ``zero`` exists in ``stream`` only and loses what lies above the threshold.
+    seed : int
+        Of input ``rate``.
     shift : bool
         Start the membranes at θ/2, where the method leaves a choice.
     percentile : float
@@ -123,45 +139,59 @@ def convert(
     UnsupportedModule
         A layer without an exact spiking counterpart, by name.
     InvalidValue
-        Bad calibration data, method, schedule, T, or NaN and infinite weights.
+        Bad calibration data, method, schedule, T, seed, or NaN and infinite weights.
     """
     if method not in METHODS:
         raise InvalidValue(f"no conversion method {method!r}; there are {', '.join(METHODS)}")
-    neuron = METHODS[method].choose(method, schedule, negative, reset)
-    options = Options(shift, percentile)
+    chosen = METHODS[method]
+    neuron = chosen.choose(method, schedule=schedule, negative=negative, reset=reset, input=input)
+    options = Options(shift, percentile, chosen.time_steps if time_steps is None else time_steps)
+    shifted = chosen.shifts(method, options)
     batch = _check_calibration(calibration, pixel_scale)
     channels, height, width = batch.shape[1:] if batch.ndim == 4 else (batch.shape[1], 1, 1)
     shape = (int(channels), int(height), int(width))
     graph = read_module(module, shape)
-    recorder, scores = _observe(graph, batch, METHODS[method].histograms)
-    layers = []
+    recorder, scores = _observe(graph, batch, chosen.histograms)
+    layers, activations = [], []
     for index, block in enumerate(graph.blocks):
-        threshold = initial = None
+        threshold = below = None
+        initial = np.zeros_like(block.bias)
         if block.activation is not None:
             values = recorder.distribution(block.activation.node)
             check_layer(method, block.name, block.activation, values)
-            threshold = METHODS[method].thresholds(block.activation, values, options)
-            initial = METHODS[method].start(method, threshold, options)
+            activations.append(block.activation)
+            threshold = chosen.thresholds(block.activation, values, options)
+            below = None if chosen.below is None else chosen.below(block.activation, values, options)
+            initial = threshold / 2 if shifted else initial
         layers.append(
             SpikingLayer(
                 name=block.name,
                 connections=(block.connection(index - 1 if index else INPUT),),
                 threshold=threshold,
                 bias=block.bias,
-                initial=np.zeros_like(block.bias) if initial is None else initial,
+                initial=initial,
+                negative_threshold=below,
             )
         )
     network = SpikingNetwork(
         name=name or type(module).__name__.lower(),
         input_shape=shape,
-        schedule=neuron["schedule"],
-        time_steps=time_steps,
+        time_steps=options.time_steps,
         layers=tuple(layers),
-        negative=neuron["negative"],
-        reset=neuron["reset"],
-        provenance={"method": method, "shift": shift, "percentile": percentile, "calibration_images": len(batch)},
+        **neuron,
+        seed=seed,
+        provenance={
+            "method": method,
+            "shift": shifted,
+            "percentile": percentile,
+            "calibration_images": len(batch),
+            **chosen.notes(activations, options),
+        },
         pixel_scale=pixel_scale,
     )
     with torch.inference_mode():
-        _check_folding(network, graph, batch[:_BATCH], scores)
-    return network
+        _check_folding(network, graph, batch[:_BATCH], scores[0])
+    if chosen.refine is None:
+        return network
+    observed = _observed(recorder, graph, scores, batch.reshape(-1, *shape) / pixel_scale)
+    return chosen.refine(network, observed, options)

@@ -8,7 +8,7 @@ from torch import Tensor, fx
 from toolchain.convert.graph import SourceGraph
 from toolchain.errors import InvalidValue
 
-__all__ = ["Distribution", "Recorder"]
+__all__ = ["Distribution", "Observed", "Recorder"]
 
 BINS = 4096
 """Resolution of a percentile: a 4096th of the layer's largest activation."""
@@ -20,19 +20,36 @@ class Distribution:
 
     Members
     -------
-    largest : float [C]
-        Largest of each channel.
+    largest, smallest : float [C]
+        Largest and smallest of each channel.
+    total : float [C]
+        Sum of each channel.
+    values : int
+        Values of each channel, images times places.
     counts : int64 [C, BINS], or [0, BINS] without a second pass
         Histogram of each channel over 0 to the layer's largest; what is not above 0 falls into the first bin.
     """
 
     largest: np.ndarray
+    smallest: np.ndarray
+    total: np.ndarray
+    values: int
     counts: np.ndarray = field(default_factory=lambda: np.zeros((0, BINS), np.int64))
 
     @property
     def width(self) -> float:
         """Width of a bin."""
         return float(self.largest.max()) / BINS
+
+    @property
+    def magnitude(self) -> float:
+        """Largest |x| of the layer."""
+        return float(max(self.largest.max(), -self.smallest.min()))
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of each channel, float64 ``[C]``."""
+        return self.total / self.values
 
     def percentile(self, share: float, *, per_channel: bool) -> np.ndarray:
         """Least bin edge that ``share`` per cent of all values do not exceed, zeros included; float64 ``[C]``.
@@ -51,10 +68,37 @@ class Distribution:
 
     def excess(self, threshold: np.ndarray) -> np.ndarray:
         """Mean of ``max(x − θ, 0)`` in each channel, float64 ``[C]``."""
-        centres = (np.arange(BINS) + 0.5) * self.width
-        above = np.maximum(centres[None, :] - threshold[:, None], 0)
+        above = np.maximum(self._centres[None, :] - threshold[:, None], 0)
         excess: np.ndarray = (self.counts * above).sum(axis=1) / self.counts.sum(axis=1)
         return excess
+
+    def quantization_error(self, threshold: np.ndarray, levels: int, shift: float) -> np.ndarray:
+        """Mean of ``(x − θ·clip(⌊x·levels/θ + shift⌋/levels, 0, 1))²`` in each channel, float64 ``[C]``."""
+        theta = threshold[:, None]
+        quantized = theta * (np.floor(self._centres[None, :] * levels / theta + shift) / levels).clip(0, 1)
+        error: np.ndarray = (self.counts * (self._centres - quantized) ** 2).sum(axis=1) / self.counts.sum(axis=1)
+        return error
+
+    @property
+    def _centres(self) -> np.ndarray:
+        """Middle of each bin, float64 ``[BINS]``."""
+        centres: np.ndarray = (np.arange(BINS) + 0.5) * self.width
+        return centres
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """The calibration set, as methods need it that run the spiking network themselves.
+
+    Members
+    -------
+    frames : uint8 [N, C, H, W]
+    means : tuple of float64 [C]
+        For each layer the source's mean activation of each channel; for the readout the mean scores.
+    """
+
+    frames: np.ndarray
+    means: tuple[np.ndarray, ...]
 
 
 class Recorder(fx.Interpreter):
@@ -82,9 +126,14 @@ class Recorder(fx.Interpreter):
         return result
 
     def _widen(self, node: fx.Node, values: Tensor) -> None:
-        largest = values.amax(dim=1).double().numpy()
+        rows = values.double().numpy()
+        largest, smallest, total = rows.max(axis=1), rows.min(axis=1), rows.sum(axis=1)
         before = self.distributions[node]
-        self.distributions[node] = Distribution(largest if before is None else np.maximum(before.largest, largest))
+        if before is not None:
+            largest, smallest = np.maximum(before.largest, largest), np.minimum(before.smallest, smallest)
+            total = before.total + total
+        seen = rows.shape[1] + (0 if before is None else before.values)
+        self.distributions[node] = Distribution(largest, smallest, total, seen)
 
     def _count(self, node: fx.Node, values: Tensor) -> None:
         distribution = self.distributions[node]

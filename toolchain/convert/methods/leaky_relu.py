@@ -1,0 +1,33 @@
+"""LeakyReLU as a neuron with two thresholds: θ above 0 and θ⁻ = θ/slope below.
+
+A spike is worth ±θ, and |x|/θ⁻ negative ones a step make −slope·|x|. θ is the trained limit, or the largest
+magnitude of an activation; V(0) = 0, since half a threshold would favour one sign. The comparator that stReLU
+is measured against in Machine Intelligence Research 20(3), 2023; a reconstruction from its description.
+"""
+
+import numpy as np
+
+from toolchain.convert.graph import Activation
+from toolchain.convert.methods.method import Method, Options
+from toolchain.convert.statistics import Distribution
+from toolchain.errors import InvalidValue
+
+__all__ = ["LEAKY_RELU"]
+
+
+def _threshold(activation: Activation, values: Distribution, options: Options) -> np.ndarray:
+    return np.full(values.largest.shape, activation.limit or values.magnitude)
+
+
+def _below(activation: Activation, values: Distribution, options: Options) -> np.ndarray:
+    if activation.slope is None or not activation.slope > 0:
+        raise InvalidValue(
+            f"{activation.name!r} has slope {activation.slope}, must be above 0 with method leaky_relu; at slope 0 it "
+            "is a ReLU"
+        )
+    return _threshold(activation, values, options) / activation.slope
+
+
+LEAKY_RELU = Method(
+    _threshold, _below, activations=("leaky",), negatives=("asymmetric",), resets=("subtract",), shift=False
+)
