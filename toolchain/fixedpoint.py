@@ -65,7 +65,7 @@ def membrane_range(
     followed step by step. Let ``u`` be the largest V that does not fire, θ − 1 (θ if ``gt``): after
     firing V is at most ``max(V − θ, u)`` (``u`` if it is reset to zero) and, if it can fire, at least 0;
     ``symmetric`` and ``asymmetric`` mirror that below zero; ``correcting`` may lift a negative V up to θ − 1,
-    ``memory`` one of −θ or less up to 0.
+    ``floor`` always lifts it by θ, ``memory`` may lift one of −θ or less up to 0.
     Partial sums inside a step are covered, since all ``p`` may arrive before all ``n``.
 
     Parameters
@@ -111,6 +111,9 @@ def membrane_range(
             least = np.where(below, np.minimum(least + below_threshold, -unfired_below), least)
         elif negative == "memory":
             most = np.where(below, np.maximum(most, 0), most)
+        elif negative == "floor":
+            most = np.where(least < 0, np.maximum(most, threshold - 1), most)
+            least = np.minimum(least + threshold, 0)
         elif negative == "correcting":
             most = np.where(least < 0, np.maximum(most, threshold - 1), most)
         least = np.where(fires, np.minimum(least, 0), least)
