@@ -150,6 +150,7 @@ class Core(wiring.Component):
         """Source memories, coordinate tables, scanner, synapse address generator, up to the array."""
         program = self.program
         rows, columns = program.tables
+        analogue = program.network.input != "rate"
         row_layout, row_port = self._table(m, "rows", rows)
         column_layout, column_port = self._table(m, "columns", columns)
         synapse = neurons.synapse
@@ -170,8 +171,8 @@ class Core(wiring.Component):
             event=event,
             row=row_layout,
             column=column_layout,
-            signed_spikes=program.network.signed_spikes,
-            radix_steps=program.steps if program.network.schedule == "radix" else 0,
+            network=program.network,
+            weighing=program.weighing,
             address_bits=width_for(max(4 * frame_words, spike_words) - 1),
             coordinate_bits=width_for(max(largest.source_rows, largest.source_columns)),
             group_bits=group_bits,
@@ -187,7 +188,7 @@ class Core(wiring.Component):
         byte = Signal(2)
         with m.If(scanner.enable):
             m.d.sync += byte.eq(scanner.address[:2])
-        per_step = instruction["per_step"]
+        per_step, from_frame = instruction["per_step"], instruction["frame"]
         m.d.comb += [
             frame_write.addr.eq(receiver.word),
             frame_write.data.eq(receiver.data),
@@ -208,10 +209,11 @@ class Core(wiring.Component):
             scanner.row.as_value().eq(row_port.data),
             scanner.column.as_value().eq(column_port.data),
             scanner.start.eq(sequencer.scan),
-            scanner.frame.eq(instruction["frame"]),
-            scanner.first_address.eq(instruction["source_base"] + Mux(per_step, sequencer.step, 0)),
-            scanner.stride.eq(Mux(per_step, program.steps, 1)),
-            scanner.repeats.eq(Mux(per_step | instruction["frame"], 1, program.steps)),
+            scanner.frame.eq(from_frame),
+            scanner.first_address.eq(instruction["source_base"] + Mux(per_step & ~from_frame, sequencer.step, 0)),
+            scanner.stride.eq(Mux(per_step & ~from_frame, program.steps, 1)),
+            scanner.repeats.eq(Mux(per_step | (from_frame if analogue else Const(0)), 1, program.steps)),
+            scanner.restart.eq(sequencer.step == 0),
             scanner.rows.eq(instruction["source_rows"]),
             scanner.columns.eq(instruction["source_columns"]),
             scanner.groups.eq(instruction["source_groups"]),
@@ -259,7 +261,8 @@ class Core(wiring.Component):
             neurons.first_spike.eq(instruction["target_base"] + Mux(per_step, sequencer.step, 0)),
             neurons.spike_stride.eq(Mux(per_step, steps, 1)),
             neurons.fires.eq(instruction["fires"]),
-            neurons.constant_current.eq(instruction["frame"]),
+            neurons.constant_current.eq(instruction["frame"] if self.program.network.input != "rate" else 0),
+            neurons.threshold_exponent.eq(instruction["threshold_exponent"]),
             neurons.read.eq(sender.read),
             neurons.read_word.eq(sender.read_word),
             sender.scores.eq(neurons.read_data),

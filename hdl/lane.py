@@ -4,17 +4,20 @@ Only what the network's neuron needs is built: no sign, counter or shifter other
 """
 
 from amaranth import Module, Mux, Shape, Signal, signed, unsigned
+from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.layouts import width_for
-from toolchain.ir import FixedPointNetwork
+from toolchain.ir import COUNTING_NEGATIVES, FixedPointNetwork
 
 __all__ = ["Lane"]
 
 
 class Lane(wiring.Component):
     """``V ← V + w·a`` with forwarding, and ``if V ≥ θ: s = 1, V ← V − θ`` with its variants (design, section 3).
+
+    What ``amplitude`` is stands in ``Program.amplitude_bits``; the synapse multiplies, shifts or adds.
 
     Integration, one synapse a cycle: ``weight`` and ``amplitude`` in one cycle, the old ``membrane``
     in the next, the new one on ``sum`` in the one after. While a sum is not yet readable from
@@ -26,7 +29,8 @@ class Lane(wiring.Component):
     again if ``constant_current``. Without ``fires``, nothing is subtracted and ``spike`` stays 0.
     ``negative`` marks a spike of −1. In ``radix`` the first firing is against ``θ·2^(T−1)`` and each
     step halves that instead of doubling V, which decides the same and needs no wider membrane.
-    ``correcting`` takes ``count``, the sum of the spikes so far, with ``load``; ``counted`` is the new one.
+    ``correcting`` and ``memory`` take ``count``, the sum of the spikes so far, with ``load``; ``counted`` is the new one.
+    ``asymmetric`` has a ``negative_threshold`` beside ``threshold``.
 
     No overflow: all values lie in the range proven by ``FixedPointNetwork.ranges``.
 
@@ -35,14 +39,16 @@ class Lane(wiring.Component):
     weight_bits, membrane_bits : int
         Signed widths; ``threshold`` is unsigned, one bit narrower than the membrane.
     amplitude : Shape
-        Of an event.
+        Of an event; ``weighing``: what it does, as in ``Program``.
     network : FixedPointNetwork
         Its schedule, negative, reset, compare and T; outside ``stream`` the fire pass adds nothing to
         the membrane and needs no adder there.
     """
 
-    def __init__(self, *, weight_bits: int, membrane_bits: int, amplitude: Shape, network: FixedPointNetwork):
-        self._network = network
+    def __init__(
+        self, *, weight_bits: int, membrane_bits: int, amplitude: Shape, weighing: str, network: FixedPointNetwork
+    ):
+        self._network, self._weighing = network, weighing
         count_bits = width_for(network.time_steps)
         super().__init__(
             {
@@ -57,13 +63,14 @@ class Lane(wiring.Component):
                 "fires": In(1),
                 "constant_current": In(1),
                 "threshold": In(unsigned(membrane_bits - 1)),
+                **({"negative_threshold": In(unsigned(membrane_bits - 1))} if network.negative == "asymmetric" else {}),
                 "addend": In(signed(membrane_bits)),
                 "spike": Out(1),
                 **({"negative": Out(1)} if network.signed_spikes else {}),
                 "after": Out(signed(membrane_bits)),
                 **(
                     {"count": In(unsigned(count_bits)), "counted": Out(unsigned(count_bits))}
-                    if network.negative == "correcting"
+                    if network.negative in COUNTING_NEGATIVES
                     else {}
                 ),
             }
@@ -76,13 +83,21 @@ class Lane(wiring.Component):
         before = Signal(signed(width))
         old = Mux(self.forward_last, self.sum, Mux(self.forward_before, before, self.membrane))
         m.d.sync += [
-            product.eq(self.weight * self.amplitude),
+            product.eq(self._weighed()),
             self.sum.eq(old + product),
             before.eq(self.sum),
         ]
 
         self._fire(m, width)
         return m
+
+    def _weighed(self) -> Value:
+        if self._weighing == "multiply":
+            return self.weight * self.amplitude
+        signed_spikes = self._network.signed_spikes
+        exponent = self.amplitude[: len(self.amplitude) - signed_spikes]
+        value = self.weight << exponent if self._weighing == "shift" else self.weight
+        return Mux(self.amplitude[-1], -value, value) if signed_spikes else value
 
     def _fire(self, m: Module, width: int) -> None:
         network = self._network
@@ -98,7 +113,7 @@ class Lane(wiring.Component):
             self.after.eq(Mux(fired, excess if network.reset == "subtract" else 0, potential)),
         ]
         if network.signed_spikes:
-            self._fire_negative(m, potential, threshold, fired)
+            self._fire_negative(m, potential, self._negative_threshold(m, threshold, shift), fired)
         if network.schedule == "stream":
             current = Signal(signed(width))
             following = self.after + Mux(self.constant_current, current, 0)
@@ -108,26 +123,39 @@ class Lane(wiring.Component):
         else:
             following, loaded = self.after, self.membrane
         with m.If(self.load):
-            m.d.sync += [potential.eq(loaded), threshold.eq(self.threshold << shift)]
+            m.d.sync += [potential.eq(loaded), threshold.eq(self.threshold.shift_left(shift))]
         with m.Elif(self.step):
             m.d.sync += potential.eq(following)
             if shift:
                 m.d.sync += threshold.eq(threshold >> 1)
 
+    def _negative_threshold(self, m: Module, threshold: Signal, shift: int) -> Signal:
+        """The threshold itself, or θ⁻, kept beside it."""
+        if self._network.negative != "asymmetric":
+            return threshold
+        below = Signal.like(threshold)
+        with m.If(self.load):
+            m.d.sync += below.eq(self.negative_threshold.shift_left(shift))
+        if shift:
+            with m.Elif(self.step):
+                m.d.sync += below.eq(below >> 1)
+        return below
+
     def _fire_negative(self, m: Module, potential: Signal, threshold: Signal, fired: Signal) -> None:
         network = self._network
         deficit = Signal(signed(max(len(potential), len(threshold) + 1) + 1))
         m.d.comb += deficit.eq(potential + threshold)
-        if network.negative == "symmetric":
-            below = (deficit <= 0) if network.compare == "ge" else (deficit < 0)
-        else:
+        below = (deficit <= 0) if network.compare == "ge" else (deficit < 0)
+        if network.negative == "correcting":
+            below = potential < 0
+        if network.negative in COUNTING_NEGATIVES:
             count = Signal.like(self.count)
             with m.If(self.load):
                 m.d.sync += count.eq(self.count)
             with m.Elif(self.step):
                 m.d.sync += count.eq(self.counted)
             m.d.comb += self.counted.eq(count + fired - self.negative)
-            below = (potential < 0) & count.any()
+            below = below & count.any()
         m.d.comb += [
             self.negative.eq(self.fires & ~fired & below),
             self.spike.eq(fired | self.negative),

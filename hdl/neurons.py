@@ -12,6 +12,7 @@ from hdl.layouts import lanes_layout, synapse_layout, width_for
 from hdl.program import Program
 from hdl.rom import rom
 from hdl.sweep import Sweep
+from toolchain.ir import COUNTING_NEGATIVES
 
 __all__ = ["NeuronArray"]
 
@@ -67,7 +68,7 @@ class NeuronArray(wiring.Component):
         self._program = program
         self._membrane_bits = network.membrane_bits
         self._stream = network.schedule == "stream"
-        self._amplitude = Shape(program.amplitude_bits, network.signed_spikes)
+        self._amplitude = Shape(program.amplitude_bits, network.signed_spikes and program.weighing == "multiply")
         self._weights = program.weight_words
         self._parameters = program.parameter_words
         words = max(2, program.membrane_words)
@@ -87,6 +88,7 @@ class NeuronArray(wiring.Component):
                 **{name: members[name] for name in (*_SWEEP_INPUTS, *_SWEEP_OUTPUTS)},
                 "fires": In(1),
                 "constant_current": In(1),
+                "threshold_exponent": In(unsigned(width_for(self._membrane_bits))),
                 "spike_valid": Out(1),
                 "spike_bits": Out(unsigned(program.spike_bits)),
                 "read": In(1),
@@ -97,26 +99,8 @@ class NeuronArray(wiring.Component):
 
     def _parameter_layout(self) -> data.ArrayLayout:
         bits = self._membrane_bits
-        return data.ArrayLayout(
-            data.StructLayout(
-                {
-                    "threshold": unsigned(bits - 1),
-                    "initial": signed(bits),
-                    **({"addend": signed(bits)} if self._stream else {}),
-                }
-            ),
-            self._program.lanes,
-        )
-
-    def _parameter_init(self) -> list[int]:
-        bits = self._membrane_bits
-        fields = 3 if self._stream else 2
-        size = bits * fields - 1
-
-        def one(threshold: int, initial: int, addend: int) -> int:
-            return threshold | _pack((initial, addend)[: fields - 1], bits) << (bits - 1)
-
-        return [sum(one(*lane) << (size * place) for place, lane in enumerate(word)) for word in self._parameters]
+        shapes = {name: unsigned(bits - 1) if "threshold" in name else signed(bits) for name in self._parameters[0][0]}
+        return data.ArrayLayout(data.StructLayout(shapes), self._program.lanes)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -128,7 +112,9 @@ class NeuronArray(wiring.Component):
 
         weights = rom(m, "weights", weight_bits * lanes, [_pack(word, weight_bits) for word in self._weights])
         layout = self._parameter_layout()
-        parameters = rom(m, "parameters", layout.size, self._parameter_init())
+        parameters = rom(
+            m, "parameters", layout.size, [layout.const(word).as_value().value for word in self._parameters]
+        )
         depth = max(2, self._program.membrane_words)
         m.submodules.membranes = membranes = Memory(shape=unsigned(bits * lanes), depth=depth, init=[])
         read_port, write_port = membranes.read_port(), membranes.write_port()
@@ -173,9 +159,18 @@ class NeuronArray(wiring.Component):
         weight_lanes = data.View(lanes_layout(weight_bits, lanes), weights.data)
         writes = Signal(lanes_layout(bits, lanes))
         network = self._program.network
-        counts = self._counts(m, sweep) if network.negative == "correcting" else None
+        counts = self._counts(m, sweep) if network.negative in COUNTING_NEGATIVES else None
+        threshold = Signal(bits - 1)
+        if self._program.threshold_exponents is not None:
+            m.d.comb += threshold.eq(1 << self.threshold_exponent)
         for number in range(lanes):
-            lane = Lane(weight_bits=weight_bits, membrane_bits=bits, amplitude=self._amplitude, network=network)
+            lane = Lane(
+                weight_bits=weight_bits,
+                membrane_bits=bits,
+                amplitude=self._amplitude,
+                weighing=self._program.weighing,
+                network=network,
+            )
             m.submodules[f"lane_{number}"] = lane
             after = Signal.like(lane.after)
             m.d.sync += [after.eq(lane.after), self.spike_bits[number].eq(lane.spike)]
@@ -189,10 +184,12 @@ class NeuronArray(wiring.Component):
                 lane.step.eq(sweep.step),
                 lane.fires.eq(self.fires),
                 lane.constant_current.eq(self.constant_current),
-                lane.threshold.eq(fields[number].threshold),
+                lane.threshold.eq(threshold if self._program.threshold_exponents else fields[number].threshold),
                 lane.addend.eq(fields[number].addend if self._stream else Const(0)),
                 writes[number].eq(Mux(valid[3], lane.sum, Mux(sweep.write_initial, fields[number].initial, after))),
             ]
+            if network.negative == "asymmetric":
+                m.d.comb += lane.negative_threshold.eq(fields[number].negative_threshold)
             if network.signed_spikes:
                 m.d.sync += self.spike_bits[lanes + number].eq(lane.negative)
             if counts is not None:

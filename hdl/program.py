@@ -48,6 +48,7 @@ class Instruction:
     last_lanes : channels in the target's last group
     words : neuron words of the target
     parameter_base : first word in the parameter memory
+    threshold_exponent : the layer's threshold is a power of two, where that holds for all layers; otherwise 0
     target_base : first spike word of the target
     """
 
@@ -72,6 +73,7 @@ class Instruction:
     last_lanes: int
     words: int
     parameter_base: int
+    threshold_exponent: int
     target_base: int
 
 
@@ -118,10 +120,38 @@ class Program:
         return self.network.time_steps
 
     @property
+    def weighing(self) -> str:
+        """How a synapse weighs an event: ``multiply`` by its amplitude, ``shift`` by its exponent, or ``add``."""
+        if self.network.input == "direct":
+            return "multiply"
+        return "shift" if "radix" in self.network.schedule or self.network.input == "bitplane" else "add"
+
+    @property
     def amplitude_bits(self) -> int:
-        """Width of an event's amplitude: a pixel, or what a spike of ``radix`` is worth, and a sign if spikes have one."""
-        largest = max(PIXEL_MAX, 2 ** (self.steps - 1) if self.network.schedule == "radix" else 1)
-        return largest.bit_length() + self.network.signed_spikes
+        """Width of an event's amplitude, with a sign if spikes have one.
+
+        ``multiply``: a pixel, or what a spike of ``radix`` is worth, in two's complement; ``shift``: the exponent
+        of that, the sign above it; ``add``: the sign alone.
+        """
+        exponent = self.steps - 1 if self.network.schedule == "radix" else 0
+        if self.weighing == "multiply":
+            bits = max(PIXEL_MAX, 2**exponent).bit_length()
+        elif self.weighing == "shift":
+            bits = max(exponent, 7 if self.network.input == "bitplane" else 0).bit_length()
+        else:
+            bits = 0
+        return bits + self.network.signed_spikes
+
+    @cached_property
+    def threshold_exponents(self) -> tuple[int, ...] | None:
+        """k of each layer, if the thresholds of every layer are one power of two ``2^k`` (0 for a readout)."""
+        exponents = []
+        for layer in self.network.layers:
+            thresholds = {1} if layer.threshold is None else set(layer.threshold.tolist())
+            if len(thresholds) > 1 or min(thresholds).bit_count() != 1:
+                return None
+            exponents.append(min(thresholds).bit_length() - 1)
+        return tuple(exponents)
 
     @property
     def spike_bits(self) -> int:
@@ -183,7 +213,8 @@ class Program:
                 source = self.network.source_shape(connection)
                 taps = prod(int(axis_taps(connection, source, axis).count.sum()) for axis in (0, 1))
                 events = source[0] * (source[1] * source[2] + taps * groups)
-                cycles += (1 if connection.source == INPUT else self.steps) * (events + 32)
+                presented = {"direct": 1, "bitplane": 8, "rate": self.steps}[self.network.input]
+                cycles += (presented if connection.source == INPUT else self.steps) * (events + 32)
         return cycles
 
     @property
@@ -212,14 +243,14 @@ class Program:
                 frame = connection.source == INPUT
                 kernel = connection.kernel
                 lane_stride = kernel[0] * kernel[1] * groups
-                per_step = self.network.schedule == "stream" and not frame
+                per_step = self.network.schedule == "stream" and not self.network.reads_frame(layer)
                 instructions.append(
                     Instruction(
                         frame=int(frame),
                         per_step=int(per_step),
                         first=int(number == 0),
                         last=int(number == len(layer.connections) - 1),
-                        sweep=int(layer.threshold is not None or (frame and self.network.schedule == "stream")),
+                        sweep=int(layer.threshold is not None or self._holds_current(layer)),
                         fires=int(layer.threshold is not None),
                         source_base=0 if frame else self.spike_bases[connection.source],
                         source_rows=source[1],
@@ -236,6 +267,7 @@ class Program:
                         last_lanes=channels - (groups - 1) * self.lanes,
                         words=height * width * groups,
                         parameter_base=parameter_base,
+                        threshold_exponent=self.threshold_exponents[index] if self.threshold_exponents else 0,
                         target_base=self.spike_bases[index],
                     )
                 )
@@ -268,33 +300,42 @@ class Program:
         return tuple(words)
 
     @cached_property
-    def parameter_words(self) -> tuple[tuple[tuple[int, int, int], ...], ...]:
-        """Parameter memory, for each lane (threshold, initial, addend); unused lanes never fire.
+    def parameter_words(self) -> tuple[tuple[dict[str, int], ...], ...]:
+        """Parameter memory, the parameters of each lane by name; unused lanes never fire.
 
-        ``initial`` is the membrane before the first event, ``addend`` what the fire pass adds to
-        what it reads. Outside ``stream``: offset and 0. ``stream``: offset and bias; a layer that reads
-        the frame keeps its current in the membrane memory, so there they change places; a readout
-        that is never swept starts with all its biases.
+        ``threshold``, unless all are in the program as powers of two, and ``negative_threshold`` in
+        ``asymmetric``; ``initial``, the membrane before the first event; in ``stream`` ``addend``, what the fire
+        pass adds to what it reads. They are offset and bias; a layer that reads the frame keeps its current
+        in the membrane memory, so there they change places; a readout that is never swept starts with
+        all its biases.
         """
-        words: list[tuple[tuple[int, int, int], ...]] = []
+        words: list[tuple[dict[str, int], ...]] = []
         for layer in self.network.layers:
-            threshold, initial, addend = self._parameters(layer)
+            values = self._parameters(layer)
             lanes = [
-                (int(threshold[c]), int(initial[c]), int(addend[c])) if c < layer.channels else (1, 0, 0)
+                {name: int(v[c]) if c < layer.channels else int("threshold" in name) for name, v in values.items()}
                 for c in range(self.groups(layer.channels) * self.lanes)
             ]
             words.extend(tuple(lanes[i : i + self.lanes]) for i in range(0, len(lanes), self.lanes))
         return tuple(words)
 
-    def _parameters(self, layer: FixedPointLayer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        threshold = np.ones_like(layer.offset) if layer.threshold is None else layer.threshold
+    def _holds_current(self, layer: FixedPointLayer) -> bool:
+        return self.network.schedule == "stream" and self.network.reads_frame(layer)
+
+    def _parameters(self, layer: FixedPointLayer) -> dict[str, np.ndarray]:
+        once, always = np.ones_like(layer.offset), np.zeros_like(layer.bias)
+        values = {}
+        if self.threshold_exponents is None:
+            values["threshold"] = once if layer.threshold is None else layer.threshold
+        if self.network.negative == "asymmetric":
+            values["negative_threshold"] = once if layer.negative_threshold is None else layer.negative_threshold
         if self.network.schedule != "stream":
-            return threshold, layer.offset, layer.bias
-        if self.network.reads_frame(layer):
-            return threshold, layer.bias, layer.offset
+            return {**values, "initial": layer.offset}
+        if self._holds_current(layer):
+            return {**values, "initial": layer.bias, "addend": layer.offset}
         if layer.threshold is None:
-            return threshold, layer.offset + self.steps * layer.bias, np.zeros_like(layer.bias)
-        return threshold, layer.offset, layer.bias
+            return {**values, "initial": layer.offset + self.steps * layer.bias, "addend": always}
+        return {**values, "initial": layer.offset, "addend": layer.bias}
 
     def varying(self) -> dict[str, int]:
         """Instruction members that differ between instructions, with their largest value."""

@@ -6,11 +6,24 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
+from toolchain.ir import FixedPointNetwork
+from toolchain.lfsr import MASK
+
 __all__ = ["Scanner"]
 
 _FIFO_DEPTH = 8
 _IN_FLIGHT = 3
 """Events between the word register and the FIFO's level: two pipeline stages and the one being made."""
+
+
+def _leap(register: Signal) -> Value:
+    """The register of ``toolchain.lfsr`` eight shifts on: exclusive ors only."""
+    bits: list[Value] = list(register)
+    for _ in range(8):
+        out, *rest = bits
+        shifted = [*rest, Const(0, 1)]
+        bits = [bit ^ out if MASK >> place & 1 else bit for place, bit in enumerate(shifted)]
+    return Cat(bits)
 
 
 class Scanner(wiring.Component):
@@ -30,16 +43,19 @@ class Scanner(wiring.Component):
         Spikes of a spike word.
     event, row, column : StructLayout
         Payloads of the event stream and of the coordinate tables.
-    signed_spikes : bool
-        Spike words hold a sign for each lane above the spikes; the amplitude is then 1 or −1.
-    radix_steps : int
-        T if the spike of repeat t is worth ``2^(T−1−t)``, its amplitude; 0 if all are worth 1.
+    network : FixedPointNetwork
+        Its spikes: if they have a sign, spike words hold P of them above the spikes; the one of repeat t is
+        worth ``2^(T−1−t)`` in ``radix``, 1 elsewhere. Its input: a pixel is one event (``direct``), an event
+        for each of its bits (``bitplane``), or one if it exceeds the low byte of the register (``rate``).
+    weighing : str
+        What an event's amplitude is, as in ``Program``.
     address_bits, coordinate_bits, group_bits, repeat_bits, table_bits : int
         Widths of the configuration and address ports.
 
     Members
     -------
     start : In, one cycle; ``busy``: Out, from the next cycle until the last event has left
+    restart : In, with ``start``: the random numbers of ``rate`` begin anew
     enable : Out, read enable of the source and table memories (data one cycle later, then held)
     """
 
@@ -50,8 +66,8 @@ class Scanner(wiring.Component):
         event: data.StructLayout,
         row: data.StructLayout,
         column: data.StructLayout,
-        signed_spikes: bool,
-        radix_steps: int,
+        network: FixedPointNetwork,
+        weighing: str,
         address_bits: int,
         coordinate_bits: int,
         group_bits: int,
@@ -60,11 +76,13 @@ class Scanner(wiring.Component):
     ):
         self._lanes = lanes
         self._event = event
-        self._signed, self._radix_steps = signed_spikes, radix_steps
+        self._network, self._weighing = network, weighing
+        signed_spikes = network.signed_spikes
         weight_bits = event["weight"].width
         super().__init__(
             {
                 "start": In(1),
+                "restart": In(1),
                 "busy": Out(1),
                 "frame": In(1),
                 "first_address": In(unsigned(address_bits)),
@@ -104,13 +122,15 @@ class Scanner(wiring.Component):
             m.d.sync += word_valid.eq(0)
         word_offset = Signal.like(group_offset)
         word_worth = Signal.like(worth)
-        emitted = Signal(self._lanes)
+        most = max(self._lanes, 8) if self._network.input == "bitplane" else self._lanes
+        emitted = Signal(most)
 
         reachable = self.row.count.any() & self.column.count.any()
-        pending = Signal(self._lanes)
+        pending = Signal(most)
+        of_pixel = self._pixel_events(m)
         with m.If(word_valid & reachable):
-            m.d.comb += pending.eq(Mux(self.frame, self.pixel.any(), self.spikes[: self._lanes]) & ~emitted)
-        lowest = Signal(self._lanes)
+            m.d.comb += pending.eq(Mux(self.frame, of_pixel, self.spikes[: self._lanes]) & ~emitted)
+        lowest = Signal(most)
         m.d.comb += lowest.eq(pending & (~pending + 1))
         ready = Signal()
         emit = pending.any() & ready
@@ -120,14 +140,46 @@ class Scanner(wiring.Component):
             m.d.sync += emitted.eq(emitted | lowest)
         m.d.comb += consumed.eq(word_valid & (~pending.any() | (emit & ~(pending & ~lowest).any())))
 
-        negative = (self.spikes[self._lanes :] & lowest).any() if self._signed else Const(0)
-        amplitude = Mux(self.frame, self.pixel, Mux(negative, -word_worth, word_worth) if self._signed else word_worth)
-        in_pipeline = self._emit(m, emit, lowest, word_offset, amplitude, ready)
+        bits = max(1, (most - 1).bit_length())
+        place = Cat(Cat(lowest[lane] for lane in range(most) if lane >> bit & 1).any() for bit in range(bits))
+        amplitude = self._amplitude(lowest, place, word_worth)
+        lane = Mux(self.frame, 0, place) if self._network.input == "bitplane" else place
+        in_pipeline = self._emit(m, emit, lane, word_offset, amplitude, ready)
         m.d.comb += self.busy.eq(walking | word_valid | in_pipeline)
         return m
 
+    def _pixel_events(self, m: Module) -> Value:
+        """The events of the pixel in the word register, as a mask."""
+        if self._network.input == "direct":
+            return self.pixel.any()
+        if self._network.input == "bitplane":
+            return self.pixel
+        register, number = Signal(32), Signal(8)
+        with m.If(self.start & self.restart):
+            m.d.sync += register.eq(self._network.seed)
+        with m.Elif(self.enable):
+            m.d.sync += [register.eq(_leap(register)), number.eq(register[:8])]
+        return self.pixel > number
+
+    def _amplitude(self, lowest: Signal, place: Value, worth: Value) -> Value:
+        """Of the event that leaves the word register."""
+        signed_spikes = self._network.signed_spikes
+        negative = (self.spikes[self._lanes :] & lowest).any() if signed_spikes else Const(0)
+        if self._weighing == "multiply":
+            return Mux(self.frame, self.pixel, Mux(negative, -worth, worth) if signed_spikes else worth)
+        exponent = worth if self._weighing == "shift" else Const(0, 0)
+        if self._network.input == "bitplane":
+            exponent = Mux(self.frame, place[:3], exponent)
+        if not signed_spikes:
+            return exponent
+        bits = self._event["amplitude"].shape.width - 1
+        return Cat(exponent | Const(0, bits), negative & ~self.frame) if bits else negative & ~self.frame
+
     def _walk(self, m: Module, walking: Signal) -> tuple[Signal, Value]:
-        """Counters (y, x, g, repeat) and addresses of the next word; returns g · group_stride and a spike's worth."""
+        """Counters (y, x, g, repeat) and addresses of the next word.
+
+        Returns g · group_stride and what a spike is worth, as factor or exponent.
+        """
         address = Signal.like(self.address)
         y, x = Signal.like(self.rows), Signal.like(self.columns)
         group, repeat = Signal.like(self.groups), Signal.like(self.repeats)
@@ -149,6 +201,9 @@ class Scanner(wiring.Component):
             m.d.sync += [counter.eq(0) for counter in (y, x, group, repeat)]
         with m.Elif(self.enable):
             m.d.sync += [address.eq(address + self.stride), repeat.eq(repeat + 1)]
+            if self._network.input == "rate":  # the same pixel again
+                with m.If(self.frame & (repeat != self.repeats - 1)):
+                    m.d.sync += address.eq(address)
             with m.If(repeat == self.repeats - 1):
                 m.d.sync += [
                     repeat.eq(0),
@@ -171,30 +226,30 @@ class Scanner(wiring.Component):
                         ]
                         with m.If(y == self.rows - 1):
                             m.d.sync += walking.eq(0)
-        if not self._radix_steps:
-            return group_offset, Const(1)
-        worth = Signal(self._radix_steps)
+        factor = self._weighing == "multiply"
+        if self._network.schedule != "radix":
+            return group_offset, Const(1) if factor else Const(0)
+        first = self._network.time_steps - 1
+        worth = Signal(range(max(2, 1 + (1 << first if factor else first))))
         with m.If(self.start | (self.enable & (repeat == self.repeats - 1))):
-            m.d.sync += worth.eq(1 << (self._radix_steps - 1))
+            m.d.sync += worth.eq(1 << first if factor else first)
         with m.Elif(self.enable):
-            m.d.sync += worth.eq(worth >> 1)
+            m.d.sync += worth.eq(worth >> 1 if factor else worth - 1)
         return group_offset, worth
 
     def _emit(
-        self, m: Module, emit: Signal, lowest: Signal, word_offset: Signal, amplitude: Value, ready: Signal
+        self, m: Module, emit: Signal, lane: Value, word_offset: Signal, amplitude: Value, ready: Signal
     ) -> Signal:
         """Two stages that add up the event's addresses, then a FIFO; returns whether any event is inside."""
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=self._event.size, depth=_FIFO_DEPTH)
         m.d.comb += ready.eq(fifo.level <= _FIFO_DEPTH - _IN_FLIGHT)
-        bits = max(1, (self._lanes - 1).bit_length())
-        encoded = Cat(Cat(lowest[lane] for lane in range(self._lanes) if lane >> bit & 1).any() for bit in range(bits))
-        lane = Signal(bits)
+        chosen = Signal(lane.shape())
         partial, total = Signal(self._event), Signal(self._event)
         offset, lane_offset = Signal.like(word_offset), Signal.like(word_offset)
         partial_valid, total_valid = Signal(), Signal()
         m.d.sync += [
             partial_valid.eq(emit),
-            lane.eq(encoded),
+            chosen.eq(lane),
             offset.eq(word_offset),
             partial.weight.eq(self.row.weight + self.column.weight),
             partial.membrane.eq(self.row.membrane + self.column.membrane),
@@ -204,7 +259,7 @@ class Scanner(wiring.Component):
             total_valid.eq(partial_valid),
             total.eq(partial),
             total.weight.eq(partial.weight + offset),
-            lane_offset.eq(lane * self.lane_stride),
+            lane_offset.eq(chosen * self.lane_stride),
         ]
         event = Signal(self._event)
         m.d.comb += [

@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toolchain.connection import Connection, Shape
+from toolchain.encoding import rate_numbers
 from toolchain.errors import InvalidValue
-from toolchain.ir import PIXEL_MAX, FixedPointLayer, FixedPointNetwork
+from toolchain.ir import COUNTING_NEGATIVES, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
 from toolchain.trace import Activity, SpikeTrace
 
 __all__ = ["RECORDS", "check_frames", "run"]
@@ -115,6 +116,7 @@ class _Neurons:
         self.shape = network.shapes[index]
         self.reads_frame = network.reads_frame(layer)
         self.negative, self.reset, self.compare = network.negative, network.reset, network.compare
+        self.asymmetric = network.negative == "asymmetric"
         self.levels = network.levels
         dtype = self._dtype(network, index)
         self.synapses = [_Synapses(c, network.source_shape(c), dtype, device) for c in layer.connections]
@@ -125,6 +127,7 @@ class _Neurons:
         self.dtype = dtype
         self.offset, self.bias = row(layer.offset), row(layer.bias)
         self.threshold = None if layer.threshold is None else row(layer.threshold)
+        self.below = self.threshold if layer.negative_threshold is None else row(layer.negative_threshold)
 
     @staticmethod
     def _dtype(network: FixedPointNetwork, index: int) -> torch.dtype:
@@ -132,8 +135,8 @@ class _Neurons:
         # synaptic sums alone lie in the membrane's range less its offset and biases
         bound = network.ranges[index].magnitude + int(np.abs(layer.offset).max())
         bound += network.time_steps * int(np.abs(layer.bias).max())
-        if layer.threshold is not None:
-            bound = max(bound, int(layer.threshold.max()))
+        for threshold in (layer.threshold, layer.negative_threshold):
+            bound = max(bound, 0 if threshold is None else int(threshold.max()))
         return torch.float32 if bound < 2**24 else torch.float64
 
     def drive(self, sources: list[Tensor]) -> Tensor:
@@ -146,19 +149,28 @@ class _Neurons:
     def at_once(self, values: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Closed form of ``two_phase`` and ``radix``: ``n = clip(⌊V/θ⌋, 0, levels)``.
 
-        With ``symmetric`` ``n = sign(V)·clip(⌊|V|/θ⌋, 0, levels)``; with ``gt`` 1 less than V (|V|) is divided.
+        With ``symmetric`` ``n = sign(V)·clip(⌊|V|/θ⌋, 0, levels)``, with ``asymmetric`` by θ⁻ where V < 0; with
+        ``gt`` 1 less than V (|V|) is divided.
         Returns the final V and n, the values of the spike trains.
         """
         membrane = self.drive(values).add_(self.offset)
         if self.threshold is None:
             return membrane, membrane
-        magnitude = membrane.abs() if self.negative == "symmetric" else membrane
+        assert self.below is not None
+        signed = self.negative != "none"
+        magnitude = membrane.abs() if signed else membrane
         if self.compare == "gt":
             magnitude = magnitude - 1
-        value = torch.div(magnitude, self.threshold).floor_().clamp_(0, self.levels)
-        if self.negative == "symmetric":
+        threshold = torch.where(membrane < 0, self.below, self.threshold) if self.asymmetric else self.threshold
+        value = torch.div(magnitude, threshold).floor_().clamp_(0, self.levels)
+        if signed:
             value *= membrane.sign()
         return membrane, value
+
+    def taken(self, spikes: Tensor) -> Tensor:
+        """What spikes, or values of whole trains, take off the membrane: θ each, θ⁻ where negative."""
+        assert self.threshold is not None and self.below is not None
+        return spikes * (torch.where(spikes < 0, self.below, self.threshold) if self.asymmetric else self.threshold)
 
     def stream(self, spikes: list[Tensor], steps: int) -> tuple[Tensor, Tensor]:
         """Integrate, add bias, fire, once for each step; returns the final V and spikes ``[T, N, H, W, C]``.
@@ -174,7 +186,7 @@ class _Neurons:
             drives = list(drive.view(steps, images, *drive.shape[1:]))
         membrane = drives[0] + self.offset
         fired = membrane.new_zeros((steps, *membrane.shape))
-        total = torch.zeros_like(membrane) if self.negative == "correcting" else None
+        total = torch.zeros_like(membrane) if self.negative in COUNTING_NEGATIVES else None
         for step in range(steps):
             if step:
                 membrane += drives[step]
@@ -183,19 +195,24 @@ class _Neurons:
         return membrane, fired
 
     def _fire(self, membrane: Tensor, spikes: Tensor, total: Tensor | None) -> None:
-        """One firing in place; ``total`` is the sum of all spikes so far, which ``correcting`` needs."""
-        assert self.threshold is not None
+        """One firing in place; ``total`` is the sum of all spikes so far, which ``correcting`` and ``memory`` need."""
+        assert self.threshold is not None and self.below is not None
         reached = torch.ge if self.compare == "ge" else torch.gt
         reached(membrane, self.threshold, out=spikes)
         if self.reset == "zero":
             membrane *= 1 - spikes
             return
-        if self.negative == "symmetric":
-            spikes -= reached(-membrane, self.threshold).to(spikes.dtype)
-        elif total is not None:
-            spikes -= ((membrane < 0) & (total > 0)).to(spikes.dtype)
-            total += spikes
-        membrane.addcmul_(spikes, self.threshold, value=-1)
+        if self.negative != "none":
+            below = membrane < 0 if self.negative == "correcting" else reached(-membrane, self.below)
+            if total is not None:
+                below &= total > 0
+            spikes -= below.to(spikes.dtype)
+            if total is not None:
+                total += spikes
+        if self.asymmetric:
+            membrane -= self.taken(spikes)
+        else:
+            membrane.addcmul_(spikes, self.threshold, value=-1)
 
 
 class _Recorder:
@@ -241,17 +258,43 @@ def _trains(values: Tensor, network: FixedPointNetwork) -> Tensor:
     return torch.div(values.abs(), worth).floor_().fmod_(2) * values.sign()
 
 
+class _Frames:
+    """What the input frame is to the layers that read it, in the manner of ``network.input``."""
+
+    def __init__(self, network: FixedPointNetwork, device: str):
+        self.input, self.stream = network.input, network.schedule == "stream"
+        if self.input != "rate":
+            return
+        numbers = np.moveaxis(rate_numbers(network), 1, -1)[:, None]
+        self.random = torch.tensor(numbers, device=device).float()  # [T, 1, H, W, C]
+
+    def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """From pixels ``[N, H, W, C]``: the layer's input, and the input spikes ``[N, H, W, C]`` that count as events."""
+        if self.input == "direct":
+            return frames, (frames != 0).to(frames.dtype)
+        if self.input == "bitplane":
+            planes = torch.div(frames, 2.0 ** torch.arange(8, device=frames.device).view(8, 1, 1, 1, 1))
+            return frames, planes.floor_().fmod_(2).sum(dim=0)
+        spikes = (frames > self.random).to(frames.dtype)
+        counts = spikes.sum(dim=0)
+        return (spikes if self.stream else counts), counts
+
+
 def _run_chunk(
-    network: FixedPointNetwork, neurons: list[_Neurons], frames: Tensor, part: slice, recorder: _Recorder
+    network: FixedPointNetwork,
+    neurons: list[_Neurons],
+    frames: tuple[Tensor, Tensor],
+    part: slice,
+    recorder: _Recorder,
 ) -> None:
     stream, radix = network.schedule == "stream", network.schedule == "radix"
     outputs: list[Tensor] = []  # values [N, H, W, C], in stream spikes [T, N, H, W, C]
     counts: list[Tensor] = []  # spikes of each neuron
     for index, layer in enumerate(neurons):
         sources = [c.source for c in layer.layer.connections]
-        inputs = [frames if source < 0 else outputs[source] for source in sources]
+        inputs = [frames[0] if source < 0 else outputs[source] for source in sources]
         for synapses, source in zip(layer.synapses, sources, strict=True):
-            seen = (frames != 0).to(frames.dtype) if source < 0 else counts[source]
+            seen = frames[1] if source < 0 else counts[source]
             events, operations = synapses.activity(seen)
             recorder.activity.events[part, index] += events.long().cpu().numpy()
             recorder.activity.operations[part, index] += operations.long().cpu().numpy()
@@ -274,9 +317,9 @@ def _run_chunk(
         if recorder.membranes is not None:
             rest = membrane
             if not stream and layer.threshold is not None:
-                rest = membrane - fired * layer.threshold
+                rest = membrane - layer.taken(fired)
             recorder.membranes[index][part] = rest.long().cpu().numpy()
-    recorder.scores[part] = membrane.long().cpu().numpy().reshape(len(frames), -1)
+    recorder.scores[part] = membrane.long().cpu().numpy().reshape(part.stop - part.start, -1)
 
 
 def run(
@@ -319,10 +362,11 @@ def run(
     chunk = max(1, _CHUNK_VALUES // per_image)
     with torch.inference_mode(), _full_precision():
         neurons = [_Neurons(network, index, device) for index in range(len(network.layers))]
+        read = _Frames(network, device)
         for start in range(0, len(frames), chunk):
             part = slice(start, min(start + chunk, len(frames)))
             pixels = torch.tensor(np.moveaxis(frames[part], 1, -1))
-            _run_chunk(network, neurons, pixels.to(device, torch.float32), part, recorder)
+            _run_chunk(network, neurons, read(pixels.to(device, torch.float32)), part, recorder)
             if progress:
                 progress(part.stop - part.start)
     return recorder.trace(network.fingerprint)

@@ -40,6 +40,46 @@ def _deliver(connection: Connection, source: Shape, output: Shape, place: Place)
     return reached
 
 
+Emitted = list[tuple[int, Place, int]]
+"""(time step, place, amplitude) of every event."""
+
+
+def _direct(network: FixedPointNetwork, frame: np.ndarray) -> Emitted:
+    return [(0, place, int(frame[place])) for place in _places(network.input_shape) if frame[place] != 0]
+
+
+def _bitplane(network: FixedPointNetwork, frame: np.ndarray) -> Emitted:
+    """Eight planes, most significant first; ``V ← 2V`` between them makes a spike of plane k worth ``2^(7−k)``."""
+    worth = [1] * 8
+    for plane in range(1, 8):
+        worth[:plane] = [2 * earlier for earlier in worth[:plane]]
+    planes = [(plane, place) for plane in range(8) for place in _places(network.input_shape)]
+    return [(0, place, worth[plane]) for plane, place in planes if format(int(frame[place]), "08b")[plane] == "1"]
+
+
+def _rate(network: FixedPointNetwork, frame: np.ndarray) -> Emitted:
+    """Shift the register eight times for each pixel and step, in the order in which the frame is walked."""
+    channels, height, width = network.input_shape
+    walk = [(c, y, x) for y in range(height) for x in range(width) for c in range(channels)]
+    visits = [(t, place) for t in range(network.time_steps) for place in walk]
+    if network.schedule != "stream":
+        visits = [(t, place) for place in walk for t in range(network.time_steps)]
+    register = [int(bit) for bit in format(network.seed, "032b")]
+    emitted = []
+    for t, place in visits:
+        if int(frame[place]) > int("".join(map(str, register[24:])), 2):
+            emitted.append((t, place, 1))
+        for _ in range(8):
+            out = register[31]
+            register = [0, *register[:31]]
+            for exponent in (32, 22, 2, 1):  # x^32 + x^22 + x^2 + x + 1
+                register[32 - exponent] ^= out
+    return emitted
+
+
+_INPUT = {"direct": _direct, "bitplane": _bitplane, "rate": _rate}
+
+
 def _arrivals(
     network: FixedPointNetwork,
     index: int,
@@ -53,7 +93,7 @@ def _arrivals(
     for connection in layer.connections:
         source = network.source_shape(connection)
         if connection.source == INPUT:
-            emitted = [(0, place, int(frame[place])) for place in _places(source) if frame[place] != 0]
+            emitted = _INPUT[network.input](network, frame)
         else:
             emitted = [(t, place, s) for (t, place), s in sorted(trains[connection.source].items())]
         for t, place, amplitude in emitted:
@@ -81,8 +121,12 @@ def _fire(
         if v[place] > theta or (v[place] == theta and network.compare == "ge"):
             v[place] = v[place] - theta if network.reset == "subtract" else 0
             train[(t, place)] = 1
-        elif network.negative == "symmetric":
-            if v[place] < -theta or (v[place] == -theta and network.compare == "ge"):
+        elif network.negative in ("symmetric", "asymmetric", "memory"):
+            if network.negative == "asymmetric":
+                assert layer.negative_threshold is not None
+                theta = int(layer.negative_threshold[place[0]]) * worth
+            reached = v[place] < -theta or (v[place] == -theta and network.compare == "ge")
+            if reached and (network.negative != "memory" or count > 0):
                 v[place] += theta
                 train[(t, place)] = -1
         elif network.negative == "correcting" and v[place] < 0 and count > 0:

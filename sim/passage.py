@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sim.golden import check_frames
 from toolchain.connection import Connection
+from toolchain.encoding import rate_numbers
 from toolchain.ir import COUNTING_NEGATIVES, INPUT, RATE_LEVELS, SpikingNetwork
-from toolchain.lfsr import random_bytes
 
 __all__ = ["Passage", "passages", "worth"]
 
@@ -155,23 +155,18 @@ class _Layer:
 
 
 class _RateInput:
-    """Random input spikes of ``rate``: the same bytes for every frame."""
+    """Random input spikes of ``rate``: the same numbers for every frame."""
 
     def __init__(self, network: SpikingNetwork):
-        self.stream, steps = network.schedule == "stream", network.time_steps
-        channels, height, width = network.input_shape
-        values = torch.tensor(random_bytes(network.seed, steps * channels * height * width))
-        if self.stream:
-            self.bytes = values.view(steps, height, width, channels).permute(0, 3, 1, 2)
-        else:
-            self.bytes = values.view(height, width, channels, steps).permute(3, 2, 0, 1)
+        self.stream = network.schedule == "stream"
+        self.numbers = torch.tensor(rate_numbers(network))
 
     def __call__(self, pixels: Tensor, first: int, steps: int) -> Tensor:
         """Spikes ``[K, N, C, H, W]`` of a block of steps, or ``[1, N, C, H, W]``, how many there are in all T."""
         if self.stream:
-            return (self.bytes[first : first + steps, None] < pixels).float()
+            return (self.numbers[first : first + steps, None] < pixels).float()
         counts = torch.zeros(pixels.shape)
-        for compared in self.bytes:
+        for compared in self.numbers:
             counts += compared < pixels
         return counts[None]
 

@@ -21,8 +21,9 @@ from toolchain.ir import (
     FixedPointLayer,
     FixedPointNetwork,
 )
+from toolchain.lfsr import random_bytes
 
-__all__ = ["NEURONS", "fixed_point_networks", "frames_for", "lively_network", "random_network"]
+__all__ = ["NEURONS", "fixed_point_networks", "frames_for", "lively_network", "random_network", "rate_spikes"]
 
 
 def _connection(
@@ -137,3 +138,13 @@ def fixed_point_networks(neurons: Sequence[dict[str, str]] = NEURONS) -> st.Sear
     return st.builds(
         lambda seed, neuron: random_network(seed, neuron=neuron), st.integers(0, 2**32 - 1), st.sampled_from(neurons)
     )
+
+
+def rate_spikes(network, frames):
+    """Input spikes of ``rate``, int64 [N, T, C, H, W]."""
+    (channels, height, width), steps = network.input_shape, network.time_steps
+    numbers = random_bytes(network.seed, steps * frames[0].size).astype(int)
+    walk = (steps, height * width * channels) if network.schedule == "stream" else (height * width * channels, steps)
+    by_step = numbers.reshape(walk) if network.schedule == "stream" else numbers.reshape(walk).T
+    places = by_step.reshape(steps, height, width, channels).transpose(0, 3, 1, 2)
+    return (frames[:, None] > places).astype(np.int64)

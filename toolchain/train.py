@@ -1,5 +1,6 @@
 """Train the zoo's source networks with one seeded command, and keep them with their provenance."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from toolchain import zoo
+from toolchain.checkpoint import Checkpoint
 from toolchain.datasets import Dataset
 from toolchain.errors import InvalidValue, NetworkFileError
 from toolchain.netfile import replacing
-from toolchain.nn import QCFS
+from toolchain.nn import ACTIVATIONS, QCFS, QuantizedReLU
 
 __all__ = ["TrainedSource", "accuracy", "calibration", "load_source", "pixels_to_input", "save_source", "train"]
 
@@ -25,6 +27,8 @@ MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
 INITIAL_THRESHOLD = 2.0
 """Start of λ: batch norm gives unit variance, so two deviations use all levels from the first step."""
+CROP_PADDING = 4
+"""Zero pixels around a frame that is cropped at random (He et al., CVPR 2016, section 4.2)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +70,7 @@ def _check_fit(module: nn.Module, architecture: str, training: Dataset, test: Da
         except RuntimeError as error:
             raise InvalidValue(
                 f"architecture {architecture} does not take frames of shape {part.frames.shape[1:]} of data set "
-                f"{part.name}, only (1, 28, 28)"
+                f"{part.name}, only {zoo.ARCHITECTURES[architecture].input_shape}"
             ) from error
         if part.labels.max() >= classes:
             raise InvalidValue(
@@ -76,8 +80,9 @@ def _check_fit(module: nn.Module, architecture: str, training: Dataset, test: Da
 
 
 def _optimizer(module: nn.Module) -> torch.optim.SGD:
-    thresholds = [p for n, p in module.named_parameters() if n.endswith("threshold")]
-    others = [p for n, p in module.named_parameters() if not n.endswith("threshold")]
+    learned = ("threshold", "step")  # of the activations
+    thresholds = [p for n, p in module.named_parameters() if n.endswith(learned)]
+    others = [p for n, p in module.named_parameters() if not n.endswith(learned)]
     groups: list[dict[str, Any]] = [{"params": others}, {"params": thresholds, "weight_decay": 0.0}]
     return torch.optim.SGD(
         groups,
@@ -88,82 +93,171 @@ def _optimizer(module: nn.Module) -> torch.optim.SGD:
     )
 
 
+def _start_thresholds(module: nn.Module) -> None:
+    """Set what the activations learn to ``INITIAL_THRESHOLD``."""
+    for layer in module.modules():
+        if isinstance(layer, QCFS):
+            layer.threshold.data.fill_(INITIAL_THRESHOLD)
+        elif isinstance(layer, QuantizedReLU):
+            layer.step.data.fill_(INITIAL_THRESHOLD / layer.levels)
+
+
+def _warm(module: nn.Module, warm: bool) -> None:
+    """Plain ReLU in place of the activations if ``warm``; what they learn then has no gradient and stays."""
+    for layer in module.modules():
+        if isinstance(layer, ACTIVATIONS):
+            if warm:
+                layer.forward = torch.relu  # type: ignore[method-assign, assignment]
+            else:
+                vars(layer).pop("forward", None)
+
+
+def crop_at_random(frames: Tensor) -> Tensor:
+    """Each of ``[N, C, H, W]`` moved by −4 to 4 pixels both ways, zeros where it was not."""
+    images, _, height, width = frames.shape
+    top, left = torch.randint(0, 2 * CROP_PADDING + 1, (2, images))
+    padded = nn.functional.pad(frames, (CROP_PADDING,) * 4)
+    return padded.unfold(2, height, 1).unfold(3, width, 1)[torch.arange(images), :, top, left]
+
+
+def _mirror_half(frames: Tensor) -> Tensor:
+    mirrored = (torch.rand(len(frames)) < 0.5).to(frames.device)
+    return torch.where(mirrored[:, None, None, None], frames.flip(3), frames)
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.ones(1, device=name).item()
+    except (RuntimeError, AssertionError) as error:  # an assertion in a torch without CUDA
+        raise InvalidValue(
+            f"device is {name!r}, must be a torch device of this machine, such as cpu or cuda"
+        ) from error
+    return torch.device(name)
+
+
+_UNSAID = {"activation": "qcfs", "levels": None, "classes": 10, "crop": False, "warm_up": 0, "device": "cpu"}
+"""Options that provenance leaves out at these values, so that files of before they existed stay the same."""
+
+
+def _digest(dataset: Dataset) -> str:
+    return hashlib.sha256(dataset.frames.tobytes() + dataset.labels.tobytes()).hexdigest()[:16]
+
+
 def train(
     architecture: str,
     training: Dataset,
     test: Dataset,
     *,
     epochs: int = 30,
-    levels: int = 4,
+    levels: int | None = None,
     activation: str = "qcfs",
     seed: int = 0,
     flip: bool = False,
+    crop: bool = False,
+    warm_up: int = 0,
+    checkpoint: Path | None = None,
+    device: str | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> TrainedSource:
     """Train from scratch with SGD (Nesterov) under a one-cycle learning rate.
 
-    λ of the activations has no weight decay. Same seed, thread count and torch version: same network.
+    What the activations learn has no weight decay. Same seed, device, thread count and torch version: same
+    network; on a GPU up to rounding.
 
     Parameters
     ----------
-    epochs, levels : int
-        Passes over ``training``; QCFS levels L.
+    epochs : int
+        Passes over ``training``.
+    levels : int
+        L of QCFS, Q = 2^bits − 1 of the quantized ReLU; ``None`` takes the usual number of ``zoo.LEVELS``.
     activation : str
         One of ``zoo.ACTIVATIONS``.
     flip : bool
         Mirror half of the images left to right (clothes, not digits).
+    crop : bool
+        Pad each image with 4 zero pixels and crop it at random (CIFAR).
+    warm_up : int
+        First epochs, in which plain ReLU stands in place of the activations; Deng & Gu (ICLR 2021) use 20.
+    checkpoint : Path
+        Takes the whole state after each epoch. If it exists, training goes on from there and gives the same
+        network as without the interruption (on a GPU up to rounding); removed on success.
+    device : str
+        A torch device; ``None`` takes the GPU where there is one. The result is on the CPU.
     progress : callable
         Called after each batch with the epoch and the loss.
 
     Raises
     ------
     InvalidValue
-        Unknown architecture, ``epochs < 1``, ``levels < 1``, or frames that do not fit.
+        Unknown architecture, activation or device, ``epochs < 1``, wrong ``levels``, ``warm_up`` not in 0 to
+        ``epochs - 1``, frames that do not fit, or a checkpoint of other options.
+    NetworkFileError
+        ``checkpoint`` is another kind of file.
     """
     if epochs < 1:
         raise InvalidValue(f"epochs is {epochs}, must be at least 1")
+    if not 0 <= warm_up < epochs:
+        raise InvalidValue(f"warm_up is {warm_up}, must be at least 0 and below the {epochs} epochs")
+    where = _device(device)
     torch.manual_seed(seed)
-    module = zoo.build(architecture, levels, activation)
-    for layer in module.modules():
-        if isinstance(layer, QCFS):
-            layer.threshold.data.fill_(INITIAL_THRESHOLD)
-    frames = pixels_to_input(torch.tensor(training.frames))
-    labels = torch.tensor(training.labels)
+    module = zoo.build(architecture, levels, activation, training.classes)
+    _start_thresholds(module)
     _check_fit(module, architecture, training, test)
+    frames, labels = torch.tensor(training.frames).to(where), torch.tensor(training.labels).to(where)
+    module.to(where)
     optimizer = _optimizer(module)
     batches = max(1, len(frames) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=epochs * batches)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    options = {
+        "architecture": architecture,
+        "activation": activation,
+        "levels": (zoo.LEVELS[activation] if levels is None else levels) if activation in zoo.LEVELS else None,
+        "classes": training.classes,
+        "dataset": training.name,
+        "training_images": len(frames),
+        "epochs": epochs,
+        "seed": seed,
+        "flip": flip,
+        "crop": crop,
+        "warm_up": warm_up,
+        "device": str(where),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    state = None
+    if checkpoint is not None:
+        state = Checkpoint(checkpoint, {**options, "training data": _digest(training)}, module, optimizer, schedule)
     module.train()
-    for epoch in range(epochs):
+    for epoch in range(state.resume() if state else 0, epochs):
+        _warm(module, epoch < warm_up)
         order = torch.randperm(len(frames))
         for batch in range(batches):
             chosen = order[batch * BATCH : (batch + 1) * BATCH]
             x = frames[chosen]
+            if crop:
+                x = crop_at_random(x)
             if flip:
-                mirrored = torch.rand(len(chosen)) < 0.5
-                x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
-            loss = nn.functional.cross_entropy(module(x), labels[chosen])
+                x = _mirror_half(x)
+            loss = nn.functional.cross_entropy(module(pixels_to_input(x)), labels[chosen])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             if progress:
                 progress(epoch, loss.item())
-    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        if state:
+            state.save(epoch + 1)
+    module.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     provenance = {
-        "architecture": architecture,
-        **({"levels": levels} if activation == "qcfs" else {"activation": activation}),
-        "dataset": training.name,
-        "training_images": len(frames),
-        "epochs": epochs,
-        "seed": seed,
-        "flip": flip,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        **{name: value for name, value in options.items() if value != _UNSAID.get(name, ...)},
         "test_images": len(test.frames),
         "test_accuracy": round(accuracy(module, test), 2),
     }
+    if state:
+        state.path.unlink()
     return TrainedSource(module, provenance)
 
 
@@ -188,7 +282,10 @@ def load_source(path: Path) -> TrainedSource:
         with safe_open(path, "pt") as file:
             provenance = json.loads((file.metadata() or {})["spikeloom_source"])
         module = zoo.build(
-            provenance["architecture"], provenance.get("levels", 4), provenance.get("activation", "qcfs")
+            provenance["architecture"],
+            provenance.get("levels"),
+            provenance.get("activation", "qcfs"),
+            provenance.get("classes", 10),
         )
         module.load_state_dict(load_file(path))
     except OSError as error:

@@ -1,14 +1,16 @@
 """Source architectures that Spikeloom trains and ships, and the trained network in this package."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
+from toolchain.connection import Shape
 from toolchain.errors import InvalidValue
-from toolchain.nn import QCFS, StReLU, ThresholdReLU
+from toolchain.nn import QCFS, QuantizedReLU, StReLU, ThresholdLeakyReLU, ThresholdReLU
 
-__all__ = ["ARCHITECTURES", "BUNDLED_WEIGHTS", "build"]
+__all__ = ["ACTIVATIONS", "ARCHITECTURES", "BUNDLED_WEIGHTS", "LEVELS", "Architecture", "build"]
 
 BUNDLED_WEIGHTS = Path(__file__).parent / "data" / "fashion-cnn.safetensors"
 """The trained ``cnn``, with its provenance in the file header."""
@@ -16,47 +18,133 @@ BUNDLED_WEIGHTS = Path(__file__).parent / "data" / "fashion-cnn.safetensors"
 
 Activation = Callable[[], nn.Module]
 
+
+def _quantized_relu(levels: int) -> QuantizedReLU:
+    bits = (levels + 1).bit_length() - 1
+    if levels < 1 or levels != 2**bits - 1:
+        raise InvalidValue(f"levels is {levels}, must be 2^bits - 1 with quantized_relu: 1, 3, 7, 15, ...")
+    return QuantizedReLU(bits)
+
+
+LEVELS = {"qcfs": 4, "quantized_relu": 3}
+"""The activations that have levels, and their usual number."""
+
 ACTIVATIONS: dict[str, Callable[[int], nn.Module]] = {
     "qcfs": QCFS,
     "relu": lambda levels: nn.ReLU(),
     "threshold_relu": lambda levels: ThresholdReLU(1.0),
     "strelu": lambda levels: StReLU(1.0),
+    "quantized_relu": _quantized_relu,
+    "leaky_relu": lambda levels: ThresholdLeakyReLU(1.0),
 }
-"""Activations by name, from the number of levels, which only ``qcfs`` has."""
+"""Activations by name, from the number of levels, which only those of ``LEVELS`` have."""
 
 
-def cnn(activation: Activation) -> nn.Sequential:
-    """16C3-AP2-32C3-AP2-64C3-AP2-FC10 for ``[N, 1, 28, 28]``, batch norm and activation after each convolution."""
+def _synapse(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+    """A convolution that keeps or strides the frame, and its batch norm."""
+    return [
+        nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+
+
+def cnn(activation: Activation, classes: int) -> nn.Module:
+    """16C3-AP2-32C3-AP2-64C3-AP2-FC, batch norm and activation after each convolution."""
 
     def block(inputs: int, outputs: int) -> list[nn.Module]:
-        return [
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            activation(),
-            nn.AvgPool2d(2),
-        ]
+        return [*_synapse(inputs, outputs), activation(), nn.AvgPool2d(2)]
 
-    return nn.Sequential(*block(1, 16), *block(16, 32), *block(32, 64), nn.Flatten(), nn.Linear(64 * 3 * 3, 10))
+    return nn.Sequential(*block(1, 16), *block(16, 32), *block(32, 64), nn.Flatten(), nn.Linear(64 * 3 * 3, classes))
 
 
-def mlp(activation: Activation) -> nn.Sequential:
-    """784-128-10 for ``[N, 1, 28, 28]``, batch norm and activation after the hidden layer."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.BatchNorm1d(128), activation(), nn.Linear(128, 10))
+def mlp(activation: Activation, classes: int) -> nn.Module:
+    """784-128-FC, batch norm and activation after the hidden layer."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.BatchNorm1d(128), activation(), nn.Linear(128, classes))
 
 
-ARCHITECTURES: dict[str, Callable[[Activation], nn.Sequential]] = {"cnn": cnn, "mlp": mlp}
+def _vgg(*stages: tuple[int, ...]) -> Callable[[Activation, int], nn.Module]:
+    """Stages of 3×3 convolutions of so many channels, each with batch norm and activation, average pooling behind a stage.
+
+    Source: Simonyan & Zisserman, ICLR 2015, in the form usual for CIFAR: one linear layer on the 1×1 frame,
+    and average instead of maximum pooling, which converts.
+    """
+
+    def make(activation: Activation, classes: int) -> nn.Module:
+        layers: list[nn.Module] = []
+        channels = 3
+        for stage in stages:
+            for outputs in stage:
+                layers += [*_synapse(channels, outputs), activation()]
+                channels = outputs
+            layers.append(nn.AvgPool2d(2))
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels, classes))
+
+    return make
 
 
-def build(name: str, levels: int = 4, activation: str = "qcfs") -> nn.Sequential:
+class _ResidualBlock(nn.Module):
+    """``activation(body(x) + shortcut(x))``, two 3×3 convolutions; a 1×1 projection where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, activation: Activation):
+        super().__init__()
+        self.body = nn.Sequential(*_synapse(inputs, outputs, stride=stride), activation(), *_synapse(outputs, outputs))
+        same = inputs == outputs and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Sequential(*_synapse(inputs, outputs, 1, stride))
+        self.activation = activation()
+
+    def forward(self, x: Tensor) -> Tensor:
+        joined: Tensor = self.activation(self.body(x) + self.shortcut(x))
+        return joined
+
+
+def resnet20(activation: Activation, classes: int) -> nn.Module:
+    """Three stages of three residual blocks of 16, 32 and 64 channels, global average pooling, FC; 0.27 M weights.
+
+    Source: He et al., "Deep residual learning for image recognition", CVPR 2016, section 4.2, with projection
+    shortcuts (its option B).
+    """
+    blocks: list[nn.Module] = []
+    channels = 16
+    for outputs in (16, 32, 64):
+        for number in range(3):
+            stride = 2 if outputs > channels and number == 0 else 1
+            blocks.append(_ResidualBlock(channels, outputs, stride, activation))
+            channels = outputs
+    return nn.Sequential(*_synapse(3, 16), activation(), *blocks, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, classes))
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How to make a network of some activation and number of classes, and the frames ``[C, H, W]`` it takes."""
+
+    make: Callable[[Activation, int], nn.Module]
+    input_shape: Shape
+
+
+ARCHITECTURES = {
+    "cnn": Architecture(cnn, (1, 28, 28)),
+    "mlp": Architecture(mlp, (1, 28, 28)),
+    "vgg11": Architecture(_vgg((64,), (128,), (256, 256), (512, 512), (512, 512)), (3, 32, 32)),
+    "vgg16": Architecture(_vgg((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3), (3, 32, 32)),
+    "resnet20": Architecture(resnet20, (3, 32, 32)),
+}
+
+
+def build(name: str, levels: int | None = None, activation: str = "qcfs", classes: int = 10) -> nn.Module:
     """A fresh, untrained architecture of ``ARCHITECTURES`` with one of ``ACTIVATIONS``.
+
+    ``levels = None`` takes the activation's usual number; activations without levels ignore it.
 
     Raises
     ------
     InvalidValue
-        Unknown name or activation, or ``levels < 1``.
+        Unknown name or activation, ``levels`` that the activation cannot have, or ``classes < 2``.
     """
     if name not in ARCHITECTURES:
         raise InvalidValue(f"no architecture {name!r}; there are {', '.join(ARCHITECTURES)}")
     if activation not in ACTIVATIONS:
         raise InvalidValue(f"no activation {activation!r}; there are {', '.join(ACTIVATIONS)}")
-    return ARCHITECTURES[name](lambda: ACTIVATIONS[activation](levels))
+    if classes < 2:
+        raise InvalidValue(f"classes is {classes}, must be at least 2")
+    chosen = LEVELS.get(activation, 1) if levels is None else levels
+    return ARCHITECTURES[name].make(lambda: ACTIVATIONS[activation](chosen), classes)

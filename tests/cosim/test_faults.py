@@ -26,19 +26,28 @@ def tied(network: FixedPointNetwork) -> FixedPointNetwork:
 
 def equal_to_threshold() -> FixedPointNetwork:
     """A ``stream`` network with offsets at the thresholds and neither weights nor biases before them."""
-    network = random_network(1)
+    network = random_network(1, neuron={"input": "direct"})
     first = network.layers[0]
     silent = tuple(replace(c, weight=np.zeros_like(c.weight)) for c in first.connections)
     layer = replace(first, connections=silent, bias=np.zeros_like(first.bias), offset=first.threshold)
     return replace(network, layers=(layer, *network.layers[1:]))
 
 
-def lively(schedule: str, negative: str) -> FixedPointNetwork:
-    neuron = {"schedule": schedule, "negative": negative, "reset": "subtract", "compare": "ge"}
+def lively(schedule: str, negative: str, input: str = "direct") -> FixedPointNetwork:
+    neuron = {"schedule": schedule, "negative": negative, "reset": "subtract", "compare": "ge", "input": input}
     return lively_network(neuron, 0)
 
 
-STREAM, TWO_PHASE, SMALL_TWO_PHASE = random_network(1), random_network(4), random_network(3)
+def powers_of_two(network: FixedPointNetwork) -> FixedPointNetwork:
+    """The network with thresholds of 16, 32, …, one for each layer."""
+    layers = tuple(
+        layer if layer.threshold is None else replace(layer, threshold=np.full(layer.channels, 1 << index + 4))
+        for index, layer in enumerate(network.layers)
+    )
+    return replace(network, layers=layers)
+
+
+STREAM, TWO_PHASE, SMALL_TWO_PHASE = (random_network(seed, neuron={"input": "direct"}) for seed in (1, 4, 3))
 
 HARDWARE = {
     # fault: (network, kinds of difference it must show, module, replacements)
@@ -59,7 +68,7 @@ HARDWARE = {
     ),
     "wrong_padding": (STREAM, "spike", "hdl.program", (("int(k) * weight_scale", "max(0, int(k) - 1) * weight_scale"),)),
     "dropped_offset": (
-        TWO_PHASE, "spike", "hdl.program", (('"stream":\n            return threshold, layer.offset', '"stream":\n            return threshold, 0 * layer.offset'),),
+        TWO_PHASE, "spike", "hdl.program", (('"stream":\n            return {**values, "initial": layer', '"stream":\n            return {**values, "initial": 0 * layer'),),
     ),
     "bias_twice": (
         STREAM, "spike", "hdl.lane", (("self.membrane + self.addend", "self.membrane + self.addend + self.addend"),),
@@ -75,11 +84,36 @@ HARDWARE = {
         lively("radix", "none"), "spike", "hdl.lane", (("threshold.eq(threshold >> 1)", "threshold.eq(threshold)"),),
     ),
     "spikes_of_radix_worth_the_same": (
-        lively("radix", "none"), "spike", "hdl.scanner", (("worth.eq(worth >> 1)", "worth.eq(worth)"),),
+        lively("radix", "none"), "spike", "hdl.scanner", (("worth.eq(worth >> 1 if factor else worth - 1)", "worth.eq(worth)"),),
+    ),
+    "exponents_of_radix_all_the_same": (
+        lively("radix", "none", "bitplane"), "spike", "hdl.scanner",
+        (("worth.eq(worth >> 1 if factor else worth - 1)", "worth.eq(worth)"),),
+    ),
+    "bits_of_a_pixel_taken_for_lanes": (
+        lively("two_phase", "none", "bitplane"), "spike", "hdl.scanner", (("Mux(self.frame, 0, place)", "place"),),
+    ),
+    "random_numbers_go_on_from_frame_to_frame": (
+        lively("stream", "none", "rate"), "spike", "hdl.scanner", (("m.If(self.start & self.restart)", "m.If(0)"),),
+    ),
+    "random_number_of_other_bits": (
+        lively("two_phase", "none", "rate"), "spike", "hdl.scanner", (("number.eq(register[:8])", "number.eq(register[8:16])"),),
+    ),
+    "one_threshold_for_both_signs": (
+        lively("stream", "asymmetric"), "spike", "hdl.lane", (("below.eq(self.negative_threshold.shift_left(shift))", "below.eq(self.threshold.shift_left(shift))"),),
+    ),
+    "negative_threshold_not_halved_in_radix": (
+        lively("radix", "asymmetric"), "spike", "hdl.lane", (("below.eq(below >> 1)", "below.eq(below)"),),
+    ),
+    "memory_forgotten": (
+        lively("stream", "memory"), "spike", "hdl.lane", (("below = below & count.any()", "below = below"),),
+    ),
+    "power_of_two_too_high": (
+        powers_of_two(STREAM), "spike", "hdl.neurons", (("1 << self.threshold_exponent", "2 << self.threshold_exponent"),),
     ),
     "sign_lost_between_layers": (
         lively("two_phase", "symmetric"), "spike", "hdl.scanner",
-        (("negative = (self.spikes[self._lanes :] & lowest).any() if self._signed", "negative = Const(0) if self._signed"),),
+        (("negative = (self.spikes[self._lanes :] & lowest).any() if signed_spikes", "negative = Const(0) if signed_spikes"),),
     ),
     "corrections_forget_earlier_steps": (
         lively("stream", "correcting"), "spike", "hdl.neurons", (("lane.count.eq(counts.read[number])", "lane.count.eq(0)"),),
@@ -96,7 +130,7 @@ HARDWARE = {
 
 GOLDEN = {
     "greater_instead_of_at_least": (equal_to_threshold(), (("torch.ge if", "torch.gt if"),)),
-    "rounded_up_quotient": (TWO_PHASE, (("self.threshold).floor_()", "self.threshold).ceil_()"),)),
+    "rounded_up_quotient": (TWO_PHASE, (("threshold).floor_()", "threshold).ceil_()"),)),
     "dropped_offset": (TWO_PHASE, (("self.drive(values).add_(self.offset)", "self.drive(values)"),)),
     "bias_in_the_fire_phase": (STREAM, (("self.threshold, value=-1)", "self.threshold, value=-1).add_(self.bias)"),)),
     "firings_at_the_end": (TWO_PHASE, (("values.abs() > times", "values.abs() >= steps - times"),)),

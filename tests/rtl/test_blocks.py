@@ -1,6 +1,7 @@
 """Blocks alone: every cycle that their docstrings promise, and nothing lost under back-pressure."""
 
 import random
+from itertools import product
 
 import pytest
 from amaranth import Shape
@@ -13,6 +14,7 @@ from hdl.layouts import event_layout, synapse_layout
 from hdl.sweep import Sweep
 from hdl.synapses import SynapseAddresses
 from tests.networks import NEURONS, random_network
+from toolchain.ir import COUNTING_NEGATIVES
 
 AMPLITUDE = Shape(8)
 EVENT, SYNAPSE = event_layout(10, 8, 3, AMPLITUDE), synapse_layout(10, 8, AMPLITUDE)
@@ -114,33 +116,62 @@ def test_sweep_takes_the_cycles_it_says(words, firings):
 @pytest.mark.parametrize("neuron", NEURONS, ids=["-".join(neuron.values()) for neuron in NEURONS])
 def test_lane_fires_at_its_threshold_and_not_before(neuron):
     network = random_network(100, neuron=neuron, time_steps=1)
-    lane = Lane(weight_bits=8, membrane_bits=12, amplitude=AMPLITUDE, network=network)
+    lane = Lane(weight_bits=8, membrane_bits=12, amplitude=AMPLITUDE, weighing="multiply", network=network)
     strict = neuron["compare"] == "gt"
     fired = {}
 
     async def bench(ctx):
         ctx.set(lane.fires, 1)
         ctx.set(lane.threshold, 100)
-        if neuron["negative"] == "correcting":
-            ctx.set(lane.count, 1)
-        for membrane in (-101, -100, -99, -1, 0, 99, 100, 101):
+        if neuron["negative"] == "asymmetric":
+            ctx.set(lane.negative_threshold, 70)
+        for count, membrane in product((0, 1), (-101, -100, -99, -71, -70, -69, -1, 0, 99, 100, 101)):
+            if neuron["negative"] in COUNTING_NEGATIVES:
+                ctx.set(lane.count, count)
             ctx.set(lane.membrane, membrane)
             ctx.set(lane.load, 1)
             await ctx.tick()
             ctx.set(lane.load, 0)
             minus = ctx.get(lane.negative) if network.signed_spikes else 0
-            fired[membrane] = (ctx.get(lane.spike) * (-1 if minus else 1), ctx.get(lane.after))
+            fired[count, membrane] = (ctx.get(lane.spike) * (-1 if minus else 1), ctx.get(lane.after))
 
     simulate(lane, bench)
-    for membrane, (spike, after) in fired.items():
+    for (count, membrane), (spike, after) in fired.items():
         up = membrane > 100 or (membrane == 100 and not strict)
         down = {
             "none": False,
             "symmetric": membrane < -100 or (membrane == -100 and not strict),
-            "correcting": membrane < 0,
+            "asymmetric": membrane < -70 or (membrane == -70 and not strict),
+            "correcting": membrane < 0 and count,
+            "memory": (membrane < -100 or (membrane == -100 and not strict)) and count,
         }[neuron["negative"]]
-        assert spike == up - down
-        assert after == (0 if up and neuron["reset"] == "zero" else membrane - 100 * spike)
+        assert spike == up - bool(down)
+        taken = 70 if spike < 0 and neuron["negative"] == "asymmetric" else 100
+        assert after == (0 if up and neuron["reset"] == "zero" else membrane - taken * spike)
+
+
+@pytest.mark.parametrize("weighing, bits", [("multiply", 8), ("shift", 3), ("add", 0)])
+@pytest.mark.parametrize("negative", ["none", "symmetric"])
+def test_synapse_multiplies_shifts_or_adds(weighing, bits, negative):
+    network = random_network(100, neuron={"schedule": "two_phase", "negative": negative})
+    shape = Shape(bits + network.signed_spikes, network.signed_spikes and weighing == "multiply")
+    lane = Lane(weight_bits=8, membrane_bits=20, amplitude=shape, weighing=weighing, network=network)
+    sums = []
+
+    async def bench(ctx):
+        for weight, amplitude in product((-127, -1, 0, 127), range(1 << bits)):
+            for sign in (1, -1) if network.signed_spikes else (1,):
+                factor = {"multiply": amplitude, "shift": 1 << amplitude, "add": 1}[weighing]
+                encoded = sign * amplitude if weighing == "multiply" else amplitude | (sign < 0) << bits
+                ctx.set(lane.weight, weight)
+                ctx.set(lane.amplitude, encoded)
+                await ctx.tick()
+                ctx.set(lane.membrane, 1000)
+                await ctx.tick()
+                sums.append(ctx.get(lane.sum) == 1000 + weight * sign * factor)
+
+    simulate(lane, bench)
+    assert sums and all(sums)
 
 
 def test_receiver_tells_what_is_wrong_and_starts_clean():

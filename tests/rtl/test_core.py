@@ -1,6 +1,7 @@
 """The core in Amaranth's simulator against the golden model, over random geometry, lanes and stalls."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sim.packets import frame_packet, read_result
 from tests.malformed import malformed
 from tests.networks import NEURONS, frames_for, lively_network, random_network
 from tests.rtl.harness import run_core
+from toolchain.ir import INPUTS, SCHEDULES
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -24,6 +26,28 @@ def test_core_equals_golden_model(seed):
 @pytest.mark.parametrize("neuron", NEURONS, ids=["-".join(neuron.values()) for neuron in NEURONS])
 def test_every_neuron_equals_golden_model(neuron, number):
     check(lively_network(neuron, number), number)
+
+
+@pytest.mark.parametrize("input", INPUTS)
+@pytest.mark.parametrize("negative", ["none", "symmetric"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_input_equals_golden_model(schedule, negative, input):
+    if (schedule, input) != ("radix", "rate"):
+        neuron = {"schedule": schedule, "negative": negative, "reset": "subtract", "compare": "ge", "input": input}
+        check(lively_network(neuron, 2), 5)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_thresholds_of_powers_of_two_leave_the_parameter_memory(schedule):
+    network = lively_network(dict(zip(NEURONS[0], (schedule, "none", "subtract", "ge"), strict=True)), 1)
+    layers = tuple(
+        layer if layer.threshold is None else replace(layer, threshold=np.full(layer.channels, 1 << index + 4))
+        for index, layer in enumerate(network.layers)
+    )
+    powers = replace(network, layers=layers)
+    assert "threshold" in Program(network, 4).parameter_words[0][0]
+    assert "threshold" not in Program(powers, 4).parameter_words[0][0]
+    check(powers, 1)
 
 
 def check(network, seed):

@@ -11,6 +11,7 @@ import shlex
 import sys
 import tempfile
 import warnings
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ import torch
 from safetensors.torch import save_file
 
 from toolchain import cli
-from toolchain.datasets import write_idx
+from toolchain import train as trainer
+from toolchain.datasets import load, write_idx
 
 NETS = """
 import sys
@@ -57,6 +59,7 @@ FRESH = "verify IN/net.safetensors --images 1"
 ENERGY = "energy IN/snn.safetensors --images 5 -T 1 --csv OUT/x.csv --json-file OUT/x.json"
 JSON = "energy IN/net.safetensors --images 5 --json-file IN/syntax.py/x"
 IDX = "energy IN/snn.safetensors -T 1 --csv OUT/x.csv --data idx --data-folder IN"
+CIFAR = "energy IN/snn.safetensors -T 1 --csv OUT/x.csv --data cifar"
 TRAIN = "train -a mlp --epochs 1 -o OUT/x.safetensors"
 TRAIN_DIGITS = f"{TRAIN} --data digits"
 TRAIN_IDX = f"{TRAIN} --data idx --data-folder IN"
@@ -113,6 +116,38 @@ REFUSED = {
     "Fashion-MNIST missing": (TRAIN, r"Fashion-MNIST is not in .*none; .*apt-get .* set SPIKELOOM_FASHION_MNIST"),
     "activation": (f"{TRAIN_IDX}/idx -A tanh", "no activation 'tanh'; there are qcfs, relu, threshold_relu, strelu"),
     "architecture": (f"{TRAIN_IDX}/idx -a vgg", "no architecture 'vgg'; there are cnn, mlp"),
+    "levels of quantized ReLU": (
+        f"{TRAIN_IDX}/idx -A quantized_relu -L 4",
+        r"levels is 4, must be 2\^bits - 1 with quantized_relu",
+    ),
+    "device": (f"{TRAIN_IDX}/idx --device tpu9", "device is 'tpu9', must be a torch device of this machine"),
+    "device without values": (f"{TRAIN_IDX}/idx --device meta", "device is 'meta', must be a torch device"),
+    "checkpoint of another kind": (
+        f"{TRAIN_IDX}/idx --checkpoint IN/net.safetensors",
+        r"net\.safetensors is not a checkpoint of spikeloom train; name another file or remove it",
+    ),
+    "checkpoint no safetensors": (f"{TRAIN_IDX}/idx --checkpoint IN/syntax.py", r"syntax\.py is not a checkpoint"),
+    "checkpoint cut": (f"{TRAIN_IDX}/idx --checkpoint IN/checkpoint-cut", "checkpoint-cut is not a checkpoint"),
+    "checkpoint lacks an array": (
+        f"{TRAIN_IDX}/idx --checkpoint IN/checkpoint-lacking",
+        "checkpoint-lacking is not a checkpoint",
+    ),
+    "checkpoint of other options": (
+        f"{TRAIN_IDX}/idx --checkpoint IN/checkpoint --seed 5 --device cpu",
+        r"seed is 5, the training in checkpoint .*checkpoint has 0; give the same options, or name another",
+    ),
+    "checkpoint of other data": (
+        f"{TRAIN_IDX}/idx-other --checkpoint IN/checkpoint --device cpu",
+        r"training data is \w{16}, the training in checkpoint .*checkpoint has \w{16}; give the same",
+    ),
+    "checkpoint folder": (f"{TRAIN_IDX}/idx --checkpoint IN/idx", "idx: Is a directory; name a file in it"),
+    "checkpoint nowhere": (f"{TRAIN_IDX}/idx --checkpoint IN/none/x", r"cannot write .*none.x: .*; choose a folder"),
+    "train colours": (f"{TRAIN_IDX}/idx -a vgg11", r"vgg11 does not take .* \(1, 28, 28\) .* only \(3, 32, 32\)"),
+    "crop takes no value": (f"{TRAIN_IDX}/idx --crop 4", "unexpected extra argument.*see .*--help"),
+    "CIFAR nowhere": (f"{TRAIN} --data cifar10", r"CIFAR-10 is not in any folder named; .* set SPIKELOOM_CIFAR10"),
+    "CIFAR missing": (f"{CIFAR}10 --data-folder IN/idx", r"test_batch\.bin: No such file .* cifar-10-binary\.tar\.gz"),
+    "CIFAR cut": (f"{CIFAR}10 --data-folder IN/cifar-cut", r"holds 3000 bytes, must be rows of 3073; unpack"),
+    "CIFAR label": (f"{CIFAR}10 --data-folder IN/cifar-label", r"label 10 in byte 0 of row 1, must be 0 to 9; unpack"),
     "train frames": (TRAIN_DIGITS, r"mlp does not take frames of shape \(1, 8, 8\)"),
 }
 SERIES = {  # one command with several values, and what the message says of them
@@ -134,6 +169,7 @@ SERIES = {  # one command with several values, and what the message says of them
     (f"{ENERGY} -b {{}}", "weight bits is {}, must be 2 to 16"): (1, 17),
     (f"{ENERGY} -T '{{}}'", "'{}' is not a list such as 1,2,4 or a range such as 1..8"): ("a", "", "4..1", "4.."),
     (f"{TRAIN_IDX}/idx {{}} 0", "is 0, must be (at least )?1"): ("--epochs", "--levels", "--threads"),
+    (f"{TRAIN_IDX}/idx --warm-up {{}}", "warm_up is {}, must be at least 0 and below the 1 epochs"): (-1, 1),
     ("{}", "; see .*--help"): ("nonsense", f"{CONVERT} --fast", "convert bundled", f"{CONVERT} -T many"),
 }
 REFUSED |= {
@@ -223,6 +259,15 @@ def idx_folder(folder, train=4, test=4, *, size=28, labels=(0, 0, 0, 0)):
     return folder / "t10k-images-idx3-ubyte.gz"
 
 
+def checkpoint(data, path):
+    """What ``TRAIN_IDX`` leaves when it is interrupted after its only epoch."""
+    parts, threads = (load("idx", "train", data), load("idx", "test", data)), torch.get_num_threads()
+    torch.set_num_threads(1)
+    with mock.patch.object(trainer, "accuracy", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        trainer.train("mlp", *parts, epochs=1, device="cpu", checkpoint=path)
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """The folder ``IN``."""
@@ -277,6 +322,14 @@ def inputs(tmp_path_factory):
     idx_folder(folder / "idx-none", 0, 0)
     idx_folder(folder / "idx-one", 1)
     idx_folder(folder / "idx-sizes", size=20)
+    idx_folder(folder / "idx-other", labels=(1, 2, 3, 4))
+    for name, rows in {"cut": bytes(3000), "label": bytes(3073) + b"\x0a" + bytes(3072)}.items():
+        (folder / f"cifar-{name}").mkdir()
+        (folder / f"cifar-{name}" / "test_batch.bin").write_bytes(rows)
+    checkpoint(folder / "idx", folder / "checkpoint")
+    raw = (folder / "checkpoint").read_bytes()
+    (folder / "checkpoint-cut").write_bytes(raw[:-100])
+    (folder / "checkpoint-lacking").write_bytes(raw.replace(b'"random"', b'"radnom"'))
     return folder
 
 
@@ -306,6 +359,7 @@ def refuse(inputs, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("SPIKELOOM_FASHION_MNIST", str(inputs / "none"))
+    monkeypatch.delenv("SPIKELOOM_CIFAR10", raising=False)
     return run
 
 

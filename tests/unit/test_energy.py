@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import golden, oracle
-from tests.networks import fixed_point_networks, frames_for, random_network
+from tests.networks import fixed_point_networks, frames_for, random_network, rate_spikes
 from tests.unit.test_integers import make_layer, make_network, two_neurons
 from toolchain.datasets import Dataset
 from toolchain.energy import PROFILES, SCOPE, Counts, accumulator_bits, count, energy_rows, load_profile
@@ -82,27 +82,37 @@ def synapses(connection, source, shape, spikes):
     return executed, effective, dense
 
 
+def arriving(network, frames):
+    """Events of each pixel over all frames."""
+    if network.input == "rate":
+        return rate_spikes(network, frames).sum(axis=(0, 1))
+    bits = np.unpackbits(frames[..., None], axis=-1).sum(axis=-1)
+    return (bits if network.input == "bitplane" else frames != 0).sum(axis=0)
+
+
 def by_brute_force(network, frames, trains):
     """The counts from spike trains [N, T, C, H, W] by loops alone."""
     images, steps, stream = len(frames), network.time_steps, network.schedule == "stream"
     found = dict.fromkeys(Counts.__dataclass_fields__, 0)
     for index, (layer, shape) in enumerate(zip(network.layers, network.shapes, strict=True)):
         for c in layer.connections:
-            spikes = (frames != 0).sum(axis=0) if c.source == INPUT else trains[c.source].sum(axis=(0, 1), dtype=int)
+            spikes = arriving(network, frames) if c.source == INPUT else trains[c.source].sum(axis=(0, 1), dtype=int)
             executed, effective, dense = synapses(c, network.source_shape(c), shape, spikes)
             found["mac"] += dense * images
-            if c.source == INPUT:
-                found["mac_input"] += executed
+            if c.source == INPUT and network.input != "rate":
+                found[{"direct": "mac_input", "bitplane": "input_adds"}[network.input]] += executed
             else:
                 found["sop"] += executed
                 found["sop_effective"] += effective
         for channel, _, _ in np.ndindex(shape):
             found["input_adds"] += images * steps if stream and network.reads_frame(layer) else 0
             found["ac_bias"] += images * (steps * bool(layer.bias[channel]) if stream else bool(layer.offset[channel]))
-            found["neuron_ops"] += images * steps if layer.threshold is not None else 0
+            compared = 0 if layer.threshold is None else 1 if network.negative == "none" else 2
+            found["neuron_ops"] += images * steps * compared
         if layer.threshold is not None:
             found["spikes"] += int(trains[index].sum(dtype=int))
     found["neuron_ops"] += found["spikes"]
+    found["input_adds"] += 2 * images * steps * frames[0].size if network.input == "rate" else 0
     return Counts(**{name: total / images for name, total in found.items()})
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import golden, oracle
-from tests.networks import NEURONS, fixed_point_networks, frames_for, random_network
+from tests.networks import NEURONS, fixed_point_networks, frames_for, random_network, rate_spikes
 from toolchain.connection import Connection
 from toolchain.fixedpoint import signed_width, weight_limit
 from toolchain.ir import INPUT, SCHEDULES, FixedPointLayer, FixedPointNetwork
@@ -94,9 +94,17 @@ def worth(network):
     return 2 ** steps[:, None, None, None]
 
 
+def charge(layer, spikes):
+    """What spikes [..., C, H, W] take off the membrane."""
+    below = layer.threshold if layer.negative_threshold is None else layer.negative_threshold
+    return np.where(spikes < 0, below[:, None, None], layer.threshold[:, None, None]) * spikes
+
+
 def drives(network, index, frames, spikes, part=lambda w: w):
     """What arrives at a layer at each step, int64 [N, T, C, H, W]; in ``radix`` at its worth."""
     layer = network.layers[index]
+    if layer.connections[0].source == INPUT and network.input == "rate":
+        return weighted(layer.connections[0], rate_spikes(network, frames), part)
     if not network.reads_frame(layer):
         return sum(weighted(c, spikes[c.source] * worth(network), part) for c in layer.connections)
     held = np.ones(network.time_steps, int) if network.schedule == "stream" else np.arange(network.time_steps) == 0
@@ -112,7 +120,7 @@ def test_charge_is_conserved(network, seed):
         once = (layer.offset + network.time_steps * layer.bias)[:, None, None]
         spent = 0
         if layer.threshold is not None:
-            spent = layer.threshold[:, None, None] * (trace.spikes[index] * worth(network)).sum(axis=1)
+            spent = (charge(layer, trace.spikes[index]) * worth(network)).sum(axis=1)
         supplied = once + drives(network, index, frames, trace.spikes).sum(axis=1)
         assert np.array_equal(trace.membranes[index] + spent, supplied)
 
@@ -144,7 +152,7 @@ def extremes(network, index, frames):
     layer, spikes = network.layers[index], golden.run(network, frames, "spikes").spikes
     up, down = (lambda w: np.maximum(w, 0)), (lambda w: np.minimum(w, 0))
     rises, falls = drives(network, index, frames, spikes, up), drives(network, index, frames, spikes, down)
-    if network.signed_spikes and not network.reads_frame(layer):
+    if network.signed_spikes and layer.connections[0].source != INPUT:
         sent, taken = ([part(train) for train in spikes] for part in (up, down))
         rises = drives(network, index, frames, sent, up) + drives(network, index, frames, taken, down)
         falls = drives(network, index, frames, sent, down) + drives(network, index, frames, taken, up)
@@ -155,7 +163,7 @@ def extremes(network, index, frames):
         seen += [membrane + rise, membrane + fall, arrived, arrived + layer.bias[:, None, None]]
         if network.schedule == "stream" and layer.threshold is not None:
             fired = spikes[index][:, step]
-            left = seen[-1] - layer.threshold[:, None, None] * fired
+            left = seen[-1] - charge(layer, fired)
             seen.append(left if network.reset == "subtract" else np.where(fired, 0, left))
     return min(int(v.min()) for v in seen), max(int(v.max()) for v in seen)
 

@@ -9,13 +9,13 @@ from torch import nn
 
 from sim import floating
 from toolchain import zoo
-from toolchain.convert import METHODS, convert, graph
+from toolchain.convert import METHODS, convert
 from toolchain.convert.methods.calibration import CANDIDATES
 from toolchain.convert.methods.spike_norm import NORM_STEPS
 from toolchain.convert.methods.training_free import CLIPPED_SHARE, MOST_ITERATIONS
 from toolchain.convert.statistics import BINS
 from toolchain.errors import InvalidValue, UnsupportedModule
-from toolchain.nn import ThresholdReLU
+from toolchain.nn import QuantizedReLU, ThresholdLeakyReLU, ThresholdReLU
 from toolchain.train import load_source, pixels_to_input
 
 
@@ -213,41 +213,18 @@ def test_layer_by_layer_methods_are_deterministic(method):
     assert len(prints) == 1
 
 
-class Quantized(ThresholdReLU):
-    """A quantized ReLU of four levels up to its threshold."""
-
-    def forward(self, x):
-        return (super().forward(x) * (4 / self.threshold) + 0.5).floor() * (self.threshold / 4)
-
-
-@pytest.fixture
-def kinds(monkeypatch):
-    """A reader that knows ``Quantized`` and ``nn.LeakyReLU``."""
-    read = graph._read_module_node
-
-    def reading(reader, node, name, m):
-        if isinstance(m, Quantized):
-            reader.activation(graph.Activation(name, "quantized", node, m.threshold, 4))
-        elif isinstance(m, nn.LeakyReLU):
-            reader.activation(graph.Activation(name, "leaky", node, slope=m.negative_slope))
-        else:
-            read(reader, node, name, m)
-
-    monkeypatch.setattr(graph, "_read_module_node", reading)
-
-
 @pytest.mark.parametrize(("method", "half"), [("qcfs", 0.5), ("fast_snn", 0.5), ("ca_lif", 0.5), ("snm", 0)])
-def test_quantized_sources_keep_their_limit(kinds, method, half):
-    module, pixels = source(8, lambda: Quantized(0.7)), frames(8, 60)
+def test_quantized_sources_keep_their_limit(method, half):
+    module, pixels = source(8, lambda: QuantizedReLU(2, 0.25)), frames(8, 60)
     network = convert(module, inputs(pixels), method, 4)
     for layer in network.layers[:-1]:
-        assert np.array_equal(layer.threshold, np.full(layer.channels, 0.7))
+        assert np.array_equal(layer.threshold, np.full(layer.channels, 0.75))
         assert np.array_equal(layer.initial, half * layer.threshold)
 
 
-def test_qcfs_computes_a_quantized_relu_exactly(kinds):
-    module, pixels = source(8, lambda: Quantized(0.7)), frames(8, 60)
-    network = convert(module, inputs(pixels), "qcfs", 4)
+def test_qcfs_computes_a_quantized_relu_exactly():
+    module, pixels = source(8, lambda: QuantizedReLU(2, 0.25)), frames(8, 60)
+    network = convert(module, inputs(pixels), "qcfs", 3)
     # float32 on both sides; no membrane lies on a threshold here
     assert floating.run(network, pixels) == pytest.approx(activations(module, pixels)[2].T, abs=1e-5)
 
@@ -264,7 +241,7 @@ def test_correcting_spikes_come_nearer_to_the_quantized_source_than_stream(metho
     assert errors[0] < 0.8 * errors[1]
 
 
-def test_leaky_relu_has_two_thresholds_and_approaches_the_source(kinds):
+def test_leaky_relu_has_two_thresholds_and_approaches_the_source():
     module, pixels = source(10, lambda: nn.LeakyReLU(0.2)), frames(10, 120)
     values = activations(module, pixels)
     errors = []
@@ -279,11 +256,20 @@ def test_leaky_relu_has_two_thresholds_and_approaches_the_source(kinds):
     assert errors[1] < errors[0] / 8 and errors[1] < 0.02 * np.abs(values[2]).max()
 
 
-def test_leaky_relu_is_refused_elsewhere_and_needs_a_slope(kinds):
+def test_clipped_leaky_relu_keeps_its_limit():
+    module, pixels = source(10, lambda: ThresholdLeakyReLU(0.3, 0.5)), frames(10, 60)
+    assert activations(module, pixels)[0].max() == pytest.approx(0.3)
+    network = convert(module, inputs(pixels), "leaky_relu", 512)
+    for layer in network.layers[:-1]:
+        assert np.array_equal(layer.threshold, np.full(layer.channels, 0.3))
+        assert np.array_equal(layer.negative_threshold, np.full(layer.channels, 0.6))
+    expected = activations(module, pixels)[2].T
+    assert np.abs(floating.run(network, pixels) - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def test_leaky_relu_is_refused_elsewhere():
     pixels = frames(10, 5)
     with pytest.raises(UnsupportedModule, match=r"method optimal needs .* '1' is leaky; use method leaky_relu$"):
         convert(source(10, nn.LeakyReLU), inputs(pixels), "optimal")
-    with pytest.raises(InvalidValue, match="'1' has slope 0, must be above 0 with method leaky_relu"):
-        convert(source(10, lambda: nn.LeakyReLU(0)), inputs(pixels), "leaky_relu")
     with pytest.raises(UnsupportedModule, match="needs leaky activations, '1' is relu; use method optimal, max_norm"):
         convert(source(10), inputs(pixels), "leaky_relu")

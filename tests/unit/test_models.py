@@ -39,11 +39,13 @@ def test_values_are_the_clipped_quotient(seed, neuron):
     worth = np.array([2 ** (steps - 1 - t) if radix else 1 for t in range(steps)])
     for layer, spikes, rest in zip(firing, trace.spikes, trace.membranes, strict=False):
         theta = layer.threshold[None, :, None, None]
+        below = theta if layer.negative_threshold is None else layer.negative_threshold[None, :, None, None]
         values = (spikes * worth[None, :, None, None, None]).sum(axis=1)
-        before = rest + values * theta
-        magnitude = np.abs(before) if neuron["negative"] == "symmetric" else before
-        quotient = np.clip((magnitude - (neuron["compare"] == "gt")) // theta, 0, 2**steps - 1 if radix else steps)
-        signed = np.sign(before) * quotient if neuron["negative"] == "symmetric" else quotient
+        before = rest + values * np.where(values < 0, below, theta)
+        divisor = np.where(before < 0, below, theta)
+        magnitude = before if neuron["negative"] == "none" else np.abs(before)
+        quotient = np.clip((magnitude - (neuron["compare"] == "gt")) // divisor, 0, 2**steps - 1 if radix else steps)
+        signed = quotient if neuron["negative"] == "none" else np.sign(before) * quotient
         assert np.array_equal(values, signed)
 
 

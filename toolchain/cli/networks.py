@@ -37,22 +37,44 @@ COMPARED_IMAGES = 1000
 @app.command()
 def train(
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
-    architecture: Annotated[str, typer.Option("--architecture", "-a", help="cnn or mlp.")] = "cnn",
+    architecture: Annotated[
+        str, typer.Option("--architecture", "-a", help="cnn, mlp, vgg11, vgg16 or resnet20.")
+    ] = "cnn",
     data: TrainingData = "fashion-mnist",
     data_folder: DataFolder = None,
     epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training set.")] = 30,
     activation: Annotated[
-        str, typer.Option("--activation", "-A", help="qcfs, relu, threshold_relu or strelu.")
+        str,
+        typer.Option(
+            "--activation", "-A", help="qcfs, relu, threshold_relu, strelu, quantized_relu or leaky_relu (clipped)."
+        ),
     ] = "qcfs",
-    levels: Annotated[int, typer.Option("--levels", "-L", help="QCFS levels.")] = 4,
+    levels: Annotated[
+        int | None,
+        typer.Option("--levels", "-L", help="Of qcfs (4 by default) or quantized_relu (1, 3, 7, ...; 3 by default)."),
+    ] = None,
+    warm_up: Annotated[int, typer.Option("--warm-up", help="First epochs, with plain ReLU as activation.")] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of initialization and batches.")] = 0,
     flip: Annotated[bool, typer.Option("--flip", help="Mirror half of the images (clothes, not digits).")] = False,
+    crop: Annotated[
+        bool, typer.Option("--crop", help="Pad images with 4 zero pixels and crop at random (CIFAR).")
+    ] = False,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", help="File that keeps the state after each epoch; go on from it if it is there."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu, cuda, ...; the GPU where there is one by default.")
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", help="CPU threads; the result depends on them.")] = 1,
     as_json: AsJson = False,
 ) -> int:
     """Train a source network of the zoo, seeded.
 
     The bundled network: spikeloom train --flip -o fashion-cnn.safetensors
+
+    A long one that may be interrupted and repeated: spikeloom train -a vgg16 --data cifar10 --data-folder DIR
+    --epochs 300 --flip --crop --checkpoint vgg16.checkpoint -o vgg16.safetensors
 
     Example: spikeloom train -a mlp --data mnist-subset --epochs 2 -o mlp.safetensors
     """
@@ -67,7 +89,15 @@ def train(
     training, test = load_dataset(data, data_folder, "train"), load_dataset(data, data_folder)
     torch.set_num_threads(threads)
     batches = max(1, len(training.frames) // trainer.BATCH)
+    done = 0
     with bar(f"training {architecture}", max(epochs, 0) * batches) as move:
+
+        def advance(epoch: int, loss: float) -> None:
+            nonlocal done
+            reached = max(done, epoch * batches) + 1  # training may go on from a checkpoint
+            move(reached - done)
+            done = reached
+
         source = trainer.train(
             architecture,
             training,
@@ -77,7 +107,11 @@ def train(
             activation=activation,
             seed=seed,
             flip=flip,
-            progress=lambda epoch, loss: move(1),
+            crop=crop,
+            warm_up=warm_up,
+            checkpoint=checkpoint,
+            device=device,
+            progress=advance,
         )
     trainer.save_source(source, target)
     if as_json:

@@ -35,8 +35,12 @@ log = Console(stderr=True, highlight=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Network = Annotated[Path, typer.Argument(metavar="NET", help="Network file (.safetensors).")]
-Data = Annotated[str, typer.Option("--data", help="bundled, fashion-mnist, idx, mnist-subset or digits.")]
-TrainingData = Annotated[str, typer.Option("--data", help="fashion-mnist, idx, mnist-subset or digits.")]
+Data = Annotated[
+    str, typer.Option("--data", help="bundled, fashion-mnist, idx, mnist-subset, digits, cifar10 or cifar100.")
+]
+TrainingData = Annotated[
+    str, typer.Option("--data", help="fashion-mnist, idx, mnist-subset, digits, cifar10 or cifar100.")
+]
 FramesFrom = Annotated[str, typer.Option("--data", help="A data set as elsewhere, or random frames.")]
 DataFolder = Annotated[Path | None, typer.Option("--data-folder", help="Folder of the data set's files.")]
 Lanes = Annotated[int, typer.Option("--lanes", "-P", help="Neurons updated a cycle, 1 to 64.")]

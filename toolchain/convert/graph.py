@@ -4,6 +4,7 @@ import operator
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from toolchain.connection import Connection, Shape
 from toolchain.errors import InvalidValue, UnsupportedModule
-from toolchain.nn import QCFS, StReLU, ThresholdReLU
+from toolchain.nn import ACTIVATIONS, QCFS, QuantizedReLU, StReLU, ThresholdLeakyReLU, ThresholdReLU
 
 __all__ = ["Activation", "Block", "SourceGraph", "read_module"]
 
@@ -25,8 +26,9 @@ Pair = tuple[int, int]
 class Activation:
     """An activation of the source network.
 
-    ``kind`` is ``relu``, ``threshold`` (clipped at ``limit``), ``strelu`` (clipped at ±``limit``) or
-    ``qcfs`` (clipped at λ = ``limit``, quantized to ``levels``); ``node`` is its place in the fx graph.
+    ``kind`` is ``relu``, ``threshold`` (clipped at ``limit``), ``strelu`` (clipped at ±``limit``), ``leaky``
+    (multiplied by ``slope`` below 0, then clipped at ±``limit`` unless that is ``None``), or ``qcfs`` and
+    ``quantized`` (clipped at λ = ``limit``, quantized to ``levels``); ``node`` is its place in the fx graph.
     """
 
     name: str
@@ -78,7 +80,7 @@ class _Tracer(fx.Tracer):
     """Keeps Spikeloom's activations whole."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, QCFS | StReLU | ThresholdReLU) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, ACTIVATIONS) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _pair(value: Any) -> Pair:
@@ -111,7 +113,7 @@ class _Reader:
                 block.name,
                 block.kind,
                 f"it follows {self.open.name!r} without an activation between them",
-                "put a ReLU, ThresholdReLU, StReLU or QCFS between, or merge the two layers",
+                "put a ReLU or an activation of toolchain.nn between, or merge the two layers",
             )
         try:
             output = block.connection(0).output(self.shape)
@@ -273,11 +275,42 @@ def _bias(m: nn.Conv2d | nn.Linear) -> np.ndarray:
     return np.zeros(m.weight.shape[0]) if m.bias is None else _float64(m.bias)
 
 
+def _leaky(node: fx.Node, name: str, slope: Any) -> Activation:
+    if not isinstance(slope, int | float) or not 0 < slope <= 1:
+        raise UnsupportedModule(
+            f"LeakyReLU {name!r}: negative_slope is {slope}, must be above 0 and at most 1; train it with such a slope or "
+            "with ReLU"
+        )
+    return Activation(name, "leaky", node, slope=float(slope))
+
+
+def _clipped(node: fx.Node, name: str, kind: str, low: Any, high: Any) -> Activation:
+    """A clamp from ``low`` to ``high``, where ``None`` is no limit."""
+    if low == 0 and high in (None, inf):
+        return Activation(name, "relu", node)
+    if isinstance(high, int | float) and high > 0:
+        if low == 0:
+            return Activation(name, "threshold", node, float(high))
+        if low == -high and node.op == "call_module":
+            return Activation(name, "strelu", node, float(high))
+    raise UnsupportedModule(
+        f"{kind} {name!r} clips from {low} to {high}; clip from 0, or symmetrically with the module StReLU(a) or "
+        "nn.Hardtanh(-a, a)"
+    )
+
+
 _RELU_CALLS = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"}
+_LEAKY_CALLS = {F.leaky_relu, F.leaky_relu_}
+_CLAMP_CALLS = {torch.clamp, torch.clamp_, "clamp", "clamp_"}
 _DROPOUT_CALLS = {F.dropout, F.dropout2d}
 _FLATTEN_CALLS = {torch.flatten, "flatten"}
 _RESHAPE_CALLS = {torch.reshape, "view", "reshape"}
 _SHAPE_CALLS = {getattr, operator.getitem, "size"}
+
+
+def _name(node: fx.Node) -> str:
+    """What the user calls it: the module's path, otherwise the name of the call."""
+    return str(node.target) if node.op == "call_module" else node.name
 
 
 def _is_shape(node: fx.Node) -> bool:
@@ -299,8 +332,14 @@ def _read_module_node(reader: _Reader, node: fx.Node, name: str, m: nn.Module) -
         reader.activation(Activation(name, "threshold", node, m.threshold))
     elif isinstance(m, StReLU):
         reader.activation(Activation(name, "strelu", node, m.threshold))
-    elif isinstance(m, nn.ReLU6):
-        reader.activation(Activation(name, "threshold", node, 6.0))
+    elif isinstance(m, QuantizedReLU):
+        reader.activation(Activation(name, "quantized", node, float(m.threshold.detach()), m.levels))
+    elif isinstance(m, ThresholdLeakyReLU):
+        reader.activation(Activation(name, "leaky", node, m.threshold, slope=m.slope))
+    elif isinstance(m, nn.LeakyReLU):
+        reader.activation(_leaky(node, name, m.negative_slope))
+    elif isinstance(m, nn.Hardtanh):  # ReLU6 is one
+        reader.activation(_clipped(node, name, type(m).__name__, m.min_val, m.max_val))
     elif isinstance(m, nn.ReLU):
         reader.activation(Activation(name, "relu", node))
     elif isinstance(m, nn.AvgPool2d):
@@ -315,6 +354,8 @@ _WAYS_OUT = {
     "MaxPool2d": "a maximum of spikes is not a maximum of rates: use AvgPool2d and fine-tune",
     "max_pool2d": "a maximum of spikes is not a maximum of rates: use average pooling and fine-tune",
     "AdaptiveAvgPool2d": "use AvgPool2d with the window written out",
+    "adaptive_avg_pool2d": "use average pooling with the window written out",
+    "hardtanh": "use the module nn.Hardtanh or x.clamp(0, a)",
     "Softmax": "leave it out: the arg-max of the scores is the same",
     "LogSoftmax": "leave it out: the arg-max of the scores is the same",
     "add": "joins of two branches are not converted yet: use a chain of layers",
@@ -325,7 +366,8 @@ _WAYS_OUT = {
 def _unknown(kind: str, name: str) -> UnsupportedModule:
     way_out = _WAYS_OUT.get(
         kind,
-        "use Conv2d, Linear, BatchNorm, ReLU, ThresholdReLU, StReLU, QCFS, AvgPool2d, Flatten, Dropout or Identity",
+        "use Conv2d, Linear, BatchNorm, ReLU, LeakyReLU, Hardtanh, an activation of toolchain.nn, AvgPool2d, Flatten, "
+        "Dropout or Identity",
     )
     return UnsupportedModule(f"{kind} {name!r} has no exact spiking counterpart; {way_out}")
 
@@ -337,6 +379,12 @@ def _read_call(reader: _Reader, node: fx.Node) -> None:
         reader.activation(Activation(name, "relu", node))
     elif call is F.relu6:
         reader.activation(Activation(name, "threshold", node, 6.0))
+    elif call in _LEAKY_CALLS:
+        arguments.update(zip(("negative_slope",), node.args[1:], strict=False))
+        reader.activation(_leaky(node, name, arguments.get("negative_slope", 0.01)))
+    elif call in _CLAMP_CALLS:
+        arguments.update(zip(("min", "max"), node.args[1:], strict=False))
+        reader.activation(_clipped(node, name, "clamp", arguments.get("min"), arguments.get("max")))
     elif call is F.avg_pool2d:
         names = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
         arguments.update(zip(names, node.args[1:], strict=False))
@@ -375,8 +423,8 @@ def _chain(graph: fx.Graph) -> list[fx.Node]:
             raise _unknown(kind.lstrip("_"), node.name)
         if tensors[0] is not chain[-1]:
             raise UnsupportedModule(
-                f"{node.name!r} reads {tensors[0].name!r} instead of {chain[-1].name!r}, the layer before it: branches "
-                "are not converted yet; use a chain of layers"
+                f"{_name(node)!r} reads {_name(tensors[0])!r} instead of {_name(chain[-1])!r}, the layer before it: "
+                "branches are not converted yet; use a chain of layers"
             )
         if node.op != "output":
             chain.append(node)
@@ -386,8 +434,9 @@ def _chain(graph: fx.Graph) -> list[fx.Node]:
 def read_module(module: nn.Module, input_shape: Shape) -> SourceGraph:
     """Trace ``module`` in evaluation mode and read its layers.
 
-    Handles Conv2d, Linear, BatchNorm1d/2d behind either, ReLU as module, function or method, ReLU6,
-    ThresholdReLU, StReLU, QCFS, AvgPool2d, Flatten (also as view or reshape), Dropout, Identity.
+    Handles Conv2d, Linear, BatchNorm1d/2d behind either, ReLU as module, function or method (also as clamp
+    from 0, with or without upper limit), ReLU6, LeakyReLU, Hardtanh from 0 or symmetric, the activations of
+    ``toolchain.nn``, AvgPool2d, Flatten (also as view or reshape), Dropout, Identity.
 
     Raises
     ------
@@ -413,7 +462,7 @@ def read_module(module: nn.Module, input_shape: Shape) -> SourceGraph:
     traced = fx.GraphModule(root, graph)
     reader = _Reader(traced, input_shape)
     handlers: dict[str, Callable[[fx.Node], None]] = {
-        "call_module": lambda n: _read_module_node(reader, n, str(n.target), reader.modules[str(n.target)]),
+        "call_module": lambda n: _read_module_node(reader, n, _name(n), reader.modules[_name(n)]),
         "call_function": lambda n: _read_call(reader, n),
         "call_method": lambda n: _read_call(reader, n),
     }

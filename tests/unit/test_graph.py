@@ -1,0 +1,222 @@
+"""What a source network may be written with: each case converts to the source's own numbers or is refused by name."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sim import floating
+from toolchain.convert import convert
+from toolchain.convert.graph import read_module
+from toolchain.errors import UnsupportedModule
+from toolchain.nn import QCFS, QuantizedReLU, StReLU, ThresholdLeakyReLU, ThresholdReLU
+from toolchain.train import pixels_to_input
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8)).astype(np.uint8)
+INPUTS = pixels_to_input(torch.tensor(PIXELS))
+LIMIT = 6.0
+
+
+class Net(nn.Module):
+    """Convolution, ``act`` (a module or a function), linear; what ``act`` sees lies on both sides of ±LIMIT."""
+
+    def __init__(self, act):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.act, self.head = nn.Conv2d(1, 4, 3), act, nn.Linear(144, 5)
+        with torch.no_grad():
+            self.conv.weight *= 30
+
+    def forward(self, x):
+        return self.head(self.act(self.conv(x)).flatten(1))
+
+
+def assert_converts(module, method="optimal"):
+    """The spiking network with the levels of radix, T = 10, gives the source's scores."""
+    with torch.no_grad():
+        expected = module.eval()(INPUTS).numpy()
+    spiking = floating.run(convert(module, INPUTS, method, 10, schedule="radix"), PIXELS)
+    # a neuron is off by up to one level of 1,023 of its threshold, here in up to three layers in a row, and of the
+    # up to 144 errors that a score sums most cancel; a wrong limit, order or weight costs tens of per cent
+    assert np.abs(spiking - expected).max() < 0.01 * np.abs(expected).max()
+
+
+def test_the_convolution_reaches_both_limits():
+    with torch.no_grad():
+        values = Net(nn.Identity()).conv(INPUTS)
+    assert values.min() < -LIMIT and values.max() > LIMIT
+
+
+RELU = {
+    "module": nn.ReLU(),
+    "in place": nn.ReLU(inplace=True),
+    "F.relu": lambda x: F.relu(x),
+    "F.relu in place": lambda x: F.relu(x, inplace=True),
+    "F.relu_": lambda x: F.relu_(x),
+    "torch.relu": lambda x: torch.relu(x),
+    "torch.relu_": lambda x: torch.relu_(x),
+    "method": lambda x: x.relu(),
+    "method in place": lambda x: x.relu_(),
+    "clamp": lambda x: x.clamp(min=0),
+    "clamp by place": lambda x: x.clamp(0),
+    "clamp in place": lambda x: x.clamp_(min=0),
+    "torch.clamp": lambda x: torch.clamp(x, min=0.0),
+    "clamp to infinity": lambda x: x.clamp(0, float("inf")),
+}
+CLIPPED = {
+    "ReLU6": nn.ReLU6(),
+    "ReLU6 in place": nn.ReLU6(inplace=True),
+    "F.relu6": lambda x: F.relu6(x),
+    "Hardtanh": nn.Hardtanh(0, LIMIT),
+    "ThresholdReLU": ThresholdReLU(LIMIT),
+    "clamp": lambda x: x.clamp(0, LIMIT),
+    "clamp by name": lambda x: torch.clamp(x, max=LIMIT, min=0),
+}
+SYMMETRIC = {"StReLU": StReLU(LIMIT), "Hardtanh": nn.Hardtanh(-LIMIT, LIMIT)}
+OTHERS = {
+    "QCFS": (QCFS(4, LIMIT), ("qcfs", LIMIT, 4, None)),
+    "QuantizedReLU": (QuantizedReLU(3, 0.5), ("quantized", 3.5, 7, None)),
+    "ThresholdLeakyReLU": (ThresholdLeakyReLU(LIMIT, 0.25), ("leaky", LIMIT, None, 0.25)),
+    "LeakyReLU": (nn.LeakyReLU(), ("leaky", None, None, 0.01)),
+    "LeakyReLU in place": (nn.LeakyReLU(0.5, inplace=True), ("leaky", None, None, 0.5)),
+    "F.leaky_relu": (lambda x: F.leaky_relu(x), ("leaky", None, None, 0.01)),
+    "F.leaky_relu by place": (lambda x: F.leaky_relu(x, 1), ("leaky", None, None, 1.0)),
+    "F.leaky_relu_": (lambda x: F.leaky_relu_(x, negative_slope=0.125), ("leaky", None, None, 0.125)),
+}
+READ = (
+    {f"relu {name}": (act, ("relu", None, None, None)) for name, act in RELU.items()}
+    | {f"clipped {name}": (act, ("threshold", LIMIT, None, None)) for name, act in CLIPPED.items()}
+    | {f"symmetric {name}": (act, ("strelu", LIMIT, None, None)) for name, act in SYMMETRIC.items()}
+    | OTHERS
+)
+
+
+@pytest.mark.parametrize(("act", "expected"), READ.values(), ids=READ)
+def test_activations_are_read_as_what_they_are(act, expected):
+    activation = read_module(Net(act), (1, 8, 8)).blocks[0].activation
+    assert (activation.kind, activation.limit, activation.levels, activation.slope) == expected
+
+
+@pytest.mark.parametrize("act", [*RELU.values(), *CLIPPED.values()], ids=[*RELU, *CLIPPED])
+def test_every_spelling_of_relu_and_its_clip_converts(act):
+    assert_converts(Net(act))
+
+
+@pytest.mark.parametrize("act", SYMMETRIC.values(), ids=SYMMETRIC)
+def test_symmetric_clips_convert(act):
+    assert_converts(Net(act), "strelu")
+
+
+class Shared(nn.Module):
+    """One activation behind three synapses, and one synapse in two places."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.first, self.again, self.head = nn.Linear(64, 12), nn.Linear(12, 12), nn.Linear(12, 5)
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        x = self.act(self.first(x.flatten(1)))
+        x = self.act(self.again(x))
+        return self.head(self.act(self.again(x)))
+
+
+def test_shared_modules_convert():
+    network = convert(Shared(), INPUTS, "optimal", 4)
+    assert len(network.layers) == 4
+    # each place has its own largest activation
+    assert len({float(layer.threshold[0]) for layer in network.layers[:-1]}) == 3
+    assert_converts(Shared())
+
+
+def test_batch_norm_behind_linear_converts():
+    torch.manual_seed(2)
+    norm = nn.BatchNorm1d(12)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), norm, nn.ReLU(), nn.Linear(12, 5), nn.BatchNorm1d(5))
+    with torch.no_grad():
+        norm.weight.uniform_(-2, 2), norm.bias.uniform_(-1, 1)  # a negative weight turns the sign
+        module.train()(INPUTS)
+    assert norm.weight.min() < 0
+    assert_converts(module)
+
+
+class Forward(nn.Module):
+    """Convolutions ``a`` and ``b`` of the same shape and a head that takes its frame; ``body`` is the forward pass."""
+
+    def __init__(self, body, features=256):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(1, 4, 3, padding=1)
+        self.body, self.head = body, nn.Linear(features, 5)
+
+    def forward(self, x):
+        return self.head(self.body(self, x).flatten(1))
+
+
+def added_in_place(m, x):
+    y = m.a(x).relu()
+    y += m.b(x).relu()
+    return y
+
+
+def input_added_in_place(m, x):
+    y = m.a(x).relu()
+    y += x
+    return y
+
+
+def dropped(m, x):
+    y = m.a(x)
+    y.relu_()
+    return y
+
+
+MAXIMUM = "a maximum of spikes is not a maximum of rates: use "
+JOIN = "joins of two branches are not converted yet: use a chain of layers"
+BRANCH = "reads '{}' instead of '{}', the layer before it: branches are not converted yet"
+REFUSED = {
+    "MaxPool2d": (Net(nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))), rf"^MaxPool2d 'act\.1' .*{MAXIMUM}AvgPool2d"),
+    "F.max_pool2d": (Net(lambda x: F.max_pool2d(x.relu(), 2)), f"^max_pool2d 'max_pool2d' .*{MAXIMUM}average pooling"),
+    "AdaptiveAvgPool2d": (
+        Net(nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1))),
+        r"^AdaptiveAvgPool2d 'act\.1' .*; use AvgPool2d with the window written out",
+    ),
+    "F.adaptive_avg_pool2d": (
+        Net(lambda x: F.adaptive_avg_pool2d(x.relu(), 1)),
+        "^adaptive_avg_pool2d 'adaptive_avg_pool2d' .*; use average pooling with the window written out",
+    ),
+    "add": (Forward(lambda m, x: m.a(x).relu() + m.b(x).relu()), rf"'b' {BRANCH.format('x', 'relu')}"),
+    "add to itself": (Forward(lambda m, x: (y := m.a(x).relu()) + y), f"^add 'add' .*{JOIN}"),
+    "add of a constant": (Forward(lambda m, x: m.a(x).relu() + 1), "^add 'add' "),
+    "torch.add": (Forward(lambda m, x: torch.add(m.a(x), m.a(x))), rf"^'a' {BRANCH.format('x', 'a')}"),
+    "add in place": (Forward(added_in_place), rf"'b' {BRANCH.format('x', 'relu')}"),
+    "add of the last layer": (Forward(lambda m, x: m.a(x).relu().add(x)), f"^add 'add' .*{JOIN}"),
+    "input added in place": (Forward(input_added_in_place), f"^add 'add' .*{JOIN}"),
+    "cat": (
+        Forward(lambda m, x: torch.cat([m.a(x).relu(), x], dim=1), 320),
+        f"^cat 'cat' .*{JOIN}",
+    ),
+    "result dropped": (Forward(dropped), rf"^'flatten' {BRANCH.format('a', 'relu_')}"),
+    "Hardtanh": (Net(nn.Hardtanh(-1, 2)), r"^Hardtanh 'act' clips from -1 to 2; clip from 0, or symmetrically"),
+    "F.hardtanh": (Net(lambda x: F.hardtanh(x)), r"^hardtanh 'hardtanh' .*; use the module nn\.Hardtanh or"),
+    "clamp on both sides": (Net(lambda x: x.clamp(-1, 1)), r"^clamp 'clamp' clips from -1 to 1; .*StReLU\(a\)"),
+    "clamp above": (Net(lambda x: x.clamp(max=1)), "^clamp 'clamp' clips from None to 1; "),
+    "clamp to 0": (Net(lambda x: x.clamp(0, 0)), "^clamp 'clamp' clips from 0 to 0; "),
+    "clamp to a size": (Net(lambda x: x.clamp(0, x.size(0))), "^clamp 'clamp' clips from 0 to size; "),
+    **{
+        f"slope {slope}": (
+            Net(nn.LeakyReLU(slope)),
+            f"^LeakyReLU 'act': negative_slope is {slope}, must be above 0 and at most 1; train it with",
+        )
+        for slope in (0.0, -0.1, 1.5, float("nan"))
+    },
+    "slope of a call": (Net(lambda x: F.leaky_relu(x, 2)), "^LeakyReLU 'leaky_relu': negative_slope is 2, must"),
+}
+
+
+@pytest.mark.parametrize(("module", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_does_not_convert_is_refused_by_name(module, message):
+    with pytest.raises(UnsupportedModule, match=message) as refusal:
+        convert(module, INPUTS, "optimal", 4)
+    assert "\n" not in str(refusal.value)
