@@ -1,5 +1,7 @@
 """What conversion computes: the source's own numbers, for QCFS exactly, and thresholds over the whole calibration set."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from sim import floating, golden, oracle
-from toolchain import zoo
+from toolchain import cli, zoo
 from toolchain.cli import networks
 from toolchain.convert import METHODS, convert
 from toolchain.errors import InvalidValue
+from toolchain.netfile import load_network, load_spiking
 from toolchain.nn import QCFS
 from toolchain.quantize import quantize
 from toolchain.train import load_source, pixels_to_input
@@ -130,6 +133,19 @@ def test_golden_model_on_a_gpu_is_the_one_on_the_cpu(schedule):
 
 def test_the_command_line_names_every_method():
     assert tuple(METHODS) == networks.METHOD_NAMES
+
+
+def test_the_command_line_passes_input_seed_and_powers_of_two(tmp_path):
+    spiking, fixed = str(tmp_path / "snn.safetensors"), str(tmp_path / "net.safetensors")
+    neuron = ["--schedule", "stream", "--input", "rate", "--seed", "5"]
+    assert cli.run(["convert", "bundled", "--images", "20", "-T", "3", *neuron, "-o", spiking]) == 0
+    network = load_spiking(Path(spiking))
+    assert (network.input, network.seed, network.schedule, network.time_steps) == ("rate", 5, "stream", 3)
+    assert cli.run(["quantize", spiking, "--pow2", "--images", "5", "-o", fixed]) == 0
+    integers = load_network(Path(fixed))
+    assert (integers.input, integers.seed, integers.provenance["pow2"]) == ("rate", 5, True)
+    for layer in integers.layers[:-1]:
+        assert len(set(layer.threshold)) == 1 and int(layer.threshold[0]).bit_count() == 1
 
 
 def plain_relu(seed):
