@@ -198,7 +198,7 @@ def test_spike_norm_refuses_a_layer_that_no_spike_reaches():
         module[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 0.001]]))  # the second neuron needs 1,000 steps
         module[2].weight.copy_(torch.tensor([[0.0, 1.0]]))
         module[2].bias.fill_(-1e-6)
-    with pytest.raises(InvalidValue, match="layer '2' is not excited within 100 steps .* use method rmp"):
+    with pytest.raises(InvalidValue, match=r"layer '2' is not excited within 100 steps .* use method rmp"):
         convert(module, torch.ones(3, 2), "spike_norm")
 
 
