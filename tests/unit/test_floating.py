@@ -59,7 +59,7 @@ def presented(network, frame):
     steps = network.time_steps
     if network.input != "rate":
         return np.array([frame * network.pixel_scale] * steps)
-    channels, _height, width = SHAPE
+    channels, _, width = SHAPE
     values, spikes = random_bytes(network.seed, steps * frame.size), np.zeros((steps, *SHAPE))
     for t in range(steps):
         for c, y, x in np.ndindex(SHAPE):

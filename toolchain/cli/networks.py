@@ -158,7 +158,7 @@ def convert(
 ) -> int:
     """Turn a trained PyTorch network into a floating-point spiking network.
 
-    All methods but qcfs and strelu take thresholds from the calibration images: give them training images.
+    Unless the source has trained thresholds, they come from the calibration images: give it training images.
 
     Example: spikeloom convert bundled -T 4 -o snn.safetensors
     """
