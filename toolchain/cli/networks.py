@@ -27,7 +27,7 @@ __all__ = ["METHOD_NAMES"]
 
 METHOD_NAMES = (
     "qcfs", "optimal", "max_norm", "robust_norm", "channel_norm", "spike_norm", "rmp", "calibration", "training_free",
-    "fast_snn", "snm", "ca_lif", "strelu", "leaky_relu", "spike_converter", "weighted_spikes", "tsc"
+    "fast_snn", "snm", "ca_lif", "strelu", "strelu_floor", "leaky_relu", "spike_converter", "weighted_spikes", "tsc"
 )  # fmt: skip
 """``toolchain.convert.METHODS``, which is heavy to import; a test holds them equal."""
 COMPARED_IMAGES = 1000

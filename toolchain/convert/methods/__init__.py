@@ -13,7 +13,7 @@ from toolchain.convert.methods.rmp import RMP
 from toolchain.convert.methods.robust_norm import ROBUST_NORM
 from toolchain.convert.methods.spike_converter import SPIKE_CONVERTER
 from toolchain.convert.methods.spike_norm import SPIKE_NORM
-from toolchain.convert.methods.strelu import STRELU
+from toolchain.convert.methods.strelu import STRELU, STRELU_FLOOR
 from toolchain.convert.methods.training_free import TRAINING_FREE
 from toolchain.convert.methods.tsc import TSC
 from toolchain.convert.methods.weighted_spikes import WEIGHTED_SPIKES
@@ -36,6 +36,7 @@ METHODS: dict[str, Method] = {
     "snm": SNM,
     "ca_lif": CA_LIF,
     "strelu": STRELU,
+    "strelu_floor": STRELU_FLOOR,
     "leaky_relu": LEAKY_RELU,
     "spike_converter": SPIKE_CONVERTER,
     "weighted_spikes": WEIGHTED_SPIKES,
