@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,31 +15,19 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
-from cocotb_tools import config as cocotb_config
 from cocotb_tools.runner import get_results, get_runner
 
 from hdl.program import Program
-from sim import golden
+from sim import golden, verilator
 from sim.comparison import Comparison
 from sim.packets import frame_packet
 from sim.result import VerificationResult
 from toolchain.bundle import TESTBENCH, RtlBundle
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
-from toolchain.tools import Simulator, find_simulator, run_tool
+from toolchain.tools import Simulator, find_simulator
 
-__all__ = ["VERILATOR_MAKE", "Answers", "build", "check", "exchange", "verify"]
-
-VERILATOR_MAKE = (
-    f"PYTHON3={sys.executable}",
-    "CFG_CXXFLAGS_PCH_I=-include",
-    "OPT_FAST=-O3",
-    "OPT_SLOW=-O0",
-    "OPT_GLOBAL=-O2",
-)
-"""The wheel expects "python" on PATH, and leaves CFG_CXXFLAGS_PCH_I empty, without which g++ cannot use its
-precompiled header. OPT_GLOBAL is Verilator's run time, cocotb's way into the design: -O0 would compile in
-half the time and run at a third of the speed."""
+__all__ = ["Answers", "build", "check", "exchange", "verify"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,29 +85,6 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _build_verilator(bundle: RtlBundle, simulator: Simulator, folder: Path, log: Path) -> None:
-    libraries = cocotb_config.libs_dir
-    main = Path(cocotb_config.share_dir) / "lib" / "verilator" / "verilator.cpp"
-    run_tool(
-        [
-            simulator.executable,
-            *("-cc", "--exe", "--vpi", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint"),
-            *("--timescale", "1ns/1ps", "-Mdir", folder, "--prefix", "Vtop", "-o", TESTBENCH),
-            *("--top-module", TESTBENCH, "-CFLAGS", "-std=c++17"),
-            *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
-            *(main, bundle.verilog, bundle.testbench),
-        ],
-        log=log,
-        environment=simulator.environment,
-    )
-    jobs = f"-j{os.cpu_count() or 1}"
-    run_tool(
-        ["make", jobs, "-C", folder, "-f", "Vtop.mk", *VERILATOR_MAKE],
-        log=log,
-        environment={**simulator.environment, "MAKEFLAGS": ""},
-    )
-
-
 def _build_icarus(bundle: RtlBundle, folder: Path, log: Path) -> None:
     runner = get_runner("icarus")
     runner.build(
@@ -144,7 +108,7 @@ def build(bundle: RtlBundle, simulator: Simulator) -> Path:
     """
     folder = bundle.folder.resolve() / f"build-{simulator.name}"
     stamp = folder / "sources.sha256"
-    digest = hashlib.sha256(f"{simulator} {VERILATOR_MAKE}".encode())
+    digest = hashlib.sha256(f"{simulator} {verilator.MAKE_OPTIONS}".encode())
     for source in (bundle.verilog, bundle.testbench):
         try:
             digest.update(source.read_bytes())
@@ -160,7 +124,7 @@ def build(bundle: RtlBundle, simulator: Simulator) -> Path:
         raise InvalidValue(f"cannot write {folder}: {error.strerror}; choose a folder that is writable") from error
     log = folder / "build.log"
     if simulator.name == "verilator":
-        _build_verilator(bundle, simulator, folder, log)
+        verilator.build(bundle, simulator, folder, log)
     else:
         with _environment(simulator.environment):
             try:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from sim import runner
+from sim import verilator
 
 
 @pytest.fixture
 def fast_compile(monkeypatch):
-    """Verilator's output and run time without optimization."""
-    kept = [option for option in runner.VERILATOR_MAKE if not option.startswith("OPT_")]
-    monkeypatch.setattr(runner, "VERILATOR_MAKE", (*kept, "OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0"))
+    """Verilator's output without optimization."""
+    options = tuple("OPT_FAST=-O0" if option.startswith("OPT_FAST") else option for option in verilator.MAKE_OPTIONS)
+    monkeypatch.setattr(verilator, "MAKE_OPTIONS", options)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hdl.host import PacketType
-from sim import golden, runner
+from sim import golden, runner, verilator
 from sim.packets import frame_packet, read_result
 from tests.malformed import malformed
 from tests.networks import NEURONS, frames_for, lively_network, random_network
@@ -127,3 +127,20 @@ def test_verilog_is_a_function_of_network_and_lanes(tmp_path):
         assert getattr(first, file).read_bytes() == getattr(again, file).read_bytes()
     assert first.verilog.read_bytes() != wider.verilog.read_bytes()
     assert network.fingerprint in first.verilog.read_text().splitlines()[1]
+
+
+def test_run_time_of_the_simulator_is_compiled_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    compiled = []
+    for seed in (3, 4):
+        network, folder = random_network(seed), tmp_path / str(seed)
+        assert runner.verify(emit(network, folder, lanes=4), network, frames_for(network, seed, 1)).passed
+        compiled.append("verilated_vpi.cpp" in (folder / "build-verilator" / "build.log").read_text())
+    assert compiled == [True, False]
+    assert len(list(verilator.cache_folder().rglob("*.o"))) == 4
+
+
+def test_a_cache_that_cannot_be_written_is_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    network = random_network(3)
+    assert runner.verify(emit(network, tmp_path, lanes=4), network, frames_for(network, 3, 1)).passed
