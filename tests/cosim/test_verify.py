@@ -141,6 +141,7 @@ def test_run_time_of_the_simulator_is_compiled_once(tmp_path, monkeypatch):
 
 
 def test_a_cache_that_cannot_be_written_is_none(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     network = random_network(3)
-    assert runner.verify(emit(network, tmp_path, lanes=4), network, frames_for(network, 3, 1)).passed
+    bundle = emit(network, tmp_path, lanes=4)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    assert runner.verify(bundle, network, frames_for(network, 3, 1)).passed
