@@ -189,13 +189,14 @@ class _Batches:
         self.blocks = graph.blocks
         self.source = SourceRun(graph)
 
-    def _sums(
-        self, frames: np.ndarray, given: list[np.ndarray] | None
-    ) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    def _sums(self, frames: np.ndarray, given: list[np.ndarray] | None) -> list[tuple[np.ndarray, np.ndarray | None]]:
         """For each layer the weighted input of all levels and the value of its spikes, float32 ``[N, C, H, W]``."""
         network = self.network
         inputs = [np.zeros((len(frames), *shape), np.float32) for shape in network.shapes]
-        spikes = [None if layer.threshold is None else np.zeros_like(x) for layer, x in zip(network.layers, inputs, strict=True)]
+        spikes = [
+            None if layer.threshold is None else np.zeros_like(x)
+            for layer, x in zip(network.layers, inputs, strict=True)
+        ]
         for passage in passages(network, frames, given=given):
             inputs[passage.layer][passage.frames] += passage.inputs.sum(dim=0).numpy()
             if (fired := spikes[passage.layer]) is not None and passage.spikes is not None:
@@ -229,7 +230,9 @@ class _Batches:
             shape = (len(frames), *network.shapes[index])
             z, a = before[index].reshape(shape), after[index].reshape(shape).double().numpy()
             found.append(
-                self._layer(index, block, z, a, floats[index], reread[index], None if integers is None else integers[index])
+                self._layer(
+                    index, block, z, a, floats[index], reread[index], None if integers is None else integers[index]
+                )
             )
         return found
 
@@ -325,9 +328,7 @@ def _parts_of(frames: np.ndarray, network: SpikingNetwork) -> Iterator[slice]:
     return (slice(start, min(start + batch, len(frames))) for start in range(0, len(frames), batch))
 
 
-def _batches(
-    module: nn.Module, network: SpikingNetwork, weight_bits: int, clipping: str, pow2: bool
-) -> _Batches:
+def _batches(module: nn.Module, network: SpikingNetwork, weight_bits: int, clipping: str, pow2: bool) -> _Batches:
     if network.schedule not in SCHEDULES:
         return _Batches(module, network, None, np.ones(network.layers[-1].channels))
     fixed = quantize(network, weight_bits, clipping=clipping, pow2=pow2)
@@ -388,8 +389,8 @@ def diagnose(
         truth = labels[part]
         found = batches.run(frames[part])
         readout = found[-1]
-        for index, scores in enumerate((readout.activation, readout.fired, readout.integers)):
-            right[index] += int((scores[:, :, 0, 0].argmax(axis=1) == truth).sum())
+        for index, stage in enumerate((readout.activation, readout.fired, readout.integers)):
+            right[index] += int((stage[:, :, 0, 0].argmax(axis=1) == truth).sum())
         for index, (tally, layer) in enumerate(zip(tallies, found, strict=True)):
             erring = torch.tensor(layer.activation + tally.add(layer)).float()
             scores = erring if index == len(found) - 1 else batches.source.scores_with(index, erring)

@@ -4,16 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from torch import nn
 
 from sim import floating, golden
 from toolchain.convert.methods import METHODS
 from toolchain.convert.methods.method import changed
-from toolchain.diagnose.account import Diagnosis, LayerAccount
+from toolchain.diagnose.account import Diagnosis, LayerAccount, diagnose
 from toolchain.errors import InvalidValue
 from toolchain.ir import COUNTING_NEGATIVES, MAX_RADIX_STEPS, MAX_TIME_STEPS, SCHEDULES, SpikingNetwork
 from toolchain.quantize import quantize
 
-__all__ = ["Deployment", "Remedy", "find_remedy", "try_remedy"]
+__all__ = ["Deployment", "Diagnosed", "Remedy", "diagnose_and_try", "find_remedy", "try_remedy"]
 
 FEW_LEVELS = 0.25
 """Thresholds are called high where active neurons use less than this share of the levels on average."""
@@ -159,7 +160,9 @@ def _fixed_point(now: Deployment, index: int, account: LayerAccount) -> Remedy:
     wider = min(16, 2 * now.weight_bits)
     if now.pow2:
         return Remedy(
-            "scales grow so that θ becomes a power of two; quantize without --pow2", "no --pow2", replace(now, pow2=False)
+            "scales grow so that θ becomes a power of two; quantize without --pow2",
+            "no --pow2",
+            replace(now, pow2=False),
         )
     if now.clipping == "max" and now.weight_bits <= MSE_BITS:
         return Remedy(
@@ -211,3 +214,34 @@ def try_remedy(remedy: Remedy, frames: np.ndarray, labels: np.ndarray) -> float 
     except InvalidValue:  # such as a threshold that rounds to 0 with more time steps
         return None
     return 100 * float((golden.run(fixed, frames).predictions == labels).mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosed:
+    """An account, the remedy for the layer that costs most, and the accuracy in % of its trial, ``None`` without one."""
+
+    diagnosis: Diagnosis
+    remedy: Remedy
+    accuracy_tried: float | None
+
+
+def diagnose_and_try(
+    module: nn.Module,
+    deployment: Deployment,
+    frames: np.ndarray,
+    labels: np.ndarray,
+    progress: Callable[[int], None] = lambda images: None,
+) -> Diagnosed:
+    """``diagnose``, ``find_remedy`` and ``try_remedy`` on the same frames, uint8 ``[N, C, H, W]``."""
+    diagnosis = diagnose(
+        module,
+        deployment.network,
+        frames,
+        labels,
+        deployment.weight_bits,
+        clipping=deployment.clipping,
+        pow2=deployment.pow2,
+        progress=progress,
+    )
+    remedy = find_remedy(diagnosis, deployment)
+    return Diagnosed(diagnosis, remedy, try_remedy(remedy, frames, labels))
