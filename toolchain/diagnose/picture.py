@@ -27,11 +27,12 @@ COLOURS = {
     "fixed_point": "#009E73",
 }
 """Of Okabe & Ito, "Color universal design", 2008: told apart in all kinds of colour blindness; grey for what is inherited."""
-HATCHES = {"clipping": "///", "quantization": "", "inherited": "", "unevenness": "...", "fixed_point": "\\\\\\"}
+HATCHES = {"clipping": "///", "quantization": "", "inherited": "", "unevenness": "xx", "fixed_point": "\\\\\\"}
 _STYLE: Any = {
     "svg.hashsalt": "spikeloom",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.5,
     "hatch.linewidth": 0.6,
     "axes.spines.top": False,
@@ -60,7 +61,7 @@ def _stack(axes: Axes, stacks: Sequence[Mapping[str, float]]) -> None:
     axes.plot(places, wholes, "_", color="black", markersize=26, markeredgewidth=1.6)
     span = max(up) - min(down) or 1.0
     for i, whole in enumerate(wholes):
-        axes.text(i, up[i] + 0.02 * span, f"{whole:.3g} %", ha="center", va="bottom")
+        axes.text(i, up[i] + 0.02 * span, f"{whole:.3g} %" if whole >= 0.01 else "< 0.01 %", ha="center", va="bottom")
     axes.set_ylim(min(down) - (0.04 * span if min(down) < 0 else 0), max(up) + 0.14 * span)
 
 
@@ -88,7 +89,14 @@ def _legend(figure: Figure, parts: Sequence[str]) -> None:
         for part in parts
     ]
     handles.append(Line2D([], [], color="black", linewidth=1.6, label="sum"))
-    figure.legend(handles=handles, frameon=False, ncols=len(handles), loc="outside lower left", columnspacing=1.1)
+    figure.legend(
+        handles=handles,
+        frameon=False,
+        ncols=len(handles),
+        loc="outside lower center",
+        columnspacing=0.9,
+        handlelength=1.5,
+    )
 
 
 def draw(diagnosis: Diagnosis, path: Path, title: str) -> None:
@@ -102,7 +110,7 @@ def draw(diagnosis: Diagnosis, path: Path, title: str) -> None:
     check_format(path)
     parts = [part for part in PARTS if part != "fixed_point" or diagnosis.accuracy_integers is not None]
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(max(6.8, 2.2 + 0.85 * len(diagnosis.layers)), 8.0), layout="constrained")
+        figure = Figure(figsize=(max(7.2, 2.2 + 0.85 * len(diagnosis.layers)), 8.0), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title, x=0.01, ha="left", fontsize=10)
         whole, own, costs = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))

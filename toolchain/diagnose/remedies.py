@@ -16,7 +16,7 @@ from toolchain.quantize import quantize
 
 __all__ = ["Deployment", "Diagnosed", "Remedy", "diagnose_and_try", "find_remedy", "try_remedy"]
 
-FEW_LEVELS = 0.25
+FEW_LEVELS = 1 / 8
 """Thresholds are called high where active neurons use less than this share of the levels on average."""
 MSE_BITS = 4
 """Widest weights for which clipped scales are proposed before wider weights."""
