@@ -270,6 +270,20 @@ def test_bias_of_another_source_is_refused_unless_calibrated():
     account(replace(moved, provenance={"calibrated_for": 4}))
 
 
+def test_nothing_to_remedy_and_nothing_to_measure():
+    module = centred(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)))
+    net = network("tsc", module=module)
+    found = diagnose_and_try(module, Deployment(net), FRAMES, LABELS)
+    assert found.diagnosis.layers[0].own < 1e-6 and found.accuracy_tried is None
+    with pytest.raises(InvalidValue, match=r"layer 5 of the source is silent on all 1 images, .*; give more or other"):
+        dark = nn.Sequential(*MODULE[:5], nn.Linear(36, 24), *MODULE[6:])
+        net = network(module=dark)
+        with torch.no_grad():
+            dark[5].bias.fill_(-100.0)
+        bias = dark[5].bias.detach().numpy()
+        diagnose(dark, changed(net, SECOND, bias=bias), FRAMES[:1], LABELS[:1])
+
+
 def test_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.run(["convert", "bundled", "-T", "2", "--images", "50", "-o", "snn.safetensors"]) == 0

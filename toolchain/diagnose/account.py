@@ -302,7 +302,12 @@ class _Tally:
         return own
 
     def account(self, images: int, accuracy_source: float) -> LayerAccount:
-        share = 100 / max(self.signal, np.finfo(float).tiny)
+        if not self.signal > 0:
+            raise InvalidValue(
+                f"layer {self.layer.name} of the source is silent on all {images} images, so its error has no measure; give "
+                "more or other images"
+            )
+        share = 100 / self.signal
         fires = self.layer.threshold is not None
 
         def named(values: np.ndarray) -> dict[str, float]:
@@ -379,7 +384,8 @@ def diagnose(
     Raises
     ------
     InvalidValue, UnsupportedModule
-        ``network`` is no conversion of ``module``; frames of the wrong type or shape; weights that do not fit.
+        ``network`` is no conversion of ``module``; frames of the wrong type or shape, or that leave a layer of the
+        source silent; weights that do not fit.
     """
     golden.check_frames(frames, network.input_shape)
     batches = _batches(module, network, weight_bits, clipping, pow2)

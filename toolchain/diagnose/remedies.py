@@ -199,6 +199,8 @@ REMEDIES: dict[str, Callable[[Deployment, int, LayerAccount], Remedy]] = {
 def find_remedy(diagnosis: Diagnosis, deployment: Deployment) -> Remedy:
     """For the layer that costs most, ``diagnosis.worst``, and the largest part of its own error."""
     account = diagnosis.layers[diagnosis.worst]
+    if not account.own > 0:
+        return Remedy("no layer adds an error of its own; there is nothing to remedy")
     return REMEDIES[account.cause](deployment, diagnosis.worst, account)
 
 
