@@ -1,6 +1,6 @@
 """Frames through a float spiking network, layer by layer and in blocks of time steps, in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from toolchain.connection import Connection
 from toolchain.encoding import rate_numbers
 from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, INPUT, RATE_LEVELS, SpikingNetwork
 
-__all__ = ["Passage", "passages", "worth"]
+__all__ = ["Passage", "closed_form", "passages", "worth"]
 
 _BATCH = 32
 _BLOCK_VALUES = 1_000_000
@@ -146,7 +146,7 @@ class _Layer:
         value = self._levels(membrane, self.threshold)
         if self.network.negative == "floor":
             value += (membrane.clamp(max=0) / self.threshold).floor().clamp(min=-self.network.levels)
-        elif self.network.signed_spikes:
+        elif self.network.signed_spikes and self.network.negative not in COUNTING_NEGATIVES:
             value -= self._levels(-membrane, self.below)
         return value
 
@@ -173,7 +173,22 @@ class _RateInput:
         return counts[None]
 
 
-def passages(network: SpikingNetwork, frames: np.ndarray, depth: int | None = None) -> Iterator[Passage]:
+def _part(train: np.ndarray, first: int, count: int, frames: slice) -> Tensor:
+    return torch.tensor(train[first : first + count, frames]).float()
+
+
+def closed_form(network: SpikingNetwork, index: int, collected: Tensor) -> Tensor:
+    """Values of the trains that a layer makes of an input that comes whole before the first firing.
+
+    ``collected`` float32 ``[N, C, H, W]`` is the sum over all levels, bias included. Of ``stream`` too, where it is
+    what the neuron would fire if its input were spread evenly.
+    """
+    return _Layer(network, index).at_once(collected)
+
+
+def passages(
+    network: SpikingNetwork, frames: np.ndarray, depth: int | None = None, given: Sequence[np.ndarray] | None = None
+) -> Iterator[Passage]:
     """Run uint8 frames ``[N, C, H, W]`` batch by batch in float32, and tell what each layer does.
 
     For each batch, for each block of steps, one ``Passage`` for each of the first ``depth`` layers
@@ -211,5 +226,5 @@ def passages(network: SpikingNetwork, frames: np.ndarray, depth: int | None = No
                     spikes = None
                     if layer.threshold is not None:
                         spikes = layer.stream(inputs, first) if stream else layer.at_once(inputs)
-                        trains.append(spikes)
+                        trains.append(spikes if given is None else _part(given[index], first, count, part))
                     yield Passage(part, index, first, inputs, spikes)

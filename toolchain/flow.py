@@ -17,6 +17,7 @@ from toolchain import datasets, zoo
 from toolchain.bundle import RtlBundle, load_bundle
 from toolchain.convert import convert
 from toolchain.datasets import Dataset
+from toolchain.diagnose import Deployment, Diagnosed
 from toolchain.emit import emit
 from toolchain.energy import PROFILES, SCOPE, Counts, EnergyRow, Profile, count, energy_rows, energy_table, load_profile
 from toolchain.errors import InvalidValue
@@ -40,6 +41,7 @@ __all__ = [
     "generate",
     "network_of",
     "random_frames",
+    "write_diagnosis",
     "write_energy",
     "write_json",
 ]
@@ -191,6 +193,49 @@ def write_energy(
     if js is not None:
         write_json(content, js)
     return content
+
+
+def write_diagnosis(
+    found: Diagnosed, deployment: Deployment, dataset: Dataset, csv: Path | None, picture: Path | None
+) -> dict[str, Any]:
+    """The account as JSON values, and its table as CSV and as picture where asked for."""
+    diagnosis, network = found.diagnosis, deployment.network
+    table = diagnosis.table()
+    if csv is not None:
+        with replacing(csv) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
+    if picture is not None:
+        from toolchain.diagnose.picture import draw  # matplotlib is heavy
+
+        last, value = "integers", diagnosis.accuracy_integers
+        if value is None:
+            last, value = "spiking network", diagnosis.accuracy_spiking
+        bits = "" if diagnosis.accuracy_integers is None else f", {deployment.weight_bits}-bit weights"
+        draw(
+            diagnosis,
+            picture,
+            f"{network.name}: {deployment.method or 'made by hand'}, {network.schedule}, T = {network.time_steps}{bits}\n"
+            f"source {diagnosis.accuracy_source:.2f} %, {last} {value:.2f} % on {diagnosis.images:,} images of {dataset.name}",
+        )
+    return {
+        "schema": 1,
+        "status": "simulated",
+        "dataset": dataset.name,
+        "images": diagnosis.images,
+        "fingerprint": network.fingerprint,
+        "weight_bits": deployment.weight_bits,
+        "clipping": deployment.clipping,
+        "pow2": deployment.pow2,
+        "accuracy_source": diagnosis.accuracy_source,
+        "accuracy_spiking": diagnosis.accuracy_spiking,
+        "accuracy_integers": diagnosis.accuracy_integers,
+        "layers": json.loads(table.to_json(orient="records")),
+        "worst": diagnosis.layers[diagnosis.worst].layer,
+        "cause": diagnosis.layers[diagnosis.worst].cause,
+        "advice": found.remedy.advice,
+        "tried": found.remedy.tried,
+        "accuracy_tried": found.accuracy_tried,
+    }
 
 
 @dataclass

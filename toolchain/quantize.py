@@ -12,7 +12,7 @@ from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import round_half_up, weight_limit
 from toolchain.ir import INPUT, SCHEDULES, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
 
-__all__ = ["CLIPPINGS", "dequantize", "error_table", "quantize"]
+__all__ = ["CLIPPINGS", "dequantize", "error_table", "quantize", "score_scale"]
 
 
 def _max_scale(weights: np.ndarray, limit: int) -> np.ndarray:
@@ -217,6 +217,16 @@ def dequantize(
         else:
             ratios.append(np.ones(layer.channels))
     return replace(network, layers=tuple(layers))
+
+
+def score_scale(
+    network: SpikingNetwork, weight_bits: int = 8, *, clipping: str = "max", pow2: bool = False
+) -> np.ndarray:
+    """What one unit of each integer score is worth on the scale of the source's, float64 ``[classes]``."""
+    readout = network.layers[-1]
+    scale = _quantize_layer(network, readout, weight_bits, clipping, pow2)[1]
+    once = network.schedule != "stream" and network.reads_frame(readout)
+    return scale if once else scale / network.levels
 
 
 def error_table(

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sim.result import VerificationResult
+    from toolchain.diagnose import Diagnosed
     from toolchain.energy import EnergyRow, Profile
 
-__all__ = ["out", "show_cycles", "show_energy", "show_errors", "show_verdict"]
+__all__ = ["out", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_verdict"]
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -77,6 +78,64 @@ def show_errors(table: "pd.DataFrame", images: int) -> None:
     ]
     columns = ("layer", "SQNR dB", "least θ", "θ rounding", "V bits", "accuracy, points")
     _table(f"What rounding one layer alone does, on {images} images", columns, rows)
+
+
+def show_diagnosis(found: "Diagnosed") -> None:
+    """The account of each layer, the layer that costs most, and its remedy."""
+    from toolchain.diagnose import PARTS, TIE  # heavy, and help must answer at once
+
+    diagnosis = found.diagnosis
+    integers = diagnosis.accuracy_integers
+    parts = [part for part in PARTS if part != "fixed_point" or integers is not None]
+
+    def share(value: float) -> str:
+        return "-" if isnan(value) else f"{value:.2f}" if abs(value) >= 0.005 else "0"
+
+    def name(index: int) -> str:
+        return diagnosis.layers[index].layer + (" *" if index == diagnosis.worst else "")
+
+    short = {"quantization": "quant.", "inherited": "inherit", "unevenness": "uneven", "fixed_point": "fixed"}
+    rows = [
+        (
+            name(index),
+            *(share(layer.contributions[part]) for part in parts),
+            share(layer.error),
+            share(layer.silent),
+        )
+        for index, layer in enumerate(diagnosis.layers)
+    ]
+    columns = ("layer", *(short.get(part, "clip") for part in parts), "whole", "silent")
+    _table("Whole error of each layer, mean square in % of its signal; neurons that never fire, %", columns, rows)
+    parts.remove("inherited")
+    rows = [
+        (
+            name(index),
+            *(share(layer.own_contributions[part]) for part in parts),
+            share(layer.own),
+            share(layer.clipped),
+            f"{0.0 - layer.accuracy_cost:+.2f}",
+        )
+        for index, layer in enumerate(diagnosis.layers)
+    ]
+    columns = ("layer", *(short.get(part, "clip") for part in parts), "own", "clipped", "points")
+    _table("Its own error, likewise; activations clipped, %; accuracy with this error alone", columns, rows)
+    worst = diagnosis.layers[diagnosis.worst]
+    end = diagnosis.accuracy_spiking if integers is None else integers
+    out.print(
+        f"Source {diagnosis.accuracy_source:.2f} %, floating-point spiking network {diagnosis.accuracy_spiking:.2f} %, "
+        + ("no integers for this schedule" if integers is None else f"integers {integers:.2f} %")
+        + f" on {diagnosis.images:,} images"
+    )
+    cause = worst.cause.replace("_", "-")
+    if worst.accuracy_cost >= TIE:
+        out.print(f"Layer {worst.layer} costs most, {worst.accuracy_cost:.2f} points alone, most of it by {cause}")
+    else:
+        out.print(
+            f"No layer alone costs {TIE} points or more; most of its own error has layer {worst.layer}, most of it by {cause}"
+        )
+    out.print(f"Remedy: {found.remedy.advice}", markup=False)
+    if found.accuracy_tried is not None:
+        out.print(f"Tried here: {found.remedy.tried}: {end:.2f} % before, {found.accuracy_tried:.2f} % with it")
 
 
 def show_verdict(result: "VerificationResult") -> None:

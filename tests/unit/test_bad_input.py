@@ -60,6 +60,7 @@ ENERGY = "energy IN/snn.safetensors --images 5 -T 1 --csv OUT/x.csv --json-file 
 JSON = "energy IN/net.safetensors --images 5 --json-file IN/syntax.py/x"
 IDX = "energy IN/snn.safetensors -T 1 --csv OUT/x.csv --data idx --data-folder IN"
 CIFAR = "energy IN/snn.safetensors -T 1 --csv OUT/x.csv --data cifar"
+DIAGNOSE = "diagnose bundled IN/snn.safetensors --images 5 --picture OUT/x.svg --csv OUT/x.csv"
 TRAIN = "train -a mlp --epochs 1 -o OUT/x.safetensors"
 TRAIN_DIGITS = f"{TRAIN} --data digits"
 TRAIN_IDX = f"{TRAIN} --data idx --data-folder IN"
@@ -107,6 +108,20 @@ REFUSED = {
     "lanes to verify": (f"{FRESH} -P 65 -o OUT/rtl", "lanes is 65, must be 1 to 64"),
     "simulator": (f"{VERIFY} --simulator vcs", "no simulator 'vcs'; there are verilator, icarus"),
     "csv without folder": (f"{ENERGY} --csv IN/syntax.py/sub/x.csv", r"cannot write .*x\.csv.*; choose a folder"),
+    "diagnose another network": (
+        DIAGNOSE.replace("bundled", "IN/nets.py:good"),
+        "the source has 2 layers, the spiking network 4; give the source that .* converted from",
+    ),
+    "diagnose other weights": (
+        DIAGNOSE.replace("bundled IN/snn.safetensors", "IN/nets.py:good IN/good"),
+        "layer 0: weights or biases are not those of the source; give the source",
+    ),
+    "diagnose integers": (DIAGNOSE.replace("snn", "net"), "a spiking network is needed here: .* spikeloom convert"),
+    "diagnose max pooling": (DIAGNOSE.replace("bundled", "IN/nets.py:maxpool"), r"MaxPool2d '2' .* use AvgPool2d"),
+    "diagnose no source": (DIAGNOSE.replace("bundled", "IN/none.safetensors"), "cannot read source network"),
+    "picture format": (f"{DIAGNOSE} --picture OUT/x.gif", r"ends in '\.gif', must end in \.svg, \.png, \.pdf"),
+    "picture without ending": (f"{DIAGNOSE} --picture OUT/x", "ends in 'nothing', must end in"),
+    "picture nowhere": (f"{DIAGNOSE} --picture IN/none/x.png", r"cannot write .*x\.png: .*; choose a folder"),
     "profile missing": (f"{ENERGY} --profile 7nm", r"no energy profile '7nm' .* 45nm-int, .* or give a TOML file"),
     "profile no TOML": (f"{ENERGY} --profile IN/syntax.py", "is not TOML: .*line 1"),
     "profile without kind": (f"{ENERGY} --profile IN/kind.toml", "kind is None, must be one of integer, float32"),
@@ -159,13 +174,14 @@ SERIES = {  # one command with several values, and what the message says of them
     ("{} -o IN/syntax.py/sub", "cannot write .*sub.*; choose a folder"): (CONVERT, QUANTIZE, TRAIN_DIGITS),
     ("{} -o IN/syntax.py/sub", "cannot write folder .*; choose a folder"): (GENERATE, FRESH),
     ("{}", r"cannot (make|write) .*syntax\.py.*: "): (f"{DEMO} -o IN/syntax.py/sub", JSON),
-    ("{} --data digits", r"\(., 1, 8, 8\), must be .* \(1, 28, 28\)"): (QUANTIZE, GENERATE, VERIFY, ENERGY),
+    ("{} --data digits", r"\(., 1, 8, 8\), must be .* \(1, 28, 28\)"): (QUANTIZE, GENERATE, VERIFY, ENERGY, DIAGNOSE),
     ("{} IN/snn.safetensors -o OUT/rtl", "integers are needed here: run spikeloom quantize"): ("generate", "verify"),
     (f"{VERIFY} --stall {{}}", "stall is {}, must be at least 0 and below 1"): ("1.0", "-0.1", "nan"),
-    ("{} --images 0", IMAGES.format(0)): (CONVERT, QUANTIZE, VERIFY, ENERGY, DEMO),
+    ("{} --images 0", IMAGES.format(0)): (CONVERT, QUANTIZE, VERIFY, ENERGY, DEMO, DIAGNOSE),
     ("{} --images 0 --data random", "images is 0, must be (at least )?1"): (GENERATE, VERIFY),
     ("{} --images 1001", IMAGES.format(1001)): (QUANTIZE, VERIFY, ENERGY, DEMO),
-    ("{} --clipping best", "no clipping 'best'; there are max, mse"): (QUANTIZE, ENERGY),
+    ("{} --clipping best", "no clipping 'best'; there are max, mse"): (QUANTIZE, ENERGY, DIAGNOSE),
+    (f"{DIAGNOSE} -b {{}}", "weight bits is {}, must be 2 to 16"): (1, 17),
     (f"{ENERGY} -b {{}}", "weight bits is {}, must be 2 to 16"): (1, 17),
     (f"{ENERGY} -T '{{}}'", "'{}' is not a list such as 1,2,4 or a range such as 1..8"): ("a", "", "4..1", "4.."),
     (f"{TRAIN_IDX}/idx {{}} 0", "is 0, must be (at least )?1"): ("--epochs", "--levels", "--threads"),
@@ -287,6 +303,7 @@ def inputs(tmp_path_factory):
         "convert IN/nets.py:good -m optimal --images 10 -T 1 -o IN/small",
         "quantize IN/small --images 10 -o IN/small",
         "convert IN/nets.py:good -m tsc --images 10 -T 2 -o IN/switched",
+        "convert IN/nets.py:good -m optimal --images 10 -T 1 -o IN/good",
     ):
         assert cli.run(command.replace("IN", str(folder)).split()) == 0
     raw = (folder / "net.safetensors").read_bytes()

@@ -1,13 +1,27 @@
-"""Verbs that say what a network costs: ``energy``."""
+"""Verbs that say what a network costs: ``energy``, ``diagnose``."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from toolchain.cli.shared import AsJson, Data, DataFolder, Network, app, bar, load_dataset, print_json, step_list
+from toolchain.cli.shared import (
+    AsJson,
+    Bits,
+    Clipping,
+    Data,
+    DataFolder,
+    Network,
+    Source,
+    Weights,
+    app,
+    bar,
+    load_dataset,
+    print_json,
+    step_list,
+)
 from toolchain.errors import InvalidValue
-from toolchain.tables import out, show_energy
+from toolchain.tables import out, show_diagnosis, show_energy
 
 __all__: list[str] = []
 
@@ -77,4 +91,50 @@ def energy(
                 f"The FP32 source reached {source['accuracy_source']:.2f} % on {source['accuracy_images']:,} images of "
                 f"{source['calibration_data']} when it was converted."
             )
+    return 0
+
+
+@app.command()
+def diagnose(
+    source: Source,
+    network: Annotated[Path, typer.Argument(metavar="SNN", help="Result of spikeloom convert for SOURCE.")],
+    weights: Weights = None,
+    weight_bits: Bits = 8,
+    clipping: Clipping = "max",
+    pow2: Annotated[bool, typer.Option("--pow2", help="Make the thresholds of a layer one power of two.")] = False,
+    data: Data = "bundled",
+    data_folder: DataFolder = None,
+    images: Annotated[int, typer.Option("--images", help="Images to run.")] = 500,
+    picture: Annotated[Path | None, typer.Option("--picture", help="File for a picture: .svg, .png or .pdf.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File for the table as CSV.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Where the accuracy goes: every layer's error split into its causes, the layer that costs most, and a remedy.
+
+    Clipping, quantization, what earlier layers hand on, uneven spikes, and rounding to integers sum to the error
+    between the source's activations and the spikes.
+
+    Example: spikeloom diagnose bundled snn.safetensors --picture diagnosis.svg
+    """
+    from toolchain import flow
+    from toolchain.diagnose import Deployment, diagnose_and_try
+    from toolchain.diagnose.picture import check_format
+    from toolchain.netfile import check_writable, load_spiking
+    from toolchain.sources import load_module
+
+    if picture is not None:
+        check_format(picture)
+    for target in (picture, csv):  # before, not after, the account
+        if target is not None:
+            check_writable(target)
+    module = load_module(source, weights)
+    deployment = Deployment(load_spiking(network), weight_bits, clipping, pow2)
+    dataset = load_dataset(data, data_folder, images=images)
+    with bar("comparing layer by layer", len(dataset.frames)) as move:
+        found = diagnose_and_try(module, deployment, dataset.frames, dataset.labels, move)
+    content = flow.write_diagnosis(found, deployment, dataset, csv, picture)
+    if as_json:
+        print_json(content)
+    else:
+        show_diagnosis(found)
     return 0

@@ -13,7 +13,9 @@ from toolchain.cli.shared import (
     Data,
     DataFolder,
     Network,
+    Source,
     TrainingData,
+    Weights,
     app,
     bar,
     load_dataset,
@@ -125,9 +127,9 @@ def train(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="FILE.safetensors of spikeloom train, bundled, or FILE.py:FUNCTION.")],
+    source: Source,
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
-    weights: Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")] = None,
+    weights: Weights = None,
     method: Annotated[str, typer.Option("--method", "-m", help=f"One of {', '.join(METHOD_NAMES)}.")] = "qcfs",
     time_steps: Annotated[
         int | None, typer.Option("--time-steps", "-T", help="T; the method's own by default, 4 for most.")
@@ -163,14 +165,13 @@ def convert(
     Example: spikeloom convert bundled -T 4 -o snn.safetensors
     """
     from sim import floating
-    from toolchain import zoo
     from toolchain.convert import convert as convert_module
     from toolchain.ir import DEFAULT_SEED
     from toolchain.netfile import save_network
     from toolchain.sources import load_module
     from toolchain.train import accuracy, calibration
 
-    module = load_module(str(zoo.BUNDLED_WEIGHTS) if source == "bundled" else source, weights)
+    module = load_module(source, weights)
     dataset = load_dataset(data, data_folder, split)
     batch = calibration(dataset, images)
     name = Path(source.rpartition(":")[0] or source).stem

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
 
 __all__ = [
-    "AsJson", "Bits", "Clipping", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "SimulatorName", "TrainingData",
-    "app", "bar", "frames_of", "load_dataset", "log", "print_json", "step_list",
+    "AsJson", "Bits", "Clipping", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "SimulatorName", "Source", "TrainingData",
+    "Weights", "app", "bar", "frames_of", "load_dataset", "log", "print_json", "step_list",
 ]  # fmt: skip
 
 app = typer.Typer(
@@ -35,6 +35,8 @@ log = Console(stderr=True, highlight=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Network = Annotated[Path, typer.Argument(metavar="NET", help="Network file (.safetensors).")]
+Source = Annotated[str, typer.Argument(help="FILE.safetensors of spikeloom train, bundled, or FILE.py:FUNCTION.")]
+Weights = Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")]
 Data = Annotated[
     str, typer.Option("--data", help="bundled, fashion-mnist, idx, mnist-subset, digits, cifar10 or cifar100.")
 ]
