@@ -17,15 +17,25 @@ from toolchain import datasets, zoo
 from toolchain.bundle import RtlBundle, load_bundle
 from toolchain.convert import convert
 from toolchain.datasets import Dataset
+from toolchain.density import source_macs
 from toolchain.diagnose import Deployment, Diagnosed
 from toolchain.emit import emit
-from toolchain.energy import PROFILES, SCOPE, Counts, EnergyRow, Profile, count, energy_rows, energy_table, load_profile
+from toolchain.energy import (
+    EnergyReport,
+    Profile,
+    energy_content,
+    energy_table,
+    estimate,
+    load_profile,
+    observe,
+)
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork, SpikingNetwork
 from toolchain.netfile import load_fixed_point, replacing, save_network
 from toolchain.quantize import error_table, quantize
 from toolchain.testbench import write_testbench
 from toolchain.tools import find_simulator
+from toolchain.trace import Activity
 from toolchain.train import accuracy, calibration, load_source
 
 __all__ = [
@@ -52,6 +62,7 @@ Progress = Callable[[int], None]
 DEFAULT_LANES = 16
 DEMO_TIME_STEPS = 4
 ENERGY_TIME_STEPS = (1, 2, 4, 8, 16)
+DEMO_PROFILES = ("45nm-int", "45nm-fp32-legacy")
 TABLE_IMAGES = 500
 """Images of the demo's error table."""
 _BATCH = 500
@@ -130,16 +141,18 @@ def energy_sweep(
     weight_bits: int = 8,
     clipping: str = "max",
     progress: Progress = _silent,
-) -> list[EnergyRow]:
+    **options: Any,
+) -> list[EnergyReport]:
     """Quantize for each T, run the golden model on the whole data set, charge every profile.
 
-    Memory is bounded: images go in batches. ``progress`` counts images over all T.
+    Memory is bounded: images go in batches, and only counts for each layer stay. ``progress`` counts images over all T;
+    ``options`` are those of ``toolchain.energy.estimate``.
     """
-    rows: list[EnergyRow] = []
+    reports: list[EnergyReport] = []
     for steps in time_steps:
         fixed = quantize(network.with_time_steps(steps), weight_bits, clipping=clipping)
-        rows += fixed_energy(fixed, dataset, profiles=profiles, progress=progress)
-    return rows
+        reports += fixed_energy(fixed, dataset, profiles=profiles, progress=progress, **options)
+    return reports
 
 
 def fixed_energy(
@@ -148,46 +161,41 @@ def fixed_energy(
     *,
     profiles: Sequence[Profile],
     progress: Progress = _silent,
-) -> list[EnergyRow]:
-    """Rows of one fixed-point network at its own T."""
-    parts: list[Counts] = []
-    sizes: list[int] = []
+    **options: Any,
+) -> list[EnergyReport]:
+    """Reports of one fixed-point network at its own T, one for each profile."""
+    parts: list[Activity] = []
     right = 0
     for start in range(0, len(dataset.frames), _BATCH):
         frames = dataset.frames[start : start + _BATCH]
         trace = golden.run(network, frames, "counts", progress=progress)
         right += int((trace.predictions == dataset.labels[start : start + _BATCH]).sum())
-        parts.append(count(network, frames, trace))
-        sizes.append(len(frames))
-    images = sum(sizes)
-    return energy_rows(network, Counts.mean(parts, sizes), 100 * right / images, images, profiles)
+        parts.append(observe(network, frames, trace))
+    percent = 100 * right / len(dataset.frames)
+    activity = Activity.joined(parts)
+    return [estimate(network, activity, profile=profile, accuracy=percent, **options) for profile in profiles]
 
 
 def write_energy(
-    rows: Sequence[EnergyRow],
-    profiles: Sequence[Profile],
+    reports: Sequence[EnergyReport],
     dataset: Dataset,
     csv: Path | None,
     js: Path | None,
     *,
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The table as JSON values, and as CSV and JSON files where asked for.
+    """The reports as JSON values, and as CSV and JSON files where asked for; the CSV is of the first profile.
 
     ``provenance`` of the network: what it says of its source's accuracy goes along.
     """
-    table = energy_table(rows)
     content = {
-        "schema": 1,
-        "status": "simulated",
-        "scope": SCOPE,
+        **energy_content(reports),
         "dataset": dataset.name,
         "images": len(dataset.frames),
         "source": {name: provenance[name] for name in _SOURCE_ACCURACY if name in provenance},
-        "profiles": {profile.name: profile.constants for profile in profiles},
-        "rows": table.to_dict(orient="records"),
     }
     if csv is not None:
+        table = energy_table([report for report in reports if report.profile.name == reports[0].profile.name])
         with replacing(csv) as temporary:
             table.to_csv(temporary, index=False)
     if js is not None:
@@ -235,6 +243,26 @@ def write_diagnosis(
         "advice": found.remedy.advice,
         "tried": found.remedy.tried,
         "accuracy_tried": found.accuracy_tried,
+    }
+
+
+def _energy_summary(report: EnergyReport) -> dict[str, Any]:
+    """One T and profile in a row; ``e_snn_pj`` and ``e_ann_pj`` are energies of operations alone, against the dense network."""
+    total, memory, name = report.total, report.memory, report.baseline
+    dense = next(b for b in report.baselines if b.name == ("int8_dense" if report.profile.has_memory else "fp32_dense"))
+    return {
+        "time_steps": report.network.time_steps,
+        "accuracy": report.accuracy,
+        "sop": float(total.numbers["sop_executed"].mean()),
+        "mac": total.synapses,
+        "e_snn_pj": float(total.compute(memory.snn).mean()),
+        "e_ann_pj": sum(c.synapses * dense.mac_energy(report.profile, i) for i, c in enumerate(report.layers)),
+        "profile": report.profile.name,
+        "dense": dense.name,
+        "baseline": name,
+        "e_snn_bounds_pj": list(total.snn_bounds),
+        "e_ann_bounds_pj": None if name is None else list(total.ann_bounds(name)),
+        "verdict": report.verdict,
     }
 
 
@@ -295,20 +323,27 @@ class Demo:
         self.verification = runner.verify(self.bundle, self.fixed, frames, simulator=self.simulator, progress=progress)
         return self.verification
 
-    def energy(self, progress: Progress = _silent) -> list[EnergyRow]:
-        """Operations and compute energy for each T, on all bundled images."""
-        self.profiles = [load_profile(name) for name in PROFILES]
-        self.rows = energy_sweep(self.spiking, self.dataset, profiles=self.profiles, progress=progress)
+    def energy(self, progress: Progress = _silent) -> list[EnergyReport]:
+        """Operations and energy for each T, on all bundled images, with the source's own zeros in int8.
+
+        ``progress`` counts every image twice for those, and once for each T.
+        """
+        self.reports = energy_sweep(
+            self.spiking,
+            self.dataset,
+            profiles=[load_profile(name) for name in DEMO_PROFILES],
+            progress=progress,
+            source_macs=source_macs(self.source.module, self.spiking, self.dataset.frames, progress),
+        )
         folder = self._ready()
         write_energy(
-            self.rows,
-            self.profiles,
+            self.reports,
             self.dataset,
             folder / "energy.csv",
             folder / "energy.json",
             provenance=self.spiking.provenance,
         )
-        return self.rows
+        return self.reports
 
     def _ready(self) -> Path:
         try:
@@ -319,8 +354,6 @@ class Demo:
 
     def summary(self) -> dict[str, Any]:
         """Contents of ``summary.json``, which is written here."""
-        wanted = ("time_steps", "accuracy", "sop", "mac", "e_snn_pj", "e_ann_pj", "profile")
-        table = energy_table(self.rows)[list(wanted)]
         content = {
             "schema": 1,
             "network": {
@@ -340,7 +373,7 @@ class Demo:
                 "fixed_point": self.fixed_accuracy,
             },
             "verification": self.verification.summary(),
-            "energy": table.to_dict(orient="records"),
+            "energy": [_energy_summary(report) for report in self.reports],
             "artifacts": {
                 "verilog": str(self.bundle.verilog),
                 "network": str(self.folder / "network.safetensors"),

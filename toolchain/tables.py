@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from sim.result import VerificationResult
     from toolchain.diagnose import Diagnosed
-    from toolchain.energy import EnergyRow, Profile
+    from toolchain.energy import EnergyReport
 
 __all__ = ["out", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_verdict"]
 
@@ -21,46 +22,69 @@ out = Console(highlight=False, soft_wrap=True)
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=escape(title), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+        table.add_column(escape(column), justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     out.print(table)
 
 
-def _nanojoules(picojoules: float) -> str:
-    value = picojoules / 1000
-    return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+def _range(bounds: tuple[float, float] | None) -> str:
+    """Bounds as ``[low, high]``, to three digits."""
+    if bounds is None:
+        return "-"
+    shown = ["<0.01" if value < 0.005 else f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in bounds]
+    return f"[{', '.join(shown)}]"
 
 
-def show_energy(rows: Sequence["EnergyRow"], profiles: Sequence["Profile"]) -> None:
-    """One table for each profile; the scope stands under it."""
+def _microjoules(bounds: tuple[float, float]) -> str:
+    """Bounds in pJ as ``[low, high]`` in µJ."""
+    return f"[{bounds[0] / 1e6:,.3g}, {bounds[1] / 1e6:,.3g}]"
+
+
+def show_energy(reports: Sequence["EnergyReport"]) -> None:
+    """For each profile: the spiking network, its baselines, and the ratios, a row for each T."""
     from toolchain.energy import SCOPE  # heavy, and help must answer at once
 
-    for profile in profiles:
-        ann = "int8 dense" if profile.kind == "integer" else "FP32 dense"
+    short = {"fp32_dense": "FP32 dense", "int8_dense": "int8 dense", "int8_zero_skipping": "int8 skip",
+             "equal_information_dense": "equal dense", "equal_information_zero_skipping": "equal skip"}  # fmt: skip
+    for profile in dict.fromkeys(report.profile.name for report in reports):
+        chosen = [report for report in reports if report.profile.name == profile]
+        name = chosen[0].baseline
+        against = f"against {short[name]}" if name else "no ANN to compare with"
         shown = [
             (
-                str(row.time_steps),
-                f"{row.accuracy:.2f}",
-                f"{row.sop / 1000:,.0f}k",
-                f"{row.spikes / 1000:,.1f}k",
-                f"{row.mac_input / 1000:,.0f}k",
-                f"{row.mac / 1000:,.0f}k",
-                _nanojoules(row.e_snn_pj),
-                _nanojoules(row.e_ann_pj),
-                "-" if row.ratio is None else f"{row.ratio:.2f}",
+                str(report.network.time_steps),
+                "-" if report.accuracy is None else f"{report.accuracy:.2f}",
+                f"{report.total.numbers['sop_executed'].mean() / 1000:,.0f}k",
+                f"{report.total.sigma.mean():.3g}",
+                _microjoules(report.total.snn_bounds),
+                "-" if name is None else _range(report.total.ratio_bounds(name)),
+                report.verdict,
             )
-            for row in rows
-            if row.profile == profile.name
+            for report in chosen
         ]
-        _table(
-            f"Energy, profile {profile.name}, against {ann} ANN (simulated)",
-            ("T", "acc. %", "SOP", "spikes", "in. MAC", "ANN MAC", "SNN nJ", "ANN nJ", "ANN/SNN"),
-            shown,
-        )
-    out.print(f"Means for each image over {rows[0].images} images. {SCOPE[0].upper()}{SCOPE[1:]}.")
+        columns = ("T", "acc. %", "SOP", "σ", "SNN µJ [low, high]", "ANN/SNN [low, high]", "less")
+        _table(f"Energy of an image, profile {profile}, {against} (simulated)", columns, shown)
+        columns = ("T", *(short[b.name] for b in chosen[0].baselines))
+        if len(columns) > 2:
+            _baseline_tables(chosen, columns)
+        for text in dict.fromkeys(text for report in chosen for text in report.warnings):
+            out.print(f"Note: {text}.", markup=False)
+    out.print(
+        f"Means over {reports[0].images:,} images; low and high are over the memory policies (SNN stationary and event_driven, "
+        "ANN ideal_reuse and no_reuse). Equal: activations as wide as a spike train's value; skip: zeros skipped. "
+        f"{SCOPE[0].upper()}{SCOPE[1:]}.",
+        markup=False,
+    )
+
+
+def _baseline_tables(reports: Sequence["EnergyReport"], columns: Sequence[str]) -> None:
+    rows = [(str(r.network.time_steps), *(_microjoules(r.total.ann_bounds(b)) for b in r.total.ann)) for r in reports]
+    _table("ANN µJ [low, high]", columns, rows)
+    rows = [(str(r.network.time_steps), *(_range(r.total.ratio_bounds(b)) for b in r.total.ann)) for r in reports]
+    _table("ANN/SNN [low, high]; the SNN costs less where it is above 1", columns, rows)
 
 
 def show_errors(table: "pd.DataFrame", images: int) -> None:

@@ -1,6 +1,7 @@
 """What a run of a network leaves behind, the same object from golden model, oracle and hardware."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -20,11 +21,27 @@ class Activity:
         the frame: multiply-accumulates.
     spikes
         Spikes fired; 0 for the readout.
+    effective
+        Operations whose weight is not 0, or ``None``: no counter in hardware tells.
+    nonzero
+        Synapses whose source value, pooled, is not 0 over all steps, each once: the multiply-accumulates
+        that the same values cost as activations if zeros are skipped; or ``None``, likewise.
+
+    Equality is that of the first three, which golden model, oracle and hardware all count.
     """
 
     events: np.ndarray
     operations: np.ndarray
     spikes: np.ndarray
+    effective: np.ndarray | None = None
+    nonzero: np.ndarray | None = None
+
+    @staticmethod
+    def joined(parts: Sequence["Activity"]) -> "Activity":
+        """Of all images of several runs, in order; a count that one part does not know is unknown."""
+        columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Activity)}
+        known = {name: arrays for name, arrays in columns.items() if all(array is not None for array in arrays)}
+        return Activity(**{name: np.concatenate(arrays) for name, arrays in known.items()})
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Activity):

@@ -19,6 +19,7 @@ from toolchain.cli.shared import (
     load_dataset,
     print_json,
     step_list,
+    swept,
 )
 from toolchain.errors import InvalidValue
 from toolchain.tables import out, show_diagnosis, show_energy
@@ -32,33 +33,63 @@ def energy(
     steps: Annotated[
         str | None, typer.Option("--time-steps", "-T", help="List 1,2,4 or range 1..8; 1,2,4,8,16 by default.")
     ] = None,
+    sweep: Annotated[str | None, typer.Option("--sweep", help="The same as T=1,2,4 or T=1..8.")] = None,
     weight_bits: Annotated[int | None, typer.Option("--weight-bits", "-b", help="2 to 16; 8 by default.")] = None,
     clipping: Annotated[str | None, typer.Option("--clipping", help="max (default) or mse.")] = None,
     profile: Annotated[
-        list[str] | None, typer.Option("--profile", help="45nm-int, 45nm-fp32-legacy or a TOML file; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--profile",
+            help="45nm-int (default), 45nm-fp32-legacy, ice40up5k or a TOML file; repeatable, --csv is the first.",
+        ),
     ] = None,
+    snn_memory: Annotated[
+        str, typer.Option("--snn-memory", help="In --csv: event_driven or stationary.")
+    ] = "event_driven",
+    ann_memory: Annotated[str, typer.Option("--ann-memory", help="In --csv: no_reuse or ideal_reuse.")] = "no_reuse",
+    events: Annotated[str, typer.Option("--events", help="Spikes kept as bitmap or list.")] = "bitmap",
+    weights_in: Annotated[str, typer.Option("--weights-in", help="sram or dram.")] = "sram",
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="The ANN of ratios and verdicts; equal_information_zero_skipping by default."),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="The source network, as in convert: its own zeros count for int8.")
+    ] = None,
+    weights: Weights = None,
+    cycles: Annotated[
+        float | None, typer.Option("--cycles", help="Clock cycles of an image, as verify counts them.")
+    ] = None,
+    clock: Annotated[float | None, typer.Option("--clock", help="MHz, for static power.")] = None,
     data: Data = "bundled",
     data_folder: DataFolder = None,
     images: Annotated[int | None, typer.Option("--images", help="Images to run; all by default.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="File for the table as CSV.")] = None,
-    js: Annotated[Path | None, typer.Option("--json-file", help="File for the table as JSON.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File for the table of layers as CSV.")] = None,
+    js: Annotated[Path | None, typer.Option("--json-file", help="File for the whole report as JSON.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Synaptic operations against multiply-accumulates, and compute energy, for each T.
+    """Energy for each T against four kinds of ANN, under two memory policies each, and the break-even.
 
     NET is a spiking network (quantized anew for each T) or a fixed-point one (at its own T).
 
     Example: spikeloom energy snn.safetensors -T 1,2,4 --csv energy.csv
     """
     from toolchain import flow
-    from toolchain.energy import PROFILES, load_profile
+    from toolchain.density import source_macs
+    from toolchain.energy import BASELINES, Memory, load_profile
     from toolchain.ir import SpikingNetwork
     from toolchain.netfile import check_writable, load_network
+    from toolchain.sources import load_module
 
     for target in (csv, js):  # before, not after, the counting
         if target is not None:
             check_writable(target)
-    chosen = [load_profile(name) for name in profile or PROFILES]
+    chosen = [load_profile(name) for name in profile or ("45nm-int",)]
+    memory = Memory(snn_memory, ann_memory, events, weights_in)
+    if baseline is not None and baseline not in BASELINES:
+        raise InvalidValue(f"no baseline {baseline!r}; there are {', '.join(BASELINES)}")
+    if sweep is not None:
+        steps = swept(sweep, steps)
     times = step_list("1,2,4,8,16" if steps is None else steps)
     loaded = load_network(network)
     if not isinstance(loaded, SpikingNetwork) and (steps, weight_bits, clipping) != (None, None, None):
@@ -66,30 +97,39 @@ def energy(
             f"{network} is a fixed-point network with its own T, its own weight bits and clipping: leave out -T, -b and "
             "--clipping, or give the spiking network"
         )
+    anew = isinstance(loaded, SpikingNetwork)
+    if cycles is not None and anew and len(times) > 1:
+        raise InvalidValue(
+            f"cycles {cycles:g} are those of one T, not of {len(times)}: give one T, or a fixed-point network"
+        )
+    module = None if source is None else load_module(source, weights)
     dataset = load_dataset(data, data_folder, images=images)
-    sweep = isinstance(loaded, SpikingNetwork)
-    with bar("counting", (len(times) if sweep else 1) * len(dataset.frames)) as move:
+    with bar("counting", ((len(times) if anew else 1) + (0 if module is None else 2)) * len(dataset.frames)) as move:
+        options = {
+            "profiles": chosen,
+            "progress": move,
+            "memory": memory,
+            "baseline": baseline,
+            "cycles": cycles,
+            "clock_mhz": clock,
+            "source_macs": None if module is None else source_macs(module, loaded, dataset.frames, move),
+        }
         if isinstance(loaded, SpikingNetwork):
-            rows = flow.energy_sweep(
-                loaded,
-                dataset,
-                time_steps=times,
-                weight_bits=8 if weight_bits is None else weight_bits,
-                clipping=clipping or "max",
-                profiles=chosen,
-                progress=move,
+            bits = 8 if weight_bits is None else weight_bits
+            reports = flow.energy_sweep(
+                loaded, dataset, time_steps=times, weight_bits=bits, clipping=clipping or "max", **options
             )
         else:
-            rows = flow.fixed_energy(loaded, dataset, profiles=chosen, progress=move)
-    content = flow.write_energy(rows, chosen, dataset, csv, js, provenance=loaded.provenance)
+            reports = flow.fixed_energy(loaded, dataset, **options)
+    content = flow.write_energy(reports, dataset, csv, js, provenance=loaded.provenance)
     if as_json:
         print_json(content)
     else:
-        show_energy(rows, chosen)
-        if source := content["source"]:
+        show_energy(reports)
+        if reached := content["source"]:
             out.print(
-                f"The FP32 source reached {source['accuracy_source']:.2f} % on {source['accuracy_images']:,} images of "
-                f"{source['calibration_data']} when it was converted."
+                f"The FP32 source reached {reached['accuracy_source']:.2f} % on {reached['accuracy_images']:,} images of "
+                f"{reached['calibration_data']} when it was converted."
             )
     return 0
 

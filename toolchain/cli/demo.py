@@ -64,10 +64,10 @@ def demo(
         f"[bold]6 Energy[/]    all {len(job.dataset.frames):,} images at T = "
         + ", ".join(map(str, flow.ENERGY_TIME_STEPS))
     )
-    with bar("counting", len(flow.ENERGY_TIME_STEPS) * len(job.dataset.frames)) as move:
-        rows = job.energy(move)
+    with bar("counting", (2 + len(flow.ENERGY_TIME_STEPS)) * len(job.dataset.frames)) as move:
+        reports = job.energy(move)
     if not as_json:
-        show_energy(rows, job.profiles)
+        show_energy(reports)
     summary = job.summary()
     if as_json:
         print_json(summary)

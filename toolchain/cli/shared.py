@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson", "Bits", "Clipping", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "SimulatorName", "Source", "TrainingData",
-    "Weights", "app", "bar", "frames_of", "load_dataset", "log", "print_json", "step_list",
+    "Weights", "app", "bar", "frames_of", "load_dataset", "log", "print_json", "step_list", "swept",
 ]  # fmt: skip
 
 app = typer.Typer(
@@ -96,3 +96,13 @@ def step_list(text: str) -> list[int]:
         if not 1 <= step <= MAX_TIME_STEPS:
             raise InvalidValue(f"time steps is {step}, must be 1 to {MAX_TIME_STEPS}")
     return list(steps)
+
+
+def swept(text: str, steps: str | None) -> str:
+    """The list of T in ``T=1,2,4``."""
+    if steps is not None:
+        raise InvalidValue(f"--sweep {text} and -T {steps} say the same thing twice: leave out one")
+    name, equals, values = text.partition("=")
+    if (name.strip(), equals) != ("T", "="):
+        raise InvalidValue(f"sweep {text!r} is not T= with a list or range, such as T=1,2,4 or T=1..8")
+    return values

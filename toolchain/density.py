@@ -1,0 +1,74 @@
+"""How many multiply-accumulates of a source network have an operand other than 0, measured on the source itself."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from toolchain.convert.graph import SourceGraph, read_module
+from toolchain.diagnose.source import SourceRun
+from toolchain.energy.counts import pooled_any, reached
+from toolchain.errors import InvalidValue
+from toolchain.geometry import fan_out
+from toolchain.ir import INPUT, PIXEL_MAX, Network
+from toolchain.train import pixels_to_input
+
+__all__ = ["source_macs"]
+
+_BATCH = 250
+_LEVELS = 255
+"""Of int8 activations: those that round to 0 on the scale of a layer's largest are 0."""
+
+
+def _activations(graph: SourceGraph, frames: np.ndarray, progress: Callable[[int], None]) -> Iterator[list[np.ndarray]]:
+    """What each layer reads, batch by batch, float32 ``[B, C, H, W]``."""
+    run = SourceRun(graph)
+    for start in range(0, len(frames), _BATCH):
+        pixels = torch.tensor(frames[start : start + _BATCH])
+        with torch.inference_mode():
+            _, given = run.layers(pixels_to_input(pixels))
+        yield [pixels.float().numpy() / PIXEL_MAX, *(values.numpy() for values in given[:-1])]
+        progress(len(pixels))
+
+
+def source_macs(
+    module: nn.Module, network: Network[Any], frames: np.ndarray, progress: Callable[[int], None] = lambda _: None
+) -> np.ndarray:
+    """Effective multiply-accumulates of the source in int8 on uint8 frames ``[N, C, H, W]``, int64 ``[N, layers]``.
+
+    An activation is 0 if it rounds to 0 in steps of 1/255 of the layer's largest over all frames; a pooled one is 0
+    if all of its window is. ``progress`` counts every image twice.
+
+    Raises
+    ------
+    UnsupportedModule, InvalidValue
+        A source that does not convert, or that ``network`` is no conversion of.
+    """
+    graph = read_module(module, network.input_shape)
+    found = [block.connection(index - 1 if index else INPUT) for index, block in enumerate(graph.blocks)]
+    connections = [layer.connections[0] for layer in network.layers]
+    wanted = [(c.source, c.weight.shape, c.stride, c.padding, c.pool) for c in connections]
+    if any(len(layer.connections) > 1 for layer in network.layers) or wanted != [
+        (c.source, c.weight.shape, c.stride, c.padding, c.pool) for c in found
+    ]:
+        raise InvalidValue(
+            f"the source, {len(found)} layers, is not that of the network, {len(wanted)} layers, or no chain; give the one that it "
+            "was converted from"
+        )
+    largest = np.zeros(len(found))
+    for values in _activations(graph, frames, progress):
+        largest = np.maximum(largest, [np.abs(v).max() for v in values])
+    parts = []
+    for values in _activations(graph, frames, progress):
+        macs = np.empty((len(values[0]), len(found)), np.int64)
+        for index, (c, v) in enumerate(zip(found, values, strict=True)):
+            shape = network.source_shape(connections[index])
+            active = np.abs(v).reshape(len(v), *shape) * _LEVELS >= largest[index] / 2
+            active &= largest[index] > 0
+            places = fan_out(replace(c, pool=(1, 1)), c.pooled(shape))
+            macs[:, index] = reached(pooled_any(active, c, shape), places)
+        parts.append(macs)
+    return np.concatenate(parts)

@@ -1,0 +1,526 @@
+"""Energy of a spiking network and of its baselines, layer by layer: charge the counts, find the break-even.
+
+An energy is ``compute + memory + P_static·cycles/f + cycles·E_clk``; ``σ = SOP / S`` is spikes per synapse and inference.
+Source of the method: energy model, sections 1 to 5.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import product
+
+import numpy as np
+
+from toolchain.energy.baselines import FAIREST, Baseline, baselines
+from toolchain.energy.counts import LayerCounts, layer_counts
+from toolchain.energy.memory import (
+    ANN_POLICIES,
+    SNN_POLICIES,
+    BitCosts,
+    Memory,
+    Traffic,
+    ann_capacities,
+    ann_traffic,
+    snn_capacities,
+    snn_traffic,
+)
+from toolchain.energy.profiles import Profile, load_profile
+from toolchain.errors import InvalidValue
+from toolchain.ir import FixedPointNetwork
+from toolchain.trace import Activity
+
+__all__ = ["SCOPE", "BreakEven", "EnergyReport", "LayerEnergy", "Spread", "break_even", "estimate"]
+
+SCOPE = (
+    "compute, on-chip memory, and static and clock energy where cycles are known; reads of biases, thresholds and program "
+    "are not included, nor what activation functions, pooling and biases cost the ANN"
+)
+_RANDOM_BITS = 8
+PARTS = ("sop", "input", "bias", "neuron", "weights", "state", "events", "static")
+"""Where the energy of a spiking layer goes: four of compute, three of memory, and static with clock energy."""
+_COMPUTE = PARTS[:4]
+_MEMORY = PARTS[4:7]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean, standard deviation and 95th percentile over images."""
+
+    mean: float
+    std: float
+    p95: float
+
+    @staticmethod
+    def of(values: np.ndarray) -> "Spread":
+        """Of ``[N]``."""
+        return Spread(float(values.mean()), float(values.std()), float(np.percentile(values, 95)))
+
+
+def break_even(density: float, mac: float, synapse: float, fixed: float = 0.0) -> float:
+    """``σ* = (d·mac − fixed) / synapse``, below which the spiking network costs less; infinite if a spike costs nothing.
+
+    Parameters
+    ----------
+    density : float
+        d, the share of the ANN's multiply-accumulates that it performs.
+    mac : float
+        Energy of one of them, memory included, pJ.
+    synapse : float
+        Energy of a synaptic operation, memory included, pJ.
+    fixed : float
+        What the spiking network costs beside its synaptic operations, pJ for each dense synapse.
+    """
+    gain = density * mac - fixed
+    if synapse == 0:
+        return float(np.copysign(np.inf, gain))
+    return gain / synapse
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """Mean σ against σ* under one pair of memory policies; ``ratio`` is ANN over SNN, ``None`` if the SNN cost nothing.
+
+    ``margin = σ* − σ`` is above 0 where the spiking network costs less; ``rate_star = σ*/T``.
+    """
+
+    baseline: str
+    snn: str
+    ann: str
+    sigma: float
+    sigma_star: float
+    rate_star: float
+    ratio: float | None
+
+    @property
+    def margin(self) -> float:
+        """Spikes per synapse to spare."""
+        return self.sigma_star - self.sigma
+
+
+@dataclass(frozen=True, eq=False)
+class LayerEnergy:
+    """One layer, or the ``total`` of all; energies in pJ for each image.
+
+    Members
+    -------
+    counts : LayerCounts or None
+        ``None`` for the total and for what belongs to no layer.
+    synapses : int
+        S.
+    sigma : float64 [N]
+    numbers : name → float64 [N]
+        ``spikes_in``, ``sop_executed``, ``sop_effective``, ``mac_input``, ``input_adds``, ``ac_bias``, ``neuron_ops``,
+        ``spikes_out``; what is unknown is missing.
+    parts : policy → part → float64 [N]
+        Energy of the spiking network, by ``PARTS``.
+    bits : policy → Traffic
+    ann : baseline → policy → float64 [N]
+    macs : baseline → float64 [N]
+    break_even : tuple of BreakEven
+        For each baseline and pair of policies.
+    """
+
+    name: str
+    counts: LayerCounts | None
+    synapses: int
+    sigma: np.ndarray
+    numbers: dict[str, np.ndarray]
+    parts: dict[str, dict[str, np.ndarray]]
+    bits: dict[str, Traffic]
+    ann: dict[str, dict[str, np.ndarray]]
+    macs: dict[str, np.ndarray]
+    break_even: tuple[BreakEven, ...]
+
+    def energy(self, policy: str, parts: Sequence[str] = PARTS) -> np.ndarray:
+        """Of the spiking network, pJ, float64 ``[N]``."""
+        return np.sum([self.parts[policy][part] for part in parts], axis=0)
+
+    def compute(self, policy: str) -> np.ndarray:
+        """Operations alone."""
+        return self.energy(policy, _COMPUTE)
+
+    def memory(self, policy: str) -> np.ndarray:
+        """Bits moved."""
+        return self.energy(policy, _MEMORY)
+
+    def static(self, policy: str) -> np.ndarray:
+        """Static and clock energy."""
+        return self.energy(policy, ("static",))
+
+    @property
+    def snn_bounds(self) -> tuple[float, float]:
+        """Least and largest mean over the memory policies, pJ."""
+        return _bounds([float(self.energy(policy).mean()) for policy in SNN_POLICIES])
+
+    def ann_bounds(self, baseline: str) -> tuple[float, float]:
+        """Likewise of a baseline."""
+        return _bounds([float(energy.mean()) for energy in self.ann[baseline].values()])
+
+    def ratio_bounds(self, baseline: str) -> tuple[float, float] | None:
+        """Least and largest ANN over SNN over all pairs of policies."""
+        ratios = [b.ratio for b in self.break_even if b.baseline == baseline and b.ratio is not None]
+        return _bounds(ratios) if ratios else None
+
+    def verdict(self, baseline: str | None) -> str:
+        """``SNN``, ``ANN`` (costs less under every pair of policies), ``depends`` (on the pair), or ``unknown``."""
+        margins = [b.margin for b in self.break_even if b.baseline == baseline]
+        if not margins:
+            return "unknown"
+        return "SNN" if min(margins) > 0 else "ANN" if max(margins) < 0 else "depends"
+
+    def at(self, baseline: str | None, snn: str, ann: str) -> BreakEven | None:
+        """The break-even of one baseline under one pair of policies."""
+        return next((b for b in self.break_even if (b.baseline, b.snn, b.ann) == (baseline, snn, ann)), None)
+
+
+def _bounds(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
+@dataclass(frozen=True, eq=False)
+class EnergyReport:
+    """What one fixed-point network, so one T, costs under one profile.
+
+    Members
+    -------
+    network : FixedPointNetwork
+    images : int
+        N, over which every array runs.
+    accuracy : float or None
+        Per cent.
+    layers : tuple of LayerEnergy
+        One for each layer, and one more if cycles of no layer were given.
+    total : LayerEnergy
+        Their sum.
+    baselines : tuple of Baseline
+    baseline : str or None
+        The one that ratios and verdicts are about unless they name another; ``None`` if there is none.
+    sensitivity : name → (SNN bounds, ANN bounds of ``baseline``), pJ
+        The same with on-chip memories after another model.
+    warnings : tuple of str
+    """
+
+    network: FixedPointNetwork
+    images: int
+    accuracy: float | None
+    profile: Profile
+    memory: Memory
+    layers: tuple[LayerEnergy, ...]
+    total: LayerEnergy
+    baselines: tuple[Baseline, ...]
+    baseline: str | None
+    sensitivity: dict[str, tuple[tuple[float, float], tuple[float, float]]]
+    warnings: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """Of the whole network against ``baseline``."""
+        return self.total.verdict(self.baseline)
+
+    def _repr_html_(self) -> str:
+        from toolchain.energy.tables import report_html  # tables read this module
+
+        return report_html(self)
+
+
+def _against(layer: LayerEnergy, synapse: dict[str, float], steps: int) -> tuple[BreakEven, ...]:
+    """σ* from the means; ``synapse`` is the energy of one synaptic operation by policy, pJ."""
+    found: list[BreakEven] = []
+    if layer.synapses == 0:  # a kernel that only ever sees padding
+        return ()
+    sop = float(layer.numbers["sop_executed"].mean())
+    for baseline, (policy, ann) in product(layer.ann, product(SNN_POLICIES, ANN_POLICIES)):
+        snn_energy, ann_energy = float(layer.energy(policy).mean()), float(layer.ann[baseline][ann].mean())
+        fixed = (snn_energy - sop * synapse[policy]) / layer.synapses
+        macs = float(layer.macs[baseline].mean())
+        density, mac = (macs / layer.synapses, ann_energy / macs) if macs else (1.0, ann_energy / layer.synapses)
+        star = break_even(density, mac, synapse[policy], fixed)
+        found.append(
+            BreakEven(
+                baseline,
+                policy,
+                ann,
+                sop / layer.synapses,
+                star,
+                star / steps,
+                ann_energy / snn_energy if snn_energy else None,
+            )
+        )
+    return tuple(found)
+
+
+def _sum(layers: Sequence[LayerEnergy]) -> LayerEnergy:
+    """All layers as one, without break-even."""
+    names = [name for name in layers[0].numbers if all(name in layer.numbers for layer in layers)]
+    numbers = {name: np.sum([layer.numbers[name] for layer in layers], axis=0) for name in names}
+    synapses = sum(layer.synapses for layer in layers)
+    return LayerEnergy(
+        name="total",
+        counts=None,
+        synapses=synapses,
+        sigma=numbers["sop_executed"] / max(1, synapses),
+        numbers=numbers,
+        parts={
+            p: {part: np.sum([layer.parts[p][part] for layer in layers], axis=0) for part in PARTS}
+            for p in SNN_POLICIES
+        },
+        bits={p: _added([layer.bits[p] for layer in layers]) for p in SNN_POLICIES},
+        ann={
+            b: {p: np.sum([layer.ann[b][p] for layer in layers], axis=0) for p in ANN_POLICIES} for b in layers[0].ann
+        },
+        macs={b: np.sum([layer.macs[b] for layer in layers], axis=0) for b in layers[0].macs},
+        break_even=(),
+    )
+
+
+def _added(bits: Sequence[Traffic]) -> Traffic:
+    return Traffic(*(np.sum([getattr(b, f.name) for b in bits], axis=0) for f in fields(Traffic)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What is charged, whatever the constants."""
+
+    network: FixedPointNetwork
+    activity: Activity
+    counts: tuple[LayerCounts, ...]
+    memory: Memory
+    cycles: np.ndarray  # float64 [N, layers + 1], the last of no layer
+    clock_mhz: float | None
+    baselines: tuple[Baseline, ...]
+    source_macs: np.ndarray | None
+
+    def charge(self, profile: Profile) -> tuple[tuple[LayerEnergy, ...], LayerEnergy]:
+        """Each layer (and what belongs to none, if that took cycles), and their sum."""
+        network, store = self.network, self.memory.weights
+        bits_cost = BitCosts.of(profile, snn_capacities(network), store)
+        traffic = {p: snn_traffic(network, self.counts, self.activity, p, self.memory.events) for p in SNN_POLICIES}
+        add = profile.add(network.membrane_bits)
+        synapse = {
+            "stationary": add + network.weight_bits * bits_cost.weights,
+            "event_driven": add + network.weight_bits * bits_cost.weights + 2 * network.membrane_bits * bits_cost.state,
+        }
+        macs = {b.name: b.macs(self.counts, self.source_macs) for b in self.baselines}
+        costs = {b.name: BitCosts.of(profile, ann_capacities(self.counts, b), store) for b in self.baselines}
+        layers = []
+        for index, count in enumerate(self.counts):
+            compute = self._compute(profile, count)
+            layer = LayerEnergy(
+                name=count.name,
+                counts=count,
+                synapses=count.synapses,
+                sigma=count.sop / max(1, count.synapses),
+                numbers=_numbers(count),
+                parts={
+                    p: {
+                        **compute,
+                        "weights": t[index].weights * bits_cost.weights,
+                        "state": t[index].state * bits_cost.state,
+                        "events": t[index].events * bits_cost.events,
+                        "static": self._static(profile, index),
+                    }
+                    for p, t in traffic.items()
+                },
+                bits={p: t[index] for p, t in traffic.items()},
+                ann={
+                    b.name: {
+                        p: macs[b.name][index] * b.mac_energy(profile, index)
+                        + costs[b.name].energy(ann_traffic(count, macs[b.name][index], b, index, p))
+                        for p in ANN_POLICIES
+                    }
+                    for b in self.baselines
+                },
+                macs={name: found[index] for name, found in macs.items()},
+                break_even=(),
+            )
+            layers.append(replace(layer, break_even=_against(layer, synapse, network.time_steps)))
+        total = _sum(layers)
+        if self.cycles[:, -1].any():
+            layers.append(self._beside(profile, total))
+            total = _sum(layers)
+        return tuple(layers), replace(total, break_even=_against(total, synapse, network.time_steps))
+
+    def _compute(self, profile: Profile, count: LayerCounts) -> dict[str, np.ndarray]:
+        network = self.network
+        add = profile.add(network.membrane_bits)
+        pixel = profile.mac(network.weight_bits, 8, network.membrane_bits)
+        random = 2 * count.random * profile.add(_RANDOM_BITS)
+        return {
+            "sop": count.sop * add,
+            "input": count.mac_input * pixel + (count.plane_sums + count.current_adds) * add + random,
+            "bias": np.full(len(count.sop), count.ac_bias * add),
+            "neuron": count.neuron_ops * add,
+        }
+
+    def _static(self, profile: Profile, index: int) -> np.ndarray:
+        """µW·cycles/MHz are pJ."""
+        energy = self.cycles[:, index] * profile.value("clock_cycle")
+        if self.clock_mhz is not None:
+            energy = energy + self.cycles[:, index] * profile.value("static_power") / self.clock_mhz
+        return energy
+
+    def _beside(self, profile: Profile, like: LayerEnergy) -> LayerEnergy:
+        """What belongs to no layer: nothing but cycles."""
+        zero = np.zeros(len(self.cycles))
+        still = {**dict.fromkeys(PARTS, zero), "static": self._static(profile, -1)}
+        return LayerEnergy(
+            name="beside the layers",
+            counts=None,
+            synapses=0,
+            sigma=zero,
+            numbers=dict.fromkeys(like.numbers, zero),
+            parts=dict.fromkeys(SNN_POLICIES, still),
+            bits=dict.fromkeys(SNN_POLICIES, Traffic(zero, zero, zero)),
+            ann={b: dict.fromkeys(ANN_POLICIES, zero) for b in like.ann},
+            macs=dict.fromkeys(like.macs, zero),
+            break_even=(),
+        )
+
+
+def _numbers(count: LayerCounts) -> dict[str, np.ndarray]:
+    known = {
+        "spikes_in": count.spikes_in,
+        "sop_executed": count.sop,
+        "sop_effective": count.sop_effective,
+        "mac_input": count.mac_input,
+        "input_adds": count.input_adds,
+        "ac_bias": np.full(len(count.sop), count.ac_bias),
+        "neuron_ops": count.neuron_ops,
+        "spikes_out": count.spikes_out,
+    }
+    return {name: values.astype(np.float64) for name, values in known.items() if values is not None}
+
+
+def _check_cycles(cycles: np.ndarray | float | None, images: int, layers: int) -> np.ndarray:
+    """As float64 ``[N, layers + 1]``, the last of no layer."""
+    found = np.zeros((images, layers + 1))
+    if cycles is None:
+        return found
+    given = np.asarray(cycles, np.float64)
+    if given.ndim < 2:
+        if given.shape not in ((), (images,)):
+            raise InvalidValue(
+                f"cycles have shape {given.shape}, must be one number or one for each of {images} images"
+            )
+        found[:, -1] = given
+    elif given.shape in ((images, layers), (images, layers + 1)):
+        found[:, : given.shape[1]] = given
+    else:
+        raise InvalidValue(
+            f"cycles have shape {given.shape}, must be [{images}, {layers}], a value for each layer, or one more for the rest"
+        )
+    if not (np.isfinite(found).all() and (found >= 0).all()):
+        raise InvalidValue(f"cycles reach from {found.min()} to {found.max()}, must be finite and not negative")
+    return found
+
+
+def _warnings(run: _Run, profile: Profile, baseline: str | None, *, cycles_given: bool) -> tuple[str, ...]:
+    found = []
+    if profile.kind == "float32":
+        found.append(
+            f"profile {profile.name} is the legacy custom: float32 operations whatever the hardware, no memory"
+        )
+    if profile.kind == "integer" and any(
+        (b.weight_bits, bits) != (8, 8) for b in run.baselines if not b.float32 for bits in b.activation_bits
+    ):
+        found.append("multiplications of other widths than 8×8 scale with the product of both, which is an assumption")
+    if profile.kind == "cycles":
+        found.append(
+            f"under profile {profile.name} one clock cycle costs {profile.value('clock_cycle'):g} pJ, one multiplication "
+            f"{profile.value('multiply'):g} pJ: cycles decide, synaptic operations alone mislead; no ANN is compared, since "
+            "its cycles are unknown"
+        )
+    elif profile.has_cycles and not cycles_given:
+        found.append("no cycles are given: static and clock energy of the profile are not included")
+    if any(count.mac_nonzero is None for count in run.counts):
+        found.append(
+            "hardware counters do not tell which weights or activations are 0: no effective operations, and no baseline "
+            "that skips zeros but with those of the source"
+        )
+    if any(b.name == "int8_zero_skipping" and b.zeros != "source" for b in run.baselines):
+        found.append("zeros of int8 are those of the spiking network's values; give the source to measure its own")
+    capacities = [snn_capacities(run.network), *(ann_capacities(run.counts, b) for b in run.baselines)]
+    kept = [max(c[1:] if run.memory.weights == "dram" else c) for c in capacities]
+    if profile.has_memory and profile.beyond(max(kept)):
+        found.append(
+            f"a memory of {max(kept)} bits lies beyond those the profile was fitted to: its energy is extrapolated"
+        )
+    if baseline not in (None, FAIREST):
+        found.append(f"ratio and verdict are against {baseline}, not against equal information with zeros skipped")
+    return tuple(found)
+
+
+def estimate(
+    network: FixedPointNetwork,
+    activity: Activity,
+    *,
+    profile: Profile | str = "45nm-int",
+    memory: Memory | None = None,
+    cycles: np.ndarray | float | None = None,
+    clock_mhz: float | None = None,
+    source_macs: np.ndarray | None = None,
+    baseline: str | None = None,
+    accuracy: float | None = None,
+) -> EnergyReport:
+    """Charge what a network did, and what its baselines would have done.
+
+    Parameters
+    ----------
+    activity : Activity
+        Of the golden model or of hardware counters. ``effective`` and ``nonzero`` (``observe`` adds them) are needed for
+        ``sop_effective`` and for zeros of the spiking network's own values.
+    memory : Memory
+        Which policies stand in the tables; both are always computed.
+    cycles : [N, layers], [N, layers + 1], [N] or one number
+        Clock cycles of each image; the last of ``layers + 1``, and those of a whole image, belong to no layer.
+    clock_mhz : float
+        For static power.
+    source_macs : int64 [N, layers]
+        Effective multiply-accumulates of the source network in int8, the zeros of its own activations skipped.
+    baseline : str
+        One of ``BASELINES`` that ratios and verdicts are about; the fairest there is by default.
+
+    Raises
+    ------
+    InvalidValue
+        Arrays of other shapes, a profile that needs cycles or a clock without them, a baseline that there is not.
+    """
+    profile = load_profile(profile) if isinstance(profile, str) else profile
+    memory = memory or Memory()
+    counts = layer_counts(network, activity)
+    shape = activity.operations.shape
+    if source_macs is not None and source_macs.shape != shape:
+        raise InvalidValue(f"multiply-accumulates of the source have shape {source_macs.shape}, must be {list(shape)}")
+    if clock_mhz is not None and not 0 < clock_mhz < 1e6:
+        raise InvalidValue(f"clock is {clock_mhz} MHz, must be above 0 and below 1e6")
+    if profile.kind == "cycles" and cycles is None:
+        raise InvalidValue(f"energy profile {profile.name} charges clock cycles: give those of an image")
+    if cycles is not None and profile.value("static_power") and clock_mhz is None:
+        raise InvalidValue(f"energy profile {profile.name} has static power: give the clock in MHz")
+    found = baselines(network, counts, profile, source=source_macs is not None)
+    names = [b.name for b in found]
+    if baseline is not None and baseline not in names:
+        raise InvalidValue(
+            f"no baseline {baseline!r} under profile {profile.name} with what was counted; there are {', '.join(names) or 'none'}"
+        )
+    chosen = baseline or (names[-1] if names else None)
+    spent = _check_cycles(cycles, *shape)
+    run = _Run(network, activity, counts, memory, spent, clock_mhz, found, source_macs)
+    layers, total = run.charge(profile)
+    sensitivity = {}
+    if chosen is not None and "sram_divisor" in profile.constants:
+        for divisor in profile.constants["sram_divisor"]["value"]:
+            _, less = run.charge(profile.divided(divisor))
+            sensitivity[f"sram / {divisor:g}"] = (less.snn_bounds, less.ann_bounds(chosen))
+    return EnergyReport(
+        network=network,
+        images=shape[0],
+        accuracy=accuracy,
+        profile=profile,
+        memory=memory,
+        layers=layers,
+        total=total,
+        baselines=found,
+        baseline=chosen,
+        sensitivity=sensitivity,
+        warnings=_warnings(run, profile, chosen, cycles_given=cycles is not None),
+    )
