@@ -30,17 +30,25 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
     out.print(table)
 
 
-def _range(bounds: tuple[float, float] | None) -> str:
-    """Bounds as ``[low, high]``, to three digits."""
-    if bounds is None:
-        return "-"
-    shown = ["<0.01" if value < 0.005 else f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in bounds]
-    return f"[{', '.join(shown)}]"
+def _digits(value: float) -> str:
+    return (
+        "<0.01"
+        if value < 0.005
+        else f"{value:.2f}"
+        if value < 1
+        else f"{value:,.1f}"
+        if value < 10
+        else f"{value:,.0f}"
+    )
 
 
 def _microjoules(bounds: tuple[float, float]) -> str:
     """Bounds in pJ as ``[low, high]`` in µJ."""
-    return f"[{bounds[0] / 1e6:,.3g}, {bounds[1] / 1e6:,.3g}]"
+    return f"[{_digits(bounds[0] / 1e6)}, {_digits(bounds[1] / 1e6)}]"
+
+
+def _ratios(bounds: tuple[float, float] | None) -> str:
+    return "-" if bounds is None else f"{_digits(bounds[0])} to {_digits(bounds[1])}"
 
 
 def show_energy(reports: Sequence["EnergyReport"]) -> None:
@@ -60,16 +68,15 @@ def show_energy(reports: Sequence["EnergyReport"]) -> None:
                 f"{report.total.numbers['sop_executed'].mean() / 1000:,.0f}k",
                 f"{report.total.sigma.mean():.3g}",
                 _microjoules(report.total.snn_bounds),
-                "-" if name is None else _range(report.total.ratio_bounds(name)),
+                "-" if name is None else _ratios(report.total.ratio_bounds(name)),
                 report.verdict,
             )
             for report in chosen
         ]
-        columns = ("T", "acc. %", "SOP", "σ", "SNN µJ [low, high]", "ANN/SNN [low, high]", "less")
+        columns = ("T", "acc. %", "SOP", "σ", "SNN µJ [low, high]", "ANN/SNN", "less")
         _table(f"Energy of an image, profile {profile}, {against} (simulated)", columns, shown)
-        columns = ("T", *(short[b.name] for b in chosen[0].baselines))
-        if len(columns) > 2:
-            _baseline_tables(chosen, columns)
+        if len(chosen[0].baselines) > 1:
+            _baseline_tables(chosen, ("T", *(short[b.name] for b in chosen[0].baselines)))
         for text in dict.fromkeys(text for report in chosen for text in report.warnings):
             out.print(f"Note: {text}.", markup=False)
     out.print(
@@ -83,8 +90,8 @@ def show_energy(reports: Sequence["EnergyReport"]) -> None:
 def _baseline_tables(reports: Sequence["EnergyReport"], columns: Sequence[str]) -> None:
     rows = [(str(r.network.time_steps), *(_microjoules(r.total.ann_bounds(b)) for b in r.total.ann)) for r in reports]
     _table("ANN µJ [low, high]", columns, rows)
-    rows = [(str(r.network.time_steps), *(_range(r.total.ratio_bounds(b)) for b in r.total.ann)) for r in reports]
-    _table("ANN/SNN [low, high]; the SNN costs less where it is above 1", columns, rows)
+    rows = [(str(r.network.time_steps), *(_ratios(r.total.ratio_bounds(b)) for b in r.total.ann)) for r in reports]
+    _table("ANN/SNN, low to high; the SNN costs less where it is above 1", columns, rows)
 
 
 def show_errors(table: "pd.DataFrame", images: int) -> None:

@@ -123,7 +123,8 @@ def _listed(bounds: tuple[float, float] | None) -> list[float] | None:
 
 
 def _baseline(found: Baseline) -> dict[str, Any]:
-    return {**asdict(found), "label": found.label}
+    lists = {name: list(getattr(found, name)) for name in ("activation_bits", "output_bits")}
+    return {**asdict(found), **lists, "label": found.label}
 
 
 def _report(report: EnergyReport) -> dict[str, Any]:
