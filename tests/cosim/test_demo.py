@@ -44,6 +44,11 @@ ROW = {
     "e_snn_pj": float,
     "e_ann_pj": float,
     "profile": str,
+    "dense": str,
+    "baseline": str,
+    "e_snn_bounds_pj": list,
+    "e_ann_bounds_pj": list,
+    "verdict": str,
 }
 
 
@@ -77,6 +82,16 @@ def test_summary(tmp_path, capsys, monkeypatch):
     (deployed,) = (r for r in written["energy"] if r["time_steps"] == network.time_steps and r["profile"] == "45nm-int")
     assert deployed["accuracy"] == written["accuracy"]["fixed_point"]
 
-    table = pd.read_csv(tmp_path / "build" / "demo" / "energy.csv")[list(ROW)]
-    kept = json.loads((tmp_path / "build" / "demo" / "energy.json").read_text())["rows"]
-    assert table.to_dict(orient="records") == written["energy"] == [{name: r[name] for name in ROW} for r in kept]
+    table = pd.read_csv(tmp_path / "build" / "demo" / "energy.csv").groupby("T").sum()
+    kept = json.loads((tmp_path / "build" / "demo" / "energy.json").read_text())["reports"]
+    assert len(kept) == len(written["energy"])
+    for row, report in zip(written["energy"], kept, strict=True):
+        total = report["total"]
+        named = [report[name] for name in ("T", "profile", "accuracy", "baseline", "verdict")]
+        assert [row[name] for name in ("time_steps", "profile", "accuracy", "baseline", "verdict")] == named
+        assert row["sop"] == total["counts"]["sop_executed"]["mean"] and row["mac"] == total["synapses_dense"]
+        assert row["e_snn_bounds_pj"] == total["snn_bounds_pj"]
+        assert row["e_ann_bounds_pj"] == total["ann"][row["baseline"]]["bounds_pJ"]
+        if row["profile"] == "45nm-int":
+            sums = table.loc[row["time_steps"], ["sop_executed", "e_compute_pJ", "e_total_pJ"]].tolist()
+            assert sums == pytest.approx([row["sop"], row["e_snn_pj"], row["e_snn_bounds_pj"][1]], rel=1e-9)

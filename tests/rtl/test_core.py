@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hdl.host import COUNTERS, PacketType
@@ -14,7 +15,9 @@ from sim.packets import frame_packet, read_result
 from tests.malformed import malformed
 from tests.networks import NEURONS, frames_for, lively_network, random_network
 from tests.rtl.harness import run_core
+from toolchain.energy import energy_table, estimate, observe
 from toolchain.ir import INPUTS, SCHEDULES
+from toolchain.trace import Activity
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -68,6 +71,25 @@ def check(network, seed):
             assert result.cycles <= program.longest_inference
             # header and frame, and two cycles until the first layer is fetched, belong to no layer
             assert result.cycles - result.counters[:, COUNTERS.index("cycles")].sum() == -(-program.pixels // 4) + 3
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_counters_give_the_energy_of_the_golden_model(schedule):
+    neuron = {"schedule": schedule, "negative": "none", "reset": "subtract", "compare": "ge", "input": "direct"}
+    network = lively_network(neuron, 1)
+    frames = frames_for(network, 4, 3)
+    run = run_core(network, [frame_packet(f) for f in frames], lanes=4)
+    sizes = {"classes": network.shapes[-1][0], "layers": len(network.layers)}
+    results = [read_result(packet, **sizes) for packet in run.packets]
+    counted = dict(zip(COUNTERS, np.moveaxis(np.stack([r.counters for r in results]), 2, 0), strict=True))
+    cycles = counted.pop("cycles")
+    outside = np.array([[r.cycles] for r in results]) - cycles.sum(axis=1, keepdims=True)
+    activity = Activity(**counted)
+    expected = observe(network, frames, golden.run(network, frames, "counts"))
+    assert activity == expected
+    options = {"cycles": np.concatenate([cycles, outside], axis=1), "baseline": "int8_dense"}
+    hardware, model = (energy_table([estimate(network, a, **options)]) for a in (activity, expected))
+    pd.testing.assert_frame_equal(hardware.drop(columns="sop_effective"), model.drop(columns="sop_effective"))
 
 
 def test_malformed_packets_are_refused_and_the_next_frame_is_right():

@@ -180,19 +180,18 @@ def load_profile(name: str) -> Profile:
     if not isinstance(kind, str) or kind not in _REQUIRED:
         raise InvalidValue(f"energy profile {path}: kind is {kind!r}, must be one of {', '.join(_REQUIRED)}")
     units = {**_REQUIRED[kind], **_OPTIONAL[kind]}
-    for constant in _REQUIRED[kind]:
-        if constant not in content:
+    constants = {}
+    for constant, unit in units.items():
+        if constant in content:
+            where = f"energy profile {path}: {constant}"
+            constants[constant] = _constant(where, content[constant], unit, _LISTS.get(constant, 1))
+        elif constant in _REQUIRED[kind]:
             raise InvalidValue(f"energy profile {path}: constant {constant} is missing")
     for constant in content:
         if constant not in (*units, *_TEXTS, "orientation"):
             raise InvalidValue(
                 f"energy profile {path}: no constant {constant!r} in kind {kind}; it has {', '.join(units)}"
             )
-    constants = {
-        constant: _constant(f"energy profile {path}: {constant}", content[constant], unit, _LISTS.get(constant, 1))
-        for constant, unit in units.items()
-        if constant in content
-    }
     shown = content.get("orientation", {})
     if not isinstance(shown, dict):
         raise InvalidValue(f"energy profile {path}: orientation is {shown!r}, must be a table of constants")
