@@ -2,7 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass, field, replace
-from math import isfinite, log2
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def _cubic(coefficients: list[float], x: float) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def _is_above_zero(value: Any) -> bool:
