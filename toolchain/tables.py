@@ -48,7 +48,7 @@ def _microjoules(bounds: tuple[float, float]) -> str:
 
 
 def _ratios(bounds: tuple[float, float] | None) -> str:
-    return "-" if bounds is None else f"{_digits(bounds[0])} to {_digits(bounds[1])}"
+    return "-" if bounds is None else f"{_digits(bounds[0])}–{_digits(bounds[1])}"
 
 
 def show_energy(reports: Sequence["EnergyReport"]) -> None:
