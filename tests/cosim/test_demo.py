@@ -90,7 +90,7 @@ def test_summary(tmp_path, capsys, monkeypatch):
         named = [report[name] for name in ("T", "profile", "accuracy", "baseline", "verdict")]
         assert [row[name] for name in ("time_steps", "profile", "accuracy", "baseline", "verdict")] == named
         assert row["sop"] == total["counts"]["sop_executed"]["mean"] and row["mac"] == total["synapses_dense"]
-        assert row["e_snn_bounds_pj"] == total["snn_bounds_pj"]
+        assert row["e_snn_bounds_pj"] == total["snn_bounds_pJ"]
         assert row["e_ann_bounds_pj"] == total["ann"][row["baseline"]]["bounds_pJ"]
         if row["profile"] == "45nm-int":
             sums = table.loc[row["time_steps"], ["sop_executed", "e_compute_pJ", "e_total_pJ"]].tolist()
