@@ -12,7 +12,7 @@ from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import round_half_up, weight_limit
 from toolchain.ir import INPUT, SCHEDULES, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
 
-__all__ = ["CLIPPINGS", "dequantize", "error_table", "quantize"]
+__all__ = ["CLIPPINGS", "dequantize", "error_table", "quantize", "score_unit"]
 
 
 def _max_scale(weights: np.ndarray, limit: int) -> np.ndarray:
@@ -176,6 +176,15 @@ def _check_options(weight_bits: int, clipping: str) -> None:
         raise InvalidValue(f"weight bits is {weight_bits}, must be 2 to 16")
     if clipping not in CLIPPINGS:
         raise InvalidValue(f"no clipping {clipping!r}; there are {', '.join(CLIPPINGS)}")
+
+
+def score_unit(network: SpikingNetwork, weight_bits: int = 8, *, clipping: str = "max") -> float:
+    """What 1 in an integer score stands for on the scale of the source's scores, so that those of several T compare."""
+    _check_options(weight_bits, clipping)
+    readout = network.layers[-1]
+    scale = float(_quantize_layer(network, readout, weight_bits, clipping, False)[1][0])
+    once = network.schedule != "stream" and network.reads_frame(readout)
+    return scale if once else scale / network.levels
 
 
 def dequantize(
