@@ -119,15 +119,14 @@ def early_exits(
     return fixed + cascades
 
 
-def _exit(
-    margin: float | None, right: np.ndarray, costs: np.ndarray, ends: np.ndarray, steps: tuple[int, ...]
-) -> Exit:
+def _exit(margin: float | None, right: np.ndarray, costs: np.ndarray, ends: np.ndarray, steps: tuple[int, ...]) -> Exit:
     """``ends``: for each image the index of the T at which it ends, int64 ``[N]``."""
     each = np.arange(len(ends))
-    spent = costs[:, ends, each].mean(axis=1)
+    mean_steps, mean_sop, mean_spikes = costs[:, ends, each].mean(axis=1).tolist()
     shares = np.bincount(ends, minlength=len(steps)) / len(ends)
     last = steps[int(ends.max())] if margin is None else steps[-1]
-    return Exit(margin, last, 100 * float(right[ends, each].mean()), *map(float, spent), tuple(shares.tolist()))
+    share = 100 * float(right[ends, each].mean())
+    return Exit(margin, last, share, mean_steps, mean_sop, mean_spikes, tuple(shares.tolist()))
 
 
 def verdict(exits: Sequence[Exit]) -> list[str]:

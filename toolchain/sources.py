@@ -10,6 +10,7 @@ from torch import nn
 
 from toolchain.errors import InvalidValue, NetworkFileError, SpikeloomError
 from toolchain.train import load_source
+from toolchain.zoo import BUNDLED_WEIGHTS
 
 __all__ = ["load_module"]
 
@@ -32,7 +33,7 @@ def _call(path: Path, function: str) -> nn.Module:
 
 
 def load_module(source: str, weights: Path | None = None) -> nn.Module:
-    """Load ``FILE.safetensors`` (written by ``spikeloom train``) or call ``FILE.py:FUNCTION``.
+    """Load ``FILE.safetensors`` (written by ``spikeloom train``), the ``bundled`` one, or call ``FILE.py:FUNCTION``.
 
     ``weights`` is a safetensors state dict for the latter. Pickled weights are not read: a file from
     outside is data, never code; the Python file is the user's own and runs.
@@ -42,6 +43,8 @@ def load_module(source: str, weights: Path | None = None) -> nn.Module:
     InvalidValue, NetworkFileError
         The source or its weights cannot be loaded.
     """
+    if source == "bundled":
+        source = str(BUNDLED_WEIGHTS)
     if source.endswith(".safetensors"):
         if weights is not None:
             raise InvalidValue(f"--weights {weights} goes with FILE.py:FUNCTION only; {source} holds its own weights")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import isfinite
 
 from sim import golden
 from toolchain.datasets import Dataset
@@ -10,8 +9,9 @@ from toolchain.errors import InvalidValue
 from toolchain.ir import MAX_RADIX_STEPS, MAX_TIME_STEPS, SpikingNetwork
 from toolchain.quantize import quantize
 
-__all__ = ["Tried", "fewest_steps"]
+__all__ = ["MOST_STEPS", "Tried", "fewest_steps"]
 
+MOST_STEPS = 64
 _FIRST_WINDOW = 4
 
 
@@ -38,31 +38,30 @@ def _windows(most: int) -> Iterator[list[int]]:
 
 
 def fewest_steps(
-    network_at: Callable[[int], SpikingNetwork],
+    network: SpikingNetwork,
     dataset: Dataset,
     source_accuracy: float,
     *,
     target_loss: float,
-    most_steps: int = 64,
+    most_steps: int = MOST_STEPS,
     weight_bits: int = 8,
-    for_one_t: bool = False,
+    again: Callable[[int], SpikingNetwork] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[SpikingNetwork, list[Tried]]:
-    """The network at the smallest T that meets the target, and all T that were tried.
+    """The network at the smallest T that meets the target, with provenance, and all T that were tried.
 
     Parameters
     ----------
-    network_at : callable
-        The network converted for a T.
+    network : SpikingNetwork
+        Of any T; in ``stream`` one run of it serves several T.
     source_accuracy : float
         Of the source on the images of ``dataset``, per cent.
     target_loss : float
         Points that may be lost against it.
     most_steps : int
         Largest T to try, 1 to ``MAX_TIME_STEPS``; ``radix`` stops at its own limit.
-    for_one_t : bool
-        Whether each T needs a conversion of its own; otherwise one serves all, and in ``stream`` one run
-        several T.
+    again : callable
+        The conversion for a T, if the method's result holds for one T only; then ``network`` only tells the schedule.
     progress : callable
         Called with the number of T finished since the last call.
 
@@ -71,32 +70,35 @@ def fewest_steps(
     InvalidValue
         No T meets the target: the message names the best; or values out of range.
     """
-    if not (isfinite(target_loss) and -100 <= target_loss <= 100):
+    if not -100 <= target_loss <= 100:
         raise InvalidValue(f"target loss is {target_loss}, must be points of accuracy, -100 to 100")
     if not 1 <= most_steps <= MAX_TIME_STEPS:
         raise InvalidValue(f"most steps is {most_steps}, must be 1 to {MAX_TIME_STEPS}")
-    shared = network_at(1)
-    most = min(most_steps, MAX_RADIX_STEPS) if shared.schedule == "radix" else most_steps
-    together = shared.schedule == "stream" and not for_one_t
+    most = min(most_steps, MAX_RADIX_STEPS) if network.schedule == "radix" else most_steps
+    together = network.schedule == "stream" and again is None
     tried: list[Tried] = []
     for window in _windows(most):
         for steps in [window] if together else [[step] for step in window]:
-            network = network_at(steps[-1]) if for_one_t else shared.with_time_steps(steps[-1])
-            found = _try(network, steps, dataset, source_accuracy, weight_bits)
-            tried += found
+            candidate = network.with_time_steps(steps[-1]) if again is None else again(steps[-1])
+            for one in _try(candidate, steps, dataset, source_accuracy, weight_bits):
+                tried.append(one)
+                if one.loss is not None and one.loss <= target_loss:
+                    chosen = candidate.with_time_steps(one.time_steps)
+                    return chosen.with_provenance(
+                        target_loss=target_loss,
+                        loss=one.loss,
+                        loss_weight_bits=weight_bits,
+                        loss_images=len(dataset.frames),
+                    ), tried
             if progress:
                 progress(len(steps))
-            for index, one in enumerate(found):
-                if one.loss is not None and one.loss <= target_loss:
-                    kept = tried[: len(tried) - len(found) + index + 1]
-                    return network.with_time_steps(one.time_steps), kept
-    measured = [one for one in tried if one.loss is not None]
+    measured = [(one.loss, one.time_steps) for one in tried if one.loss is not None]
     if not measured:
         raise InvalidValue(tried[0].note)
-    best = min(measured, key=lambda one: one.loss or 0.0)
+    loss, step = min(measured)
     raise InvalidValue(
         f"no T up to {most} loses at most {target_loss:g} points with {weight_bits}-bit weights: the best loses "
-        f"{best.loss:.2f} at T = {best.time_steps}; allow more loss, steps or weight bits, or use another method"
+        f"{loss:.2f} at T = {step}; allow more loss, steps or weight bits, or use another method"
     )
 
 

@@ -17,6 +17,7 @@ from toolchain.errors import InvalidValue
 from toolchain.ir import MAX_RADIX_STEPS, FixedPointNetwork, SpikingNetwork
 from toolchain.netfile import check_writable, replacing
 from toolchain.quantize import quantize
+from toolchain.trace import SpikeTrace
 from toolchain.train import accuracy
 
 __all__ = [
@@ -117,9 +118,7 @@ class Row:
         """The setting in words, what is usual left out."""
         usual = ("", "none", "direct")
         return ", ".join(
-            part
-            for part in (self.method, self.schedule, self.negative, self.input, self.variant)
-            if part not in usual
+            part for part in (self.method, self.schedule, self.negative, self.input, self.variant) if part not in usual
         )
 
 
@@ -194,7 +193,7 @@ def settings(methods: Sequence[str]) -> list[Setting]:
     return chosen
 
 
-def activity_sums(network: FixedPointNetwork, trace: golden.SpikeTrace) -> np.ndarray:
+def activity_sums(network: FixedPointNetwork, trace: SpikeTrace) -> np.ndarray:
     """SOPs, operations on pixels, and spikes of each image, int64 ``[3, N]``."""
     pixels = np.array([network.reads_frame(layer) for layer in network.layers])
     operations = trace.activity.operations
@@ -361,16 +360,16 @@ class Survey:
             for step, row in empty.items()
         ]
 
-    def _accuracy(self, right: int) -> dict[str, float | None]:
+    def _accuracy(self, right: int) -> dict[str, Any]:
         reached = 100 * right / len(self._dataset.frames)
         return {"accuracy": round(reached, 4), "loss": round(self.source_accuracy - reached, 4)}
 
-    def _floats(self, network: SpikingNetwork, steps: list[int]) -> dict[int, dict[str, float | None]]:
+    def _floats(self, network: SpikingNetwork, steps: list[int]) -> dict[int, dict[str, Any]]:
         scores = floating.anytime(network, self._dataset.frames, steps)
         right = (scores.argmax(axis=2) == self._dataset.labels).sum(axis=1)
         return {step: self._accuracy(int(count)) for step, count in zip(steps, right, strict=True)}
 
-    def _integers(self, network: FixedPointNetwork, steps: list[int]) -> dict[int, dict[str, float | None]]:
+    def _integers(self, network: FixedPointNetwork, steps: list[int]) -> dict[int, dict[str, Any]]:
         images = len(self._dataset.frames)
         totals = np.zeros((len(steps), 4), np.int64)
         for start in range(0, images, _BATCH):
