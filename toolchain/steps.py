@@ -117,5 +117,5 @@ def _try(
     for step, trace in zip(steps, traces, strict=True):
         accuracy = 100 * float((trace.predictions == dataset.labels).mean())
         sop = float(trace.activity.operations[:, spiking].sum()) / len(frames)
-        found.append(Tried(step, accuracy, source_accuracy - accuracy, sop))
+        found.append(Tried(step, accuracy, round(source_accuracy - accuracy, 6), sop))
     return found
