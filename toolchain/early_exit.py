@@ -130,7 +130,7 @@ def _exit(margin: float | None, right: np.ndarray, costs: np.ndarray, ends: np.n
 
 
 def verdict(exits: Sequence[Exit]) -> list[str]:
-    """For each fixed T but the first: whether a cascade reaches its accuracy with fewer synaptic operations."""
+    """For each fixed T but the first: whether a cascade is the cheapest way to its accuracy, in synaptic operations."""
     fixed, cascades = ([e for e in exits if (e.margin is None) is alone] for alone in (True, False))
     lines = []
     for one in fixed[1:]:
@@ -140,6 +140,13 @@ def verdict(exits: Sequence[Exit]) -> list[str]:
             lines.append(f"against T = {one.time_steps} it does not pay: no margin reaches the {what}")
             continue
         cheapest = min(enough, key=lambda cascade: cascade.mean_sop)
+        alone = [other for other in fixed if other.accuracy >= one.accuracy and other.mean_sop < cheapest.mean_sop]
+        if alone and one not in alone:
+            lines.append(
+                f"against T = {one.time_steps} it does not pay: T = {alone[0].time_steps} alone reaches its "
+                f"{one.accuracy:.2f} % with fewer synaptic operations"
+            )
+            continue
         change = 100 * (1 - cheapest.mean_sop / one.mean_sop) if one.mean_sop else 0.0
         result = f"margin {cheapest.margin:g} reaches the {what} with {abs(change):.1f} %"
         lines.append(
