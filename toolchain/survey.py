@@ -142,10 +142,11 @@ def read_rows(path: Path) -> list[Row]:
     columns = {field.name: _PARSE[field.type] for field in fields(Row)}
     try:
         with path.open(newline="") as file:
-            return [
-                Row(**{name: parse(line[name]) for name, parse in columns.items()}) for line in csv.DictReader(file)
-            ]
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
+            lines = csv.DictReader(file)
+            if lines.fieldnames != list(columns):
+                raise ValueError("other columns")
+            return [Row(**{name: parse(line[name]) for name, parse in columns.items()}) for line in lines]
+    except (TypeError, ValueError, csv.Error) as error:
         raise InvalidValue(f"{path} is no table of spikeloom survey; name another file or remove it") from error
 
 
