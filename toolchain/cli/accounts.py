@@ -187,13 +187,13 @@ def early_exit(
         leads = [float(part) for part in margins.split(",")]
     except ValueError as error:
         raise InvalidValue(f"margins {margins!r} is not a list such as 0.5,1,2") from error
-    spiking = load_spiking(network)
+    times, spiking = step_list(steps), load_spiking(network)
     dataset = load_dataset(data, data_folder, images=images)
     with bar("running", len(dataset.frames)) as move:
         exits = early_exits(
             spiking,
             dataset,
-            step_list(steps),
+            times,
             margins=leads,
             weight_bits=weight_bits,
             clipping=clipping,
@@ -201,7 +201,9 @@ def early_exit(
         )
     lines = verdict(exits)
     if csv is not None:
-        flow.write_table([asdict(e) for e in exits], csv)
+        shares = [{f"share_{step}": share for step, share in zip(times, e.shares, strict=True)} for e in exits]
+        rows = [{**asdict(e), **share} for e, share in zip(exits, shares, strict=True)]
+        flow.write_table([{name: value for name, value in row.items() if name != "shares"} for row in rows], csv)
     if as_json:
         print_json({"images": len(dataset.frames), "rows": [asdict(e) for e in exits], "verdict": lines})
     else:
