@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.layouts import width_for
-from toolchain.ir import COUNTING_NEGATIVES, FixedPointNetwork
+from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, FixedPointNetwork
 
 __all__ = ["Lane"]
 
@@ -146,7 +146,7 @@ class Lane(wiring.Component):
         deficit = Signal(signed(max(len(potential), len(threshold) + 1) + 1))
         m.d.comb += deficit.eq(potential + threshold)
         below = (deficit <= 0) if network.compare == "ge" else (deficit < 0)
-        if network.negative == "correcting":
+        if network.negative in BELOW_ZERO:
             below = potential < 0
         if network.negative in COUNTING_NEGATIVES:
             count = Signal.like(self.count)

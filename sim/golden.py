@@ -21,7 +21,7 @@ from torch import Tensor
 from toolchain.connection import Connection, Shape
 from toolchain.encoding import rate_numbers
 from toolchain.errors import InvalidValue
-from toolchain.ir import COUNTING_NEGATIVES, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
+from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
 from toolchain.trace import Activity, SpikeTrace
 
 __all__ = ["RECORDS", "anytime", "check_frames", "check_increasing", "run"]
@@ -160,13 +160,16 @@ class _Neurons:
         """Closed form of ``two_phase`` and ``radix``: ``n = clip(⌊V/θ⌋, 0, levels)``.
 
         With ``symmetric`` ``n = sign(V)·clip(⌊|V|/θ⌋, 0, levels)``, with ``asymmetric`` by θ⁻ where V < 0; with
-        ``gt`` 1 less than V (|V|) is divided.
+        ``gt`` 1 less than V (|V|) is divided. With ``floor`` ``n = clip(⌊V/θ⌋, −levels, levels)``.
         Returns the final V and n, the values of the spike trains.
         """
         membrane = self.drive(values).add_(self.offset)
         if self.threshold is None:
             return membrane, membrane
         assert self.below is not None
+        if self.negative == "floor":
+            charge = membrane - (membrane > 0).to(membrane.dtype) if self.compare == "gt" else membrane
+            return membrane, torch.div(charge, self.threshold).floor_().clamp_(-self.levels, self.levels)
         signed = self.negative != "none"
         magnitude = membrane.abs() if signed else membrane
         if self.compare == "gt":
@@ -219,7 +222,7 @@ class _Neurons:
             membrane *= 1 - spikes
             return
         if self.negative != "none":
-            below = membrane < 0 if self.negative == "correcting" else reached(-membrane, self.below)
+            below = membrane < 0 if self.negative in BELOW_ZERO else reached(-membrane, self.below)
             if total is not None:
                 below &= total > 0
             spikes -= below.to(spikes.dtype)

@@ -129,7 +129,7 @@ def _fire(
             if reached and (network.negative != "memory" or count > 0):
                 v[place] += theta
                 train[(t, place)] = -1
-        elif network.negative == "correcting" and v[place] < 0 and count > 0:
+        elif v[place] < 0 and (network.negative == "floor" or (network.negative == "correcting" and count > 0)):
             v[place] += theta
             train[(t, place)] = -1
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from sim.golden import check_frames
 from toolchain.connection import Connection
 from toolchain.encoding import rate_numbers
-from toolchain.ir import COUNTING_NEGATIVES, INPUT, RATE_LEVELS, SpikingNetwork
+from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, INPUT, RATE_LEVELS, SpikingNetwork
 
 __all__ = ["Passage", "passages", "worth"]
 
@@ -110,7 +110,7 @@ class _Layer:
             else:
                 membrane.addcmul_(up.float(), self.threshold, value=-1)
             return up.float()
-        down = membrane < 0 if negative == "correcting" else self.reached(-membrane, self.below)
+        down = membrane < 0 if negative in BELOW_ZERO else self.reached(-membrane, self.below)
         if negative in COUNTING_NEGATIVES:
             down &= self.total > 0
         membrane.addcmul_(up.float(), self.threshold, value=-1).addcmul_(down.float(), self.below)
@@ -144,7 +144,9 @@ class _Layer:
         assert self.threshold is not None and self.below is not None
         membrane = collected + self.initial
         value = self._levels(membrane, self.threshold)
-        if self.network.signed_spikes:
+        if self.network.negative == "floor":
+            value += (membrane.clamp(max=0) / self.threshold).floor().clamp(min=-self.network.levels)
+        elif self.network.signed_spikes:
             value -= self._levels(-membrane, self.below)
         return value
 

@@ -51,6 +51,7 @@ NEURONS = [
     for schedule, negative, reset, compare in product(SCHEDULES, NEGATIVES, RESETS, COMPARES)
     if (schedule == "stream" or (negative not in COUNTING_NEGATIVES and reset == "subtract"))
     and (reset == "subtract" or negative == "none")
+    and (schedule, negative) != ("radix", "floor")
 ]
 """Every neuron there is, whatever its input."""
 

@@ -60,12 +60,12 @@ def membrane_range(
 
     Let ``p`` and ``n`` be the most that one presentation can add and take away. ``two_phase`` and
     ``radix``: all presentations come before the first firing, which only moves ``V`` towards zero, so
-    ``V`` stays in ``[offset − k·n, offset + k·p]``; a firing of ``radix`` is a comparison with half
+    ``V`` stays in ``[offset − k·n, offset + k·p]`` (but ``floor`` may end at up to θ − 1); a firing of ``radix`` is a comparison with half
     of the last threshold, which is ``V ← 2V`` without the growth. ``stream``: the extremes are
     followed step by step. Let ``u`` be the largest V that does not fire, θ − 1 (θ if ``gt``): after
     firing V is at most ``max(V − θ, u)`` (``u`` if it is reset to zero) and, if it can fire, at least 0;
     ``symmetric`` and ``asymmetric`` mirror that below zero; ``correcting`` may lift a negative V up to θ − 1,
-    ``memory`` one of −θ or less up to 0.
+    ``floor`` always lifts it by θ, ``memory`` may lift one of −θ or less up to 0.
     Partial sums inside a step are covered, since all ``p`` may arrive before all ``n``.
 
     Parameters
@@ -88,6 +88,8 @@ def membrane_range(
     if schedule != "stream":
         low = np.minimum(low, offset - presentations * inhibition)
         high = np.maximum(high, offset + presentations * excitation)
+        if negative == "floor" and threshold is not None:
+            high = np.where(low < 0, np.maximum(high, threshold - 1), high)
         return MembraneRange(int(low.min()), int(high.max()))
     if constant_current:
         low = np.minimum(low, np.minimum(bias, 0) - inhibition)
@@ -111,6 +113,9 @@ def membrane_range(
             least = np.where(below, np.minimum(least + below_threshold, -unfired_below), least)
         elif negative == "memory":
             most = np.where(below, np.maximum(most, 0), most)
+        elif negative == "floor":
+            most = np.where(least < 0, np.maximum(most, threshold - 1), most)
+            least = np.minimum(least + threshold, 0)
         elif negative == "correcting":
             most = np.where(least < 0, np.maximum(most, threshold - 1), most)
         least = np.where(fires, np.minimum(least, 0), least)

@@ -17,6 +17,7 @@ __all__ = [
     "INPUT",
     "INPUTS",
     "MAX_TIME_STEPS",
+    "BELOW_ZERO",
     "COMPARES",
     "COUNTING_NEGATIVES",
     "DEFAULT_SEED",
@@ -44,9 +45,11 @@ PIXEL_MAX = 255
 SCHEDULES = ("stream", "two_phase", "radix")
 FLOAT_SCHEDULES = (*SCHEDULES, "switched")
 """``switched`` (temporal switch coding) needs a second integrator: it exists in floating point only."""
-NEGATIVES = ("none", "symmetric", "asymmetric", "correcting", "memory")
-"""When a neuron fires a negative spike: never; at −θ; at −θ⁻, a threshold of its own; below 0, or at −θ, if its
-spikes so far sum to more than 0, which takes back an early one."""
+NEGATIVES = ("none", "symmetric", "asymmetric", "floor", "correcting", "memory")
+"""When a neuron fires a negative spike: never; at −θ; at −θ⁻, a threshold of its own; below 0, so that its spikes
+sum to ⌊V/θ⌋ on both sides; below 0, or at −θ, if its spikes so far sum to more than 0, which takes back an early one."""
+BELOW_ZERO = ("floor", "correcting")
+"""Those that test for V < 0."""
 COUNTING_NEGATIVES = ("correcting", "memory")
 """Those that remember the sum of the spikes so far."""
 INPUTS = ("direct", "bitplane", "rate")
@@ -225,6 +228,8 @@ class Network(Generic[L]):
             raise InvalidValue(
                 f"schedule switched needs negative none and input direct, not {self.negative} and {self.input}"
             )
+        if self.schedule == "radix" and self.negative == "floor":
+            raise InvalidValue("negative floor needs schedule stream or two_phase: in radix digits would mix signs")
         if self.schedule == "radix" and self.input == "rate":
             raise InvalidValue(
                 "input rate needs schedule stream or two_phase: in radix spikes differ in worth; use bitplane"

@@ -19,6 +19,7 @@ import argparse
 import copy
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -174,9 +175,9 @@ def claims(tables: dict[str, list[Row]], levels: list[Row]) -> list[str]:
         ]
         lines.append(_loss(chosen, 0.1, f"{name}, qcfs, two_phase, T = 4, 8 bit"))
     for name in [name for name in tables if name.endswith("-strelu")]:
-        for step in (1, 2, 4, 8):
-            chosen = [row for row in tables[name] if (row.method, row.time_steps, row.format) == ("strelu", step, "8")]
-            lines.append(_loss(chosen, 0.3, f"{name}, strelu, T = {step}, 8 bit"))
+        for method, step in product(("strelu", "strelu_floor"), (1, 2, 4, 8)):
+            chosen = [row for row in tables[name] if (row.method, row.time_steps, row.format) == (method, step, "8")]
+            lines.append(_loss(chosen, 0.3, f"{name}, {method}, T = {step}, 8 bit"))
     by = {(row.schedule, row.time_steps): row for row in levels}
     radix, plain = by.get(("radix", 4)), by.get(("two_phase", 15))
     if radix and plain and radix.spikes and plain.spikes:

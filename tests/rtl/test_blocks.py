@@ -142,6 +142,7 @@ def test_lane_fires_at_its_threshold_and_not_before(neuron):
             "none": False,
             "symmetric": membrane < -100 or (membrane == -100 and not strict),
             "asymmetric": membrane < -70 or (membrane == -70 and not strict),
+            "floor": membrane < 0,
             "correcting": membrane < 0 and count,
             "memory": (membrane < -100 or (membrane == -100 and not strict)) and count,
         }[neuron["negative"]]

@@ -88,9 +88,20 @@ REFUSED = {
     "correcting in two_phase": (f"{CONVERT} --negative correcting", "correcting needs schedule stream"),
     "reset in two_phase": (f"{CONVERT} --reset zero", "reset zero needs schedule stream"),
     "negative of method": (f"{CONVERT} --negative symmetric", "must be one of none, correcting with method qcfs"),
+    "input": (f"{CONVERT} --input fast", "input is 'fast', must be one of direct, bitplane, rate with method qcfs"),
+    "input of method": (f"{GOOD} -m tsc --input rate", "input is 'rate', must be one of direct with method tsc"),
+    "rate in radix": (f"{CONVERT} --schedule radix --input rate", "rate needs schedule stream .*; use bitplane"),
+    "seed of the input": (f"{CONVERT} --input rate --seed 0", "seed is 0, must be 1 to 4294967295"),
+    "seed no number": (f"{CONVERT} --input rate --seed many", "many"),
+    "memory in two_phase": (f"{GOOD} -m snm --schedule two_phase", "must be one of stream with method snm"),
+    "switched in integers": (
+        "quantize IN/switched --images 5 -o OUT/x.safetensors",
+        "switched exists in floating point only: .*; convert with schedule two_phase",
+    ),
+    "no power of two": (f"{QUANTIZE} -b 2 -T 1024 --pow2", "no power of two fits as threshold"),
     "activation of method": (
         f"{CONVERT} -m strelu",
-        r"needs strelu activations, '2' is qcfs; use method qcfs or optimal",
+        r"needs strelu activations, '2' is qcfs; use method qcfs, optimal",
     ),
     "threshold rounds to 0": (f"{QUANTIZE} -b 2 -T 1024", r"layer 0: .* rounds to 0 .* use more weight bits"),
     "good file kept": ("quantize IN/snn.safetensors --images 5 -b 1 -o IN/net.safetensors", "must be 2 to 16"),
@@ -306,6 +317,7 @@ def inputs(tmp_path_factory):
         "generate IN/net.safetensors -o IN/rtl",
         "convert IN/nets.py:good -m optimal --images 10 -T 1 -o IN/small",
         "quantize IN/small --images 10 -o IN/small",
+        "convert IN/nets.py:good -m tsc --images 10 -T 2 -o IN/switched",
     ):
         assert cli.run(command.replace("IN", str(folder)).split()) == 0
     raw = (folder / "net.safetensors").read_bytes()

@@ -21,10 +21,10 @@ NEURONS = [
     ("stream", negative, reset)
     for negative, reset in [
         ("none", "subtract"), ("none", "zero"), ("symmetric", "subtract"), ("asymmetric", "subtract"),
-        ("correcting", "subtract"), ("memory", "subtract"),
+        ("correcting", "subtract"), ("memory", "subtract"), ("floor", "subtract"),
     ]
 ] + [(s, n, "subtract") for s in ("two_phase", "radix") for n in ("none", "symmetric", "asymmetric")]  # fmt: skip
-NEURONS += [("switched", "none", "subtract")]
+NEURONS += [("two_phase", "floor", "subtract"), ("switched", "none", "subtract")]
 
 
 def network_of(seed, schedule, steps, negative="none", reset="subtract", input="direct", compare="ge"):
@@ -59,7 +59,7 @@ def presented(network, frame):
     steps = network.time_steps
     if network.input != "rate":
         return np.array([frame * network.pixel_scale] * steps)
-    channels, _height, width = SHAPE
+    channels, _, width = SHAPE
     values, spikes = random_bytes(network.seed, steps * frame.size), np.zeros((steps, *SHAPE))
     for t in range(steps):
         for c, y, x in np.ndindex(SHAPE):
@@ -78,7 +78,7 @@ def fire(network, layer, c, v, total, unit=1):
         return 1, v - theta if network.reset == "subtract" else 0
     if network.negative in ("symmetric", "asymmetric") and reached(-v, below):
         return -1, v + below
-    if network.negative == "correcting" and v < 0 and total > 0:
+    if v < 0 and (network.negative == "floor" or (network.negative == "correcting" and total > 0)):
         return -1, v + theta
     if network.negative == "memory" and reached(-v, theta) and total > 0:
         return -1, v + theta

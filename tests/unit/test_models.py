@@ -46,6 +46,10 @@ def test_values_are_the_clipped_quotient(seed, neuron):
         magnitude = before if neuron["negative"] == "none" else np.abs(before)
         quotient = np.clip((magnitude - (neuron["compare"] == "gt")) // divisor, 0, 2**steps - 1 if radix else steps)
         signed = quotient if neuron["negative"] == "none" else np.sign(before) * quotient
+        if neuron["negative"] == "floor":
+            downwards = np.clip(before // theta, -steps, 0)
+            upwards = np.clip((before - (neuron["compare"] == "gt")) // theta, 0, steps)
+            signed = np.where(before < 0, downwards, upwards)
         assert np.array_equal(values, signed)
 
 

@@ -75,7 +75,7 @@ def test_every_row_is_a_run_by_hand(tmp_path):
 
 def test_settings_fit_the_source():
     assert "qcfs" not in fitting_methods(source(nn.ReLU), SHAPE)
-    assert fitting_methods(source(lambda: StReLU(1.0)), SHAPE) == ("strelu",)
+    assert fitting_methods(source(lambda: StReLU(1.0)), SHAPE)[0] == "strelu"
     both = iter((QCFS(4), StReLU(1.0)))
     with pytest.raises(InvalidValue, match="no method takes activations qcfs and strelu together; use one kind"):
         fitting_methods(source(lambda: next(both)), SHAPE)

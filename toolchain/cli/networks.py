@@ -32,7 +32,7 @@ __all__ = ["METHOD_NAMES"]
 
 METHOD_NAMES = (
     "qcfs", "optimal", "max_norm", "robust_norm", "channel_norm", "spike_norm", "rmp", "calibration", "training_free",
-    "fast_snn", "snm", "ca_lif", "strelu", "leaky_relu", "spike_converter", "weighted_spikes", "tsc"
+    "fast_snn", "snm", "ca_lif", "strelu", "strelu_floor", "leaky_relu", "spike_converter", "weighted_spikes", "tsc"
 )  # fmt: skip
 """``toolchain.convert.METHODS``, which is heavy to import; a test holds them equal."""
 COMPARED_IMAGES = 1000
@@ -169,7 +169,7 @@ def convert(
 ) -> int:
     """Turn a trained PyTorch network into a floating-point spiking network.
 
-    All methods but qcfs and strelu take thresholds from the calibration images: give them training images.
+    Unless the source has trained thresholds, they come from the calibration images: give it training images.
     With --target-loss 0.1 the result has the smallest T whose 8-bit integers lose at most 0.1 points against the
     source, on the images that both are compared on.
 

@@ -5,7 +5,7 @@ from toolchain.convert.methods.calibration import CALIBRATION
 from toolchain.convert.methods.channel_norm import CHANNEL_NORM
 from toolchain.convert.methods.leaky_relu import LEAKY_RELU
 from toolchain.convert.methods.max_norm import MAX_NORM
-from toolchain.convert.methods.method import Method, Options, silent
+from toolchain.convert.methods.method import Method, Options
 from toolchain.convert.methods.optimal import OPTIMAL
 from toolchain.convert.methods.qcfs import QCFS
 from toolchain.convert.methods.quantized_relu import CA_LIF, FAST_SNN, SNM
@@ -13,12 +13,12 @@ from toolchain.convert.methods.rmp import RMP
 from toolchain.convert.methods.robust_norm import ROBUST_NORM
 from toolchain.convert.methods.spike_converter import SPIKE_CONVERTER
 from toolchain.convert.methods.spike_norm import SPIKE_NORM
-from toolchain.convert.methods.strelu import STRELU
+from toolchain.convert.methods.strelu import STRELU, STRELU_FLOOR
 from toolchain.convert.methods.training_free import TRAINING_FREE
 from toolchain.convert.methods.tsc import TSC
 from toolchain.convert.methods.weighted_spikes import WEIGHTED_SPIKES
 from toolchain.convert.statistics import Distribution
-from toolchain.errors import UnsupportedModule
+from toolchain.errors import InvalidValue, UnsupportedModule
 
 __all__ = ["METHODS", "Method", "Options", "check_layer"]
 
@@ -36,6 +36,7 @@ METHODS: dict[str, Method] = {
     "snm": SNM,
     "ca_lif": CA_LIF,
     "strelu": STRELU,
+    "strelu_floor": STRELU_FLOOR,
     "leaky_relu": LEAKY_RELU,
     "spike_converter": SPIKE_CONVERTER,
     "weighted_spikes": WEIGHTED_SPIKES,
@@ -54,4 +55,7 @@ def check_layer(name: str, layer: str, activation: Activation, values: Distribut
             f"use method {', '.join(others)}"
         )
     if not values.magnitude > 0:
-        raise silent(layer)
+        raise InvalidValue(
+            f"layer {layer!r} is silent on the whole calibration set, so its threshold would be 0; "
+            "give more or other calibration images"
+        )

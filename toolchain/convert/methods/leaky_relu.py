@@ -10,7 +10,6 @@ import numpy as np
 from toolchain.convert.graph import Activation
 from toolchain.convert.methods.method import Method, Options
 from toolchain.convert.statistics import Distribution
-from toolchain.errors import InvalidValue
 
 __all__ = ["LEAKY_RELU"]
 
@@ -20,11 +19,7 @@ def _threshold(activation: Activation, values: Distribution, options: Options) -
 
 
 def _below(activation: Activation, values: Distribution, options: Options) -> np.ndarray:
-    if activation.slope is None or not activation.slope > 0:
-        raise InvalidValue(
-            f"{activation.name!r} has slope {activation.slope}, must be above 0 with method leaky_relu; at slope 0 it "
-            "is a ReLU"
-        )
+    assert activation.slope is not None
     return _threshold(activation, values, options) / activation.slope
 
 

