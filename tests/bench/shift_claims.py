@@ -27,6 +27,8 @@ from toolchain.sources import load_module
 from toolchain.train import calibration, pixels_to_input
 
 TIME_STEPS = tuple(2**n for n in range(1, 10))
+LATE = 32
+"""From here on the curves are straight."""
 IMAGES, CALIBRATION_IMAGES = 1000, 2000
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
@@ -72,8 +74,8 @@ def plot(rows: pd.DataFrame, path: Path) -> None:
         reached = part["accuracy_source"].iloc[0]
         right.axhline(reached, color=colour, linewidth=0.8, linestyle=":", label=f"{source}, source {reached:.1f} %")
     steps = np.array(TIME_STEPS, float)
-    start = rows[rows["time_steps"] == TIME_STEPS[0]]["score_error"].max()
-    left.loglog(steps, 1.4 * start * steps[0] / steps, color="0.45", linewidth=1, linestyle=":", label="1/T")
+    below = 0.6 * (rows["score_error"] * rows["time_steps"]).min()
+    left.loglog(steps, below / steps, color="0.45", linewidth=1, linestyle=":", label="1/T")
     left.set_ylabel("mean |score − source's score|")
     left.set_title("Error of the scores")
     right.set_ylabel("accuracy, %")
@@ -106,8 +108,14 @@ def claims(rows: pd.DataFrame) -> list[str]:
             )
         for shift in (True, False):
             line = part[part["shift"] == shift]
-            slope = np.polyfit(np.log(line["time_steps"]), np.log(line["score_error"]), 1)[0]
-            lines.append(f"{source}, {'shift' if shift else 'no shift'}: the error falls as T^{slope:.2f}")
+            slopes = [
+                np.polyfit(np.log(late["time_steps"]), np.log(late["score_error"]), 1)[0]
+                for late in (line, line[line["time_steps"] >= LATE])
+            ]
+            lines.append(
+                f"{source}, {'shift' if shift else 'no shift'}: the error falls as T^{slopes[0]:.2f}, "
+                f"from T = {LATE} on as T^{slopes[1]:.2f}"
+            )
     return lines
 
 
