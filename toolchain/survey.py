@@ -233,7 +233,7 @@ class Survey:
     Raises
     ------
     InvalidValue
-        Unknown method or format, bad list of T; a file of another survey, or that cannot be written.
+        Unknown method or format, bad list of T, nothing to run; a file of another survey, or that cannot be written.
     """
 
     def __init__(
@@ -259,6 +259,11 @@ class Survey:
         if methods is None:
             methods = fitting_methods(module, (channels, height, width))
         self.settings = settings(tuple(dict.fromkeys(methods)))
+        if not self.total:
+            raise InvalidValue(
+                f"there is nothing to run: T = {', '.join(map(str, self.time_steps))} in format {', '.join(self.formats)}, "
+                f"but radix has T up to {MAX_RADIX_STEPS} and schedule switched is float only"
+            )
         check_writable(path)
         self.rows = read_rows(path)
         for row in self.rows:

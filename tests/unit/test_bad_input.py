@@ -127,6 +127,10 @@ REFUSED = {
     ),
     "survey method": (f"{SURVEY} -m best", "no conversion method 'best'; there are qcfs, .*, or all"),
     "survey method that fits not": (f"{SURVEY} -m strelu", "method strelu needs strelu activations, '2' is qcfs"),
+    "survey of nothing": (
+        f"{SURVEY} -m tsc --formats 8",
+        "nothing to run: T = 1 in format 8, .* switched is float only",
+    ),
     "survey file": (f"{SURVEY} -o IN/kind.toml", r"kind\.toml is no table of spikeloom survey; name another file"),
     "survey text": (f"{SURVEY} -o IN/net.safetensors", r"net\.safetensors is no table of spikeloom survey"),
     "survey calibration": (f"{SURVEY} --calibration-data cifar", "no data set 'cifar'; there are"),
