@@ -60,6 +60,7 @@ class Method:
     time_steps : the usual T
     histograms : whether the thresholds need more than the largest values, and so a second pass
     shift : whether V(0) = θ/2: ``True``, ``False``, or ``None`` for the user's choice
+    for_one_t : whether the result holds for the T it was converted for only
     """
 
     thresholds: Thresholds
@@ -74,6 +75,7 @@ class Method:
     time_steps: int = 4
     histograms: bool = False
     shift: bool | None = None
+    for_one_t: bool = False
 
     def choose(self, name: str, **asked: str | None) -> dict[str, str]:
         """The network's schedule, negative, reset and input, the usual one for ``None``.
