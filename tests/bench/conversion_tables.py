@@ -37,7 +37,7 @@ from toolchain.train import accuracy, calibration, pixels_to_input
 
 CALIBRATION_IMAGES = 2000
 BATCH = 250
-ACTIVATIONS = ("relu", "qcfs", "strelu", "threshold_relu")
+ACTIVATIONS = ("relu", "qcfs", "strelu", "threshold_relu", "quantized_relu", "leaky_relu")
 SOURCES = tuple(f"{family}-{a}" for family in ("cnn", "mlp", "mnist-cnn", "mnist-mlp") for a in ACTIVATIONS)
 LEVELS = "levels-cnn-qcfs.csv"
 """``radix`` at T = 4 beside ``two_phase`` at T = 15."""
