@@ -146,7 +146,9 @@ class _Neurons:
         bound = network.ranges[index].magnitude + int(np.abs(layer.offset).max())
         bound += network.time_steps * int(np.abs(layer.bias).max())
         for threshold in (layer.threshold, layer.negative_threshold):
-            bound = max(bound, 0 if threshold is None else int(threshold.max()))
+            largest = 0 if threshold is None else int(threshold.max())
+            # below 0 floor takes back up to θ − 1 more than there is
+            bound = bound + largest if network.negative == "floor" else max(bound, largest)
         return torch.float32 if bound < 2**24 else torch.float64
 
     def drive(self, sources: list[Tensor]) -> Tensor:

@@ -85,6 +85,8 @@ def early_exits(
     for margin in margins:
         if not 0 <= margin < np.inf:
             raise InvalidValue(f"margin is {margin}, must be at least 0")
+    if network.layers[-1].channels < 2:
+        raise InvalidValue("the network has 1 class, early exit needs the lead of one class over another")
     networks = [network.with_time_steps(step) for step in steps]
     integers = [quantize(each, weight_bits, clipping=clipping) for each in networks]
     units = np.array([score_scale(each, weight_bits, clipping=clipping)[0] for each in networks])

@@ -108,8 +108,11 @@ def _try(
     """Some T of one network; several in ``stream`` only."""
     try:
         integers = quantize(network, weight_bits)
-    except InvalidValue as error:
-        return [Tried(step, None, None, None, str(error)) for step in steps]
+    except InvalidValue as error:  # of the largest T; smaller ones may fit
+        *fitting, last = steps
+        shorter = network.with_time_steps(fitting[-1]) if fitting else network
+        found = _try(shorter, fitting, dataset, source_accuracy, weight_bits) if fitting else []
+        return [*found, Tried(last, None, None, None, str(error))]
     frames = dataset.frames
     traces = golden.anytime(integers, frames, steps) if len(steps) > 1 else (golden.run(integers, frames),)
     spiking = [not integers.reads_frame(layer) for layer in integers.layers]

@@ -203,9 +203,12 @@ def activity_sums(network: FixedPointNetwork, trace: SpikeTrace) -> np.ndarray:
     )
 
 
-def _check_format(name: str) -> None:
+def _format(name: str) -> str:
+    """As it stands in the table, without zeros or blanks before it."""
+    name = name.strip()
     if name != "float" and not (name.isascii() and name.isdigit() and 2 <= int(name) <= 16):
         raise InvalidValue(f"format is {name!r}, must be float or weight bits, 2 to 16")
+    return name if name == "float" else str(int(name))
 
 
 class Survey:
@@ -252,9 +255,7 @@ class Survey:
         self._module, self._calibration, self._dataset = module, calibration, dataset
         self.source, self.data, self.path = source, data, path
         self.time_steps = golden.check_increasing(time_steps)
-        self.formats = tuple(dict.fromkeys(formats))
-        for name in self.formats:
-            _check_format(name)
+        self.formats = tuple(dict.fromkeys(_format(name) for name in formats))
         channels, height, width = dataset.frames.shape[1:]
         if methods is None:
             methods = fitting_methods(module, (channels, height, width))
@@ -347,10 +348,13 @@ class Survey:
         try:
             bits = None if name == "float" else int(name)
             integers = None if bits is None else quantize(network, bits, clipping="mse" if bits <= _MSE_BITS else "max")
-        except InvalidValue as error:
+        except InvalidValue as error:  # of the largest T; smaller ones may fit
             if progress:
-                progress(len(steps) * len(self._dataset.frames))
-            return [replace(row, note=str(error)) for row in empty.values()]
+                progress(len(self._dataset.frames))
+            *fitting, last = steps
+            shorter = network.with_time_steps(fitting[-1]) if fitting else network
+            rows = self._measure(setting, shorter, tuple(fitting), name, progress) if fitting else []
+            return [*rows, replace(empty[last], note=str(error))]
         of_step = {step: replace(integers or network, time_steps=step).fingerprint for step in steps}
         missing = [step for step in steps if of_step[step] not in self._known]
         if missing:
@@ -403,7 +407,7 @@ class Survey:
             index = places.get((*row.setting, row.time_steps, row.format))
             if index is None:
                 self.rows.append(row)
-            elif self.rows[index].fingerprint == row.fingerprint:
+            elif self.rows[index].fingerprint in ("", row.fingerprint):
                 self.rows[index] = row
             else:
                 raise InvalidValue(

@@ -139,6 +139,9 @@ def show_diagnosis(found: "Diagnosed") -> None:
         out.print(
             f"No layer alone costs {TIE} points or more; most of its own error has layer {worst.layer}, most of it by {cause}"
         )
+    if end >= diagnosis.accuracy_source:
+        out.print("Nothing is lost against the source on these images: nothing needs a remedy")
+        return
     out.print(f"Remedy: {found.remedy.advice}", markup=False)
     if found.accuracy_tried is not None:
         out.print(f"Tried here: {found.remedy.tried}: {end:.2f} % before, {found.accuracy_tried:.2f} % with it")

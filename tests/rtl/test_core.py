@@ -14,7 +14,8 @@ from sim.packets import frame_packet, read_result
 from tests.malformed import malformed
 from tests.networks import NEURONS, frames_for, lively_network, random_network
 from tests.rtl.harness import run_core
-from toolchain.ir import INPUTS, SCHEDULES
+from toolchain.connection import Connection
+from toolchain.ir import INPUT, INPUTS, SCHEDULES, FixedPointLayer, FixedPointNetwork
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -35,6 +36,40 @@ def test_every_input_equals_golden_model(schedule, negative, input):
     if (schedule, input) != ("radix", "rate"):
         neuron = {"schedule": schedule, "negative": negative, "reset": "subtract", "compare": "ge", "input": input}
         check(lively_network(neuron, 2), 5)
+
+
+@pytest.mark.parametrize("input", ["direct", "bitplane"])
+def test_longest_radix_train_and_two_layers_that_read_the_frame(input):
+    rng = np.random.default_rng(5)
+
+    def layer(source, outputs, inputs, threshold, **geometry):
+        weight = rng.integers(-7, 8, (outputs, inputs, 3, 3)).astype(np.int32)
+        nothing = np.zeros(outputs, int)
+        return FixedPointLayer(
+            "",
+            (Connection(source, weight, **geometry),),
+            threshold and np.full(outputs, threshold),
+            nothing,
+            nothing + 40,
+        )
+
+    first, second = layer(INPUT, 3, 1, 50, padding=(1, 1)), layer(INPUT, 5, 1, 40, padding=(1, 1))
+    joined = replace(layer(0, 4, 3, None), connections=(
+        replace(layer(0, 4, 3, None).connections[0], kind="linear"), replace(layer(1, 4, 5, None).connections[0], source=1, kind="linear")
+    ))  # fmt: skip
+    network = FixedPointNetwork("corner", (1, 3, 3), "radix", 10, (first, second, joined), input=input)
+    check(network, 3)
+
+
+@pytest.mark.parametrize("thresholds", [1, 16])
+@pytest.mark.parametrize("negative", ["asymmetric", "memory"])
+def test_powers_of_two_beside_negative_spikes(negative, thresholds):
+    network = lively_network({"schedule": "stream", "negative": negative, "reset": "subtract", "compare": "gt"}, 0)
+    layers = tuple(
+        layer if layer.threshold is None else replace(layer, threshold=np.full(layer.channels, thresholds))
+        for layer in network.layers
+    )
+    check(replace(network, layers=layers), 2)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

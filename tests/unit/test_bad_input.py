@@ -92,6 +92,11 @@ REFUSED = {
     "input": (f"{CONVERT} --input fast", "input is 'fast', must be one of direct, bitplane, rate with method qcfs"),
     "input of method": (f"{GOOD} -m tsc --input rate", "input is 'rate', must be one of direct with method tsc"),
     "rate in radix": (f"{CONVERT} --schedule radix --input rate", "rate needs schedule stream .*; use bitplane"),
+    "percentile of a method without": (
+        f"{CONVERT} --percentile 50",
+        "percentile 50 is for methods robust_norm and channel_norm",
+    ),
+    "seed without random input": (f"{CONVERT} --seed 5", "seed 5 is for input rate, the input is direct"),
     "seed of the input": (f"{CONVERT} --input rate --seed 0", "seed is 0, must be 1 to 4294967295"),
     "seed no number": (f"{CONVERT} --input rate --seed many", "many"),
     "memory in two_phase": (f"{GOOD} -m snm --schedule two_phase", "must be one of stream with method snm"),

@@ -9,9 +9,12 @@ import torch
 from sim import floating, golden
 from tests.unit.test_survey import images, source
 from toolchain import cli, netfile
+from toolchain.connection import Connection
 from toolchain.convert import convert
+from toolchain.datasets import Dataset
 from toolchain.early_exit import Exit, early_exits, verdict
 from toolchain.errors import InvalidValue
+from toolchain.ir import INPUT, SpikingLayer, SpikingNetwork
 from toolchain.quantize import quantize, score_scale
 from toolchain.steps import fewest_steps
 from toolchain.train import pixels_to_input
@@ -108,6 +111,16 @@ def test_cascade_is_the_literal_one(schedule):
         assert fixed[t].accuracy == pytest.approx(100 * (trace.predictions == DATASET.labels).mean())
         assert fixed[t].mean_sop == pytest.approx(trace.activity.operations[:, 1:].sum() / 60)
         assert fixed[t].mean_spikes == pytest.approx(trace.activity.spikes.sum() / 60)
+
+
+def test_one_class_has_no_lead():
+    readout = SpikingLayer(
+        "", (Connection(INPUT, np.ones((1, 4, 1, 1)), kind="linear"),), None, np.zeros(1), np.zeros(1)
+    )
+    network = SpikingNetwork("one", (4, 1, 1), "two_phase", 2, (readout,))
+    data = Dataset("made", np.zeros((2, 4, 1, 1), np.uint8), np.zeros(2, int))
+    with pytest.raises(InvalidValue, match="1 class"):
+        early_exits(network, data, (1, 2))
 
 
 def test_verdict_says_plainly():

@@ -147,6 +147,27 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         survey_of(path)
 
 
+def test_a_t_that_does_not_fit_leaves_the_smaller_ones_and_is_no_obstacle_later(tmp_path, monkeypatch):
+    from toolchain import ir
+
+    wide = images()
+    options = {"methods": ("optimal",), "time_steps": (1, 2, 1024), "formats": ("16",)}
+    monkeypatch.setattr(ir, "MEMBRANE_LIMIT_BITS", 28)
+    rows = survey_of(tmp_path / "x.csv", dataset=wide, **options).run()
+    stream = {row.time_steps: row for row in rows if row.schedule == "stream" and row.variant == "shift"}
+    assert "membrane" in stream[1024].note and stream[1024].accuracy is None
+    assert stream[1].accuracy is not None and stream[2].accuracy is not None and not stream[1].note
+    monkeypatch.setattr(ir, "MEMBRANE_LIMIT_BITS", 10)  # nothing fits
+    options["time_steps"] = (1, 2)
+    assert all(row.accuracy is None for row in survey_of(tmp_path / "y.csv", dataset=wide, **options).run())
+    monkeypatch.undo()
+    assert all(row.accuracy is not None for row in survey_of(tmp_path / "y.csv", dataset=wide, **options).run())
+
+
+def test_formats_are_one_whatever_their_spelling(tmp_path):
+    assert survey_of(tmp_path / "x.csv", formats=("8", "08", " 8", "float")).formats == ("8", "float")
+
+
 def test_equal_networks_run_once(tmp_path, monkeypatch):
     run, count = golden.anytime, []
     monkeypatch.setattr(golden, "anytime", lambda *a, **k: count.append(1) or run(*a, **k))

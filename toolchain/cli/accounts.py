@@ -185,7 +185,7 @@ def survey(
         calibration(load_dataset(calibration_data or data, data_folder, split), calibration_images),
         target,
         data=data,
-        methods=None if methods == "all" else methods.split(","),
+        methods=None if methods == "all" else [name.strip() for name in methods.split(",")],
         time_steps=sorted(set(step_list(steps))),
         formats=formats.split(","),
     )

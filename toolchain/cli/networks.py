@@ -115,6 +115,8 @@ def train(
             progress=advance,
         )
     trainer.save_source(source, target)
+    if checkpoint is not None:  # not before the network is safe
+        checkpoint.unlink(missing_ok=True)
     if as_json:
         print_json({**source.provenance, "file": str(target)})
     else:
@@ -144,12 +146,13 @@ def convert(
         int | None, typer.Option("--weight-bits", "-b", help="Integers of --target-loss, 2 to 16; 8 by default.")
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option("--schedule", help="two_phase, stream or radix; the method's own by default.")
+        str | None,
+        typer.Option("--schedule", help="two_phase, stream, radix or switched; the method's own by default."),
     ] = None,
     negative: Annotated[
         str | None,
         typer.Option(
-            "--negative", help="none, symmetric, asymmetric, correcting or memory; the method's own by default."
+            "--negative", help="none, symmetric, asymmetric, floor, correcting or memory; the method's own by default."
         ),
     ] = None,
     reset: Annotated[
@@ -159,7 +162,9 @@ def convert(
         str | None, typer.Option("--input", help="direct, bitplane or rate; the method's own by default.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of input rate; a fixed one by default.")] = None,
-    percentile: Annotated[float, typer.Option("--percentile", help="Of robust_norm and channel_norm.")] = 99.9,
+    percentile: Annotated[
+        float | None, typer.Option("--percentile", help="Of robust_norm and channel_norm; 99.9 by default.")
+    ] = None,
     shift: Annotated[bool, typer.Option("--shift/--no-shift", help="Start membranes at θ/2.")] = True,
     data: Data = "bundled",
     data_folder: DataFolder = None,
@@ -178,12 +183,13 @@ def convert(
     from sim import floating
     from toolchain.convert import METHODS
     from toolchain.convert import convert as convert_module
-    from toolchain.ir import DEFAULT_SEED, SpikingNetwork
-    from toolchain.netfile import save_network
+    from toolchain.ir import SpikingNetwork
+    from toolchain.netfile import check_writable, save_network
     from toolchain.sources import load_module
     from toolchain.steps import MOST_STEPS, Tried, fewest_steps
     from toolchain.train import accuracy, calibration
 
+    check_writable(target)  # before, not after, the conversion
     if target_loss is None and (most_steps, weight_bits) != (None, None):
         raise InvalidValue("--most-steps and -b go with --target-loss only; spikeloom quantize takes -b")
     if target_loss is not None and time_steps is not None:
@@ -202,7 +208,7 @@ def convert(
             negative=negative,
             reset=reset,
             input=input_code,
-            seed=DEFAULT_SEED if seed is None else seed,
+            seed=seed,
             shift=shift,
             percentile=percentile,
             name=source_name(source),
@@ -267,8 +273,9 @@ def quantize(
     Example: spikeloom quantize snn.safetensors -b 8 -o net.safetensors
     """
     from toolchain import quantize as quantizer
-    from toolchain.netfile import load_spiking, save_network
+    from toolchain.netfile import check_writable, load_spiking, save_network
 
+    check_writable(target)  # before, not after, the error table
     spiking = load_spiking(network)
     if time_steps is not None:
         spiking = spiking.with_time_steps(time_steps)
