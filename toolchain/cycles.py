@@ -21,10 +21,11 @@ leaves the scanner in cycle ``m_i`` and is taken by the engine in ``s_i``:
 before it. The 4 are two pipeline stages and the FIFO's write and read; what stands in m's condition
 is the FIFO's level, which lags 3 cycles behind the scanner and must leave room for 3 events.
 
-An inference takes ``⌈pixels / 4⌉ + 3`` cycles more than its layers: header, frame, its completion, and the order to send.
+The counter of an inference holds ``⌈pixels / 4⌉ + 3`` cycles more than its layers': header, frame, its completion, and the
+order to send. Sending takes ``4 + ⌈classes / P⌉ + 2·classes + 9·layers`` after that.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -52,15 +53,16 @@ class CycleCounts:
     -------
     initialization, scan, fire, control : int64 [N, layers]
         Terms of each layer, as the module's docstring has them.
-    transfer : int64 [N]
-        Receiving the frame and ordering the result; sending it is not counted.
+    receiving, sending : int64 [N]
+        Frame in, until the first layer starts, and the order to send; result out. For streams that nobody stalls.
     """
 
     initialization: np.ndarray
     scan: np.ndarray
     fire: np.ndarray
     control: np.ndarray
-    transfer: np.ndarray
+    receiving: np.ndarray
+    sending: np.ndarray
 
     @property
     def layers(self) -> np.ndarray:
@@ -69,13 +71,17 @@ class CycleCounts:
 
     @property
     def total(self) -> np.ndarray:
-        """The cycle counter of each inference, int64 ``[N]``, if the frame arrives a word a cycle."""
-        return self.layers.sum(axis=1) + self.transfer
+        """The cycle counter of each inference, int64 ``[N]``: all but sending."""
+        return self.layers.sum(axis=1) + self.receiving
+
+    @property
+    def latency(self) -> np.ndarray:
+        """Cycles from a frame's first word to its result's last, both included, int64 ``[N]``."""
+        return self.total + self.sending
 
     def breakdown(self) -> dict[str, float]:
-        """Mean cycles of an image, by what they are spent on."""
-        parts = ("initialization", "scan", "fire", "control", "transfer")
-        return {part: float(getattr(self, part).sum() / len(self.transfer)) for part in parts}
+        """Mean cycles of an image, by what they are spent on; their sum is the mean latency."""
+        return {field.name: float(getattr(self, field.name).sum() / len(self.sending)) for field in fields(self)}
 
 
 def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, lanes: int) -> CycleCounts:
@@ -107,8 +113,10 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
         initialization[:, index] = instruction.words + 2
         control[:, index] = rounds * (3 * len(layer.connections) + 1) + 1
         fire[:, index] = rounds * (instruction.words * firings + 4) if instruction.sweep else 0
-    transfer = np.full(len(frames), -(-program.pixels // 4) + 3, np.int64)
-    return CycleCounts(initialization, scan, fire, control, transfer)
+    classes = network.shapes[-1][0]
+    sending = 4 + program.groups(classes) + 2 * classes + 9 * len(network.layers)
+    ends = (np.full(len(frames), duration, np.int64) for duration in (-(-program.pixels // 4) + 3, sending))
+    return CycleCounts(initialization, scan, fire, control, *ends)
 
 
 def _trains(network: FixedPointNetwork, spikes: tuple[np.ndarray, ...]) -> dict[int, np.ndarray]:
