@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hdl.host import COUNTERS, PacketType
+from hdl.host import PacketType
 from hdl.program import Program
 from sim import golden
 from sim.comparison import Comparison
@@ -15,6 +15,7 @@ from tests.malformed import malformed
 from tests.networks import NEURONS, frames_for, lively_network, random_network
 from tests.rtl.harness import run_core
 from toolchain.connection import Connection
+from toolchain.cycles import cycles
 from toolchain.ir import INPUT, INPUTS, SCHEDULES, FixedPointLayer, FixedPointNetwork
 
 
@@ -86,23 +87,22 @@ def test_thresholds_of_powers_of_two_leave_the_parameter_memory(schedule):
 
 
 def check(network, seed):
-    """Two frames on random lanes, half the time with stalls: spikes, scores, counters; and the bound on cycles."""
+    """Two frames on random lanes, half the time with stalls: spikes, scores, counters, cycles and their bound."""
     choice = random.Random(seed)
     lanes, stall = choice.choice([1, 2, 3, 4, 8, 16, 64]), choice.choice([0, 0.4])
     frames = frames_for(network, seed, 2)
     run = run_core(network, [frame_packet(f) for f in frames], lanes=lanes, stall=stall, seed=seed)
-    comparison = Comparison(network, lanes, golden.run(network, frames, "spikes"))
+    trace = golden.run(network, frames, "spikes")
+    expected = cycles(network, frames, trace, lanes)
+    comparison = Comparison(network, lanes, trace, expected)
     comparison.results(run.packets)
     comparison.spikes(run.spikes)
     assert not comparison.differences
     classes, layers = network.shapes[-1][0], len(network.layers)
-    for packet in run.packets:
-        result = read_result(packet, classes=classes, layers=layers)
-        program = Program(network, lanes)
-        if not stall:  # which makes the frame longer to arrive
-            assert result.cycles <= program.longest_inference
-            # header and frame, and two cycles until the first layer is fetched, belong to no layer
-            assert result.cycles - result.counters[:, COUNTERS.index("cycles")].sum() == -(-program.pixels // 4) + 3
+    counted = [read_result(packet, classes=classes, layers=layers).cycles for packet in run.packets]
+    if not stall:  # which makes the frame longer to arrive
+        assert counted == expected.total.tolist()
+        assert max(counted) <= Program(network, lanes).longest_inference
 
 
 def test_malformed_packets_are_refused_and_the_next_frame_is_right():

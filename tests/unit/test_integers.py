@@ -29,9 +29,9 @@ def make_layer(source, weight, threshold, offset, bias=None, **geometry):
     return FixedPointLayer(f"from {source}", (connection,), threshold, bias, np.array(offset))
 
 
-def make_network(schedule, steps, shape, *layers, bits=8):
+def make_network(schedule, steps, shape, *layers, bits=8, **neuron):
     """The layers as a network."""
-    return FixedPointNetwork("made", shape, schedule, steps, layers, weight_bits=bits)
+    return FixedPointNetwork("made", shape, schedule, steps, layers, weight_bits=bits, **neuron)
 
 
 def two_neurons(schedule, threshold, bias=None, readout_bias=None):
