@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench tables clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -27,6 +27,11 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python tests/bench/golden_against_spikingjelly.py
+
+# hours: all methods on all sources of the zoo, and spikingjelly's converter beside them
+tables: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench,data]'
+	$(BIN)/python tests/bench/conversion_tables.py reports/conversion --jobs 2
 
 clean:
 	rm -rf build dist $(VENV)

@@ -124,7 +124,7 @@ class Program:
         """How a synapse weighs an event: ``multiply`` by its amplitude, ``shift`` by its exponent, or ``add``."""
         if self.network.input == "direct":
             return "multiply"
-        return "shift" if "radix" in self.network.schedule or self.network.input == "bitplane" else "add"
+        return "shift" if self.network.schedule == "radix" or self.network.input == "bitplane" else "add"
 
     @property
     def amplitude_bits(self) -> int:

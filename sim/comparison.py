@@ -7,6 +7,7 @@ import numpy as np
 
 from hdl.host import COUNTERS
 from sim.packets import Result, read_result
+from toolchain.cycles import CycleCounts
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
 from toolchain.trace import Activity, SpikeTrace
@@ -44,7 +45,16 @@ class Difference:
 
 
 class Comparison:
-    """Collects the differences between the hardware's answers and a golden trace with spikes.
+    """Collects the differences between the hardware's answers and what the models say of the same frames.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    lanes : int
+    trace : SpikeTrace
+        Of the golden model, with spikes.
+    cycles : CycleCounts
+        Of ``toolchain.cycles``. A layer's do not depend on stalls.
 
     Members
     -------
@@ -60,9 +70,10 @@ class Comparison:
         Spikes (bits) looked at.
     """
 
-    def __init__(self, network: FixedPointNetwork, lanes: int, trace: SpikeTrace):
+    def __init__(self, network: FixedPointNetwork, lanes: int, trace: SpikeTrace, cycles: CycleCounts):
         assert trace.spikes is not None, "the trace must record spikes"
         self._network, self._lanes, self._trace, self._spikes = network, lanes, trace, trace.spikes
+        self._layer_cycles = cycles.layers
         self.counted = {"spike": 0, "score": 0, "counter": 0, "prediction": 0, "protocol": 0}
         self.differences: list[Difference] = []
         self.activity = trace.activity
@@ -74,10 +85,10 @@ class Comparison:
         if len(self.differences) < MAX_DIFFERENCES:
             self.differences.append(difference)
 
-    def results(self, packets: Sequence[Sequence[int]], cycles: Sequence[int] | None = None) -> None:
+    def results(self, packets: Sequence[Sequence[int]], clocks: Sequence[int] | None = None) -> None:
         """Compare one packet for each image: scores, prediction, counters.
 
-        ``cycles``: clocks that each image took as the bench saw them, to hold against the cycle
+        ``clocks``: those that each image took as the bench saw them, to hold against the cycle
         counter. Images without a packet are differences too.
         """
         network, trace = self._network, self._trace
@@ -95,12 +106,12 @@ class Comparison:
                 continue
             counters[image], answered[image] = result.counters, True
             self._result(image, result)
-            if cycles is not None and result.cycles != cycles[image]:
-                self._add(Difference("counter", image, f"{cycles[image]} cycles", f"{result.cycles} cycles"))
+            if clocks is not None and result.cycles != clocks[image]:
+                self._add(Difference("counter", image, f"{clocks[image]} cycles", f"{result.cycles} cycles"))
         self.activity = Activity(*(counters[:, :, COUNTERS.index(name)] for name in COUNTERS[1:]))
         self.layer_cycles = counters[:, :, COUNTERS.index("cycles")]
-        for name in COUNTERS[1:]:
-            expected, seen = getattr(trace.activity, name), getattr(self.activity, name)
+        compared = [(name, getattr(trace.activity, name), getattr(self.activity, name)) for name in COUNTERS[1:]]
+        for name, expected, seen in (*compared, ("cycles", self._layer_cycles, self.layer_cycles)):
             for image, layer in np.argwhere((expected != seen) & answered[:, None]):
                 wanted, got = f"{expected[image, layer]} {name}", f"{seen[image, layer]} {name}"
                 self._add(Difference("counter", int(image), wanted, got, layer=network.layers[layer].name))

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sim.golden import check_increasing
 from sim.passage import Passage, passages
-from toolchain.errors import InvalidValue
 from toolchain.ir import SpikingNetwork
 
 __all__ = ["FloatTrace", "accuracy", "anytime", "run", "trace"]
@@ -94,9 +93,7 @@ def anytime(network: SpikingNetwork, frames: np.ndarray, time_steps: Sequence[in
     InvalidValue
         No T, not increasing, or out of range; frames of the wrong type or shape.
     """
-    steps = tuple(time_steps)
-    if not steps or any(b <= a for a, b in pairwise(steps)):
-        raise InvalidValue(f"time steps are {list(steps)}, must be at least one, in increasing order")
+    steps = check_increasing(time_steps)
     networks = [network.with_time_steps(t) for t in steps]
     if network.schedule == "stream":
         return _scores(networks[-1], frames, steps, None)

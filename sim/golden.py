@@ -8,8 +8,10 @@ just under an integer n is n − 1/θ at nearest, and 1/θ exceeds half the floa
 nθ stays below that bound.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from toolchain.errors import InvalidValue
 from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
 from toolchain.trace import Activity, SpikeTrace
 
-__all__ = ["RECORDS", "check_frames", "run"]
+__all__ = ["RECORDS", "anytime", "check_frames", "check_increasing", "run"]
 
 RECORDS = ("scores", "counts", "spikes")
 _CHUNK_VALUES = 400_000
@@ -37,6 +39,14 @@ def check_frames(frames: np.ndarray, input_shape: Shape) -> None:
         raise InvalidValue(f"frames have shape {frames.shape}, must be [N, C, H, W] with (C, H, W) = {input_shape}")
     if len(frames) == 0:
         raise InvalidValue("there is no frame to run, at least 1 is needed")
+
+
+def check_increasing(time_steps: Sequence[int]) -> tuple[int, ...]:
+    """The list of T, unless it is empty or does not increase."""
+    steps = tuple(time_steps)
+    if not steps or any(b <= a for a, b in pairwise(steps)):
+        raise InvalidValue(f"time steps are {list(steps)}, must be at least one, in increasing order")
+    return steps
 
 
 @contextmanager
@@ -136,7 +146,9 @@ class _Neurons:
         bound = network.ranges[index].magnitude + int(np.abs(layer.offset).max())
         bound += network.time_steps * int(np.abs(layer.bias).max())
         for threshold in (layer.threshold, layer.negative_threshold):
-            bound = max(bound, 0 if threshold is None else int(threshold.max()))
+            largest = 0 if threshold is None else int(threshold.max())
+            # below 0 floor takes back up to θ − 1 more than there is
+            bound = bound + largest if network.negative == "floor" else max(bound, largest)
         return torch.float32 if bound < 2**24 else torch.float64
 
     def drive(self, sources: list[Tensor]) -> Tensor:
@@ -180,13 +192,7 @@ class _Neurons:
 
         Sources are ``[T, N, H, W, C]`` spikes, or one ``[N, H, W, C]`` frame that acts as a current.
         """
-        if self.reads_frame:
-            drive = self.drive(spikes).add_(self.bias)
-            drives = [drive] * steps
-        else:
-            images = spikes[0].shape[1]
-            drive = self.drive([s.flatten(0, 1) for s in spikes]).add_(self.bias)
-            drives = list(drive.view(steps, images, *drive.shape[1:]))
+        drives = self._drives(spikes, steps)
         membrane = drives[0] + self.offset
         fired = membrane.new_zeros((steps, *membrane.shape))
         total = torch.zeros_like(membrane) if self.negative in COUNTING_NEGATIVES else None
@@ -196,6 +202,18 @@ class _Neurons:
             if self.threshold is not None:
                 self._fire(membrane, fired[step], total)
         return membrane, fired
+
+    def _drives(self, spikes: list[Tensor], steps: int) -> list[Tensor]:
+        """What each step of ``stream`` adds to the membranes, bias included."""
+        if self.reads_frame:
+            return [self.drive(spikes).add_(self.bias)] * steps
+        drive = self.drive([s.flatten(0, 1) for s in spikes]).add_(self.bias)
+        return list(drive.view(steps, spikes[0].shape[1], *drive.shape[1:]))
+
+    def charged(self, spikes: list[Tensor], steps: Sequence[int]) -> Tensor:
+        """Membranes of a layer that never fires after some steps of ``stream``, float64 ``[S, N, H, W, C]``."""
+        charge = torch.stack(self._drives(spikes, steps[-1])).double().cumsum(dim=0)
+        return charge[[step - 1 for step in steps]] + self.offset
 
     def _fire(self, membrane: Tensor, spikes: Tensor, total: Tensor | None) -> None:
         """One firing in place; ``total`` is the sum of all spikes so far, which ``correcting`` and ``memory`` need."""
@@ -325,6 +343,20 @@ def _run_chunk(
     recorder.scores[part] = membrane.long().cpu().numpy().reshape(part.stop - part.start, -1)
 
 
+def _chunks(network: FixedPointNetwork, images: int) -> Iterator[slice]:
+    """Parts of the images that are run at once."""
+    per_image = max(int(np.prod(shape)) for shape in (network.input_shape, *network.shapes))
+    if network.schedule == "stream":
+        per_image *= network.time_steps
+    chunk = max(1, _CHUNK_VALUES // per_image)
+    for start in range(0, images, chunk):
+        yield slice(start, min(start + chunk, images))
+
+
+def _device(name: str | None) -> str:
+    return name or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def run(
     network: FixedPointNetwork,
     frames: np.ndarray,
@@ -357,19 +389,108 @@ def run(
     if record not in RECORDS:
         raise InvalidValue(f"record is {record!r}, must be one of {', '.join(RECORDS)}")
     check_frames(frames, network.input_shape)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device(device)
     recorder = _Recorder(network, len(frames), record)
-    per_image = max(int(np.prod(shape)) for shape in (network.input_shape, *network.shapes))
-    if network.schedule == "stream":
-        per_image *= network.time_steps
-    chunk = max(1, _CHUNK_VALUES // per_image)
     with torch.inference_mode(), _full_precision():
         neurons = [_Neurons(network, index, device) for index in range(len(network.layers))]
         read = _Frames(network, device)
-        for start in range(0, len(frames), chunk):
-            part = slice(start, min(start + chunk, len(frames)))
+        for part in _chunks(network, len(frames)):
             pixels = torch.tensor(np.moveaxis(frames[part], 1, -1))
             _run_chunk(network, neurons, read(pixels.to(device, torch.float32)), part, recorder)
             if progress:
                 progress(part.stop - part.start)
     return recorder.trace(network.fingerprint)
+
+
+class _Cuts:
+    """What one run of ``stream`` shows after each of some steps; activity is kept from one of them to the next.
+
+    Members
+    -------
+    scores : int64 [S, N, classes]
+    events, operations, spikes : int64 [S, N, layers]
+    """
+
+    def __init__(self, network: FixedPointNetwork, images: int, steps: tuple[int, ...]):
+        self.steps = steps
+        self.scores = np.empty((len(steps), images, network.shapes[-1][0]), np.int64)
+        shape = (len(steps), images, len(network.layers))
+        self.events, self.operations, self.spikes = (np.zeros(shape, np.int64) for _ in range(3))
+
+    def _parts(self, spikes: Tensor) -> list[Tensor]:
+        """Spikes ``[N, H, W, C]`` of each neuron between the cuts, of ``[T, N, H, W, C]``."""
+        return [spikes[a:b].abs().sum(dim=0) for a, b in pairwise((0, *self.steps))]
+
+    def run(self, neurons: list[_Neurons], frames: tuple[Tensor, Tensor], part: slice, rate: bool) -> None:
+        """One chunk of images, layer by layer; a frame that is no train of spikes arrives once, before the first cut."""
+        outputs: list[Tensor] = []
+        counts: list[list[Tensor]] = []
+        arriving = self._parts(frames[0]) if rate else [frames[1]]
+        for index, layer in enumerate(neurons):
+            sources = [c.source for c in layer.layer.connections]
+            inputs = [frames[0] if source < 0 else outputs[source] for source in sources]
+            for synapses, source in zip(layer.synapses, sources, strict=True):
+                for cut, seen in enumerate(arriving if source < 0 else counts[source]):
+                    events, operations = synapses.activity(seen)
+                    self.events[cut, part, index] += events.long().cpu().numpy()
+                    self.operations[cut, part, index] += operations.long().cpu().numpy()
+            if layer.threshold is None:
+                scores = layer.charged(inputs, self.steps)
+                self.scores[:, part] = scores.long().cpu().numpy().reshape(len(self.steps), part.stop - part.start, -1)
+            else:
+                outputs.append(layer.stream(inputs, self.steps[-1])[1])
+                counts.append(self._parts(outputs[-1]))
+                for cut, fired in enumerate(counts[-1]):
+                    self.spikes[cut, part, index] = fired.double().sum(dim=(1, 2, 3)).long().cpu().numpy()
+
+    def traces(self, networks: list[FixedPointNetwork]) -> tuple[SpikeTrace, ...]:
+        """One for each cut."""
+        events, operations, spikes = (a.cumsum(axis=0) for a in (self.events, self.operations, self.spikes))
+        return tuple(
+            SpikeTrace(network.fingerprint, self.scores[cut], Activity(events[cut], operations[cut], spikes[cut]))
+            for cut, network in enumerate(networks)
+        )
+
+
+def anytime(
+    network: FixedPointNetwork,
+    frames: np.ndarray,
+    time_steps: Sequence[int],
+    *,
+    device: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[SpikeTrace, ...]:
+    """Scores and activity after each of some T from one run of the largest, as ``run`` gives for each alone.
+
+    In ``stream`` no integer depends on T, so a network of any T will do; elsewhere thresholds and offsets do,
+    and each T is another network.
+
+    Parameters
+    ----------
+    frames : uint8 [N, C, H, W]
+    time_steps : sequence of int
+        Increasing; replaces the network's T.
+    device, progress
+        As in ``run``.
+
+    Raises
+    ------
+    InvalidValue
+        Another schedule; no T, not increasing, or out of range; frames of the wrong type or shape.
+    """
+    if network.schedule != "stream":
+        raise InvalidValue(f"schedule is {network.schedule}, must be stream; quantize and run the network for each T")
+    steps = check_increasing(time_steps)
+    check_frames(frames, network.input_shape)
+    networks = [replace(network, time_steps=t) for t in steps]
+    longest, device = networks[-1], _device(device)
+    cuts = _Cuts(longest, len(frames), steps)
+    with torch.inference_mode(), _full_precision():
+        neurons = [_Neurons(longest, index, device) for index in range(len(longest.layers))]
+        read = _Frames(longest, device)
+        for part in _chunks(longest, len(frames)):
+            pixels = torch.tensor(np.moveaxis(frames[part], 1, -1)).to(device, torch.float32)
+            cuts.run(neurons, read(pixels), part, longest.input == "rate")
+            if progress:
+                progress(part.stop - part.start)
+    return cuts.traces(networks)

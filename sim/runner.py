@@ -23,6 +23,7 @@ from sim.comparison import Comparison
 from sim.packets import frame_packet
 from sim.result import VerificationResult
 from toolchain.bundle import TESTBENCH, RtlBundle
+from toolchain.cycles import cycles
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
 from toolchain.tools import Simulator, find_simulator
@@ -250,8 +251,8 @@ def verify(
 ) -> VerificationResult:
     """Compare the generated core with the golden model on uint8 frames ``[N, C, H, W]``.
 
-    Every spike of every layer and step, every score, the prediction, and the counters must be equal;
-    the cycle counter must equal the clocks that the bench saw. ``stall`` makes the host's end of both
+    Every spike of every layer and step, every score, the prediction, and the counters must be equal, each
+    layer's cycles to ``toolchain.cycles``; the cycle counter must equal the clocks that the bench saw. ``stall`` makes the host's end of both
     streams hold back at random, reproducibly for one ``seed``.
 
     Raises
@@ -278,7 +279,7 @@ def verify(
         progress=progress,
     )
     started, offered, taken = answers.clocks.T
-    comparison = Comparison(network, bundle.lanes, trace)
+    comparison = Comparison(network, bundle.lanes, trace, cycles(network, frames, trace, bundle.lanes))
     comparison.results(answers.packets, (offered - started).tolist())
     comparison.spikes(answers.spike_words())
     counted = comparison.counted

@@ -29,18 +29,21 @@ _RUN_TIME = ("verilated.o", "verilated_dpi.o", "verilated_threads.o", "verilated
 """Objects that know nothing of the design; most of the time of a small one went into them."""
 
 
-def cache_folder() -> Path:
-    """Where compiled run times are kept: ``spikeloom`` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikeloom"
+def cache_folder() -> Path | None:
+    """Where compiled run times are kept: ``spikeloom`` in the user's cache folder; ``None`` for a user without home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikeloom"
+    except RuntimeError:
+        return None
 
 
-def _run_time(simulator: Simulator) -> Path:
+def _run_time(simulator: Simulator, cache: Path) -> Path:
     """Folder of the objects that this simulator, compiler and these options make."""
     compiler = Path(shutil.which(os.environ.get("CXX") or "g++") or "").resolve()
     told = compiler.stat()
     options = [option for option in MAKE_OPTIONS if option.startswith(("CFG_", "OPT_GLOBAL"))]
     key = f"{simulator} {compiler} {told.st_size} {told.st_mtime_ns} {options} {_CXXFLAGS}"
-    return cache_folder() / f"verilated-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return cache / f"verilated-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def _keep(objects: list[Path], target: Path) -> None:
@@ -79,8 +82,9 @@ def build(bundle: RtlBundle, simulator: Simulator, folder: Path, log: Path) -> N
         log=log,
         environment=simulator.environment,
     )
-    kept = _run_time(simulator)
-    for file in sorted(kept.glob("*.o")):
+    cache = cache_folder()
+    kept = None if cache is None else _run_time(simulator, cache)
+    for file in sorted(kept.glob("*.o")) if kept else ():
         shutil.copyfile(file, folder / file.name)  # newer than its sources: make leaves it alone
     run_tool(
         ["make", f"-j{os.cpu_count() or 1}", "-C", folder, "-f", "Vtop.mk", *MAKE_OPTIONS],
@@ -88,5 +92,5 @@ def build(bundle: RtlBundle, simulator: Simulator, folder: Path, log: Path) -> N
         environment={**simulator.environment, "MAKEFLAGS": ""},
     )
     objects = [folder / name for name in _RUN_TIME if (folder / name).exists()]
-    if not kept.exists() and objects:
+    if kept and not kept.exists() and objects:
         _keep(objects, kept)

@@ -119,4 +119,5 @@ def membrane_range(
         elif negative == "correcting":
             most = np.where(least < 0, np.maximum(most, threshold - 1), most)
         least = np.where(fires, np.minimum(least, 0), least)
+    low, high = np.minimum(low, least), np.maximum(high, most)
     return MembraneRange(int(low.min()), int(high.max()))

@@ -54,6 +54,7 @@ __all__ = [
     "write_diagnosis",
     "write_energy",
     "write_json",
+    "write_table",
 ]
 
 Progress = Callable[[int], None]
@@ -81,6 +82,12 @@ def write_json(content: dict[str, Any], path: Path) -> None:
         raise InvalidValue(f"cannot make folder {path.parent}: {error.strerror}; choose another") from error
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write CSV in one step, a column for each key."""
+    with replacing(path) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False)
 
 
 def random_frames(network: FixedPointNetwork, images: int, seed: int) -> np.ndarray:

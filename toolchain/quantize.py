@@ -70,9 +70,12 @@ def _charges(network: SpikingNetwork, layer: SpikingLayer) -> _Charges:
     )
 
 
-def _power_scale(layer: str, threshold: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Least scales of at least ``scale`` at which all thresholds are one power of two, float64 ``[C]``."""
-    power = np.floor(np.log2((threshold / scale).min()))
+def _power_scale(layer: str, threshold: np.ndarray, scale: np.ndarray, live: np.ndarray) -> np.ndarray:
+    """Least scales at which all thresholds are one power of two, float64 ``[C]``.
+
+    At least ``scale`` in the ``live`` channels, bool ``[C]``; the weights of the others are 0 at any scale.
+    """
+    power = np.floor(np.log2((threshold / scale)[live if live.any() else ...].min()))
     if power < 0:
         raise InvalidValue(
             f"layer {layer}: no power of two fits as threshold, its weights are larger than its threshold; use more "
@@ -100,7 +103,7 @@ def _quantize_layer(
     if layer.threshold is not None or vanishing.all():
         scale = np.where(vanishing, np.where(largest > 0, largest, 1.0) / limit, scale)
     if pow2 and charges.threshold is not None:
-        scale = _power_scale(layer.name, charges.threshold, scale)
+        scale = _power_scale(layer.name, charges.threshold, scale, ~vanishing)
     connections = tuple(
         replace(c, weight=np.clip(round_half_up(w / scale[:, None, None, None]), -limit, limit).astype(np.int32))
         for c, w in zip(layer.connections, weights, strict=True)

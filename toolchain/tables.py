@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 
     from sim.result import VerificationResult
     from toolchain.diagnose import Diagnosed
+    from toolchain.early_exit import Exit
     from toolchain.energy import EnergyReport
+    from toolchain.steps import Tried
+    from toolchain.survey import Row
 
-__all__ = ["out", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_verdict"]
+__all__ = [
+    "out", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_survey", "show_tried",
+    "show_verdict",
+]  # fmt: skip
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -164,6 +170,9 @@ def show_diagnosis(found: "Diagnosed") -> None:
         out.print(
             f"No layer alone costs {TIE} points or more; most of its own error has layer {worst.layer}, most of it by {cause}"
         )
+    if end >= diagnosis.accuracy_source:
+        out.print("Nothing is lost against the source on these images: nothing needs a remedy")
+        return
     out.print(f"Remedy: {found.remedy.advice}", markup=False)
     if found.accuracy_tried is not None:
         out.print(f"Tried here: {found.remedy.tried}: {end:.2f} % before, {found.accuracy_tried:.2f} % with it")
@@ -203,3 +212,45 @@ def show_cycles(result: "VerificationResult") -> None:
         for row in rows
     ]
     _table("Where the cycles of an image go", ("layer", "cycles", "operations", "utilization", "of all idle"), shown)
+
+
+def _millions(value: float | None) -> str:
+    return "-" if value is None else f"{value / 1e6:,.2f} M"
+
+
+def show_survey(rows: Sequence["Row"], formats: Sequence[str]) -> None:
+    """The most accurate setting for each T, a table for each format."""
+    from toolchain.survey import best_rows
+
+    for name in formats:
+        shown = [
+            (row.label, str(row.time_steps), f"{row.accuracy:.2f}", f"{row.loss:+.2f}", _millions(row.sop))
+            for row in best_rows(rows, name)
+        ]
+        title = f"Best setting for each T, {'float' if name == 'float' else f'{name}-bit integers'} (simulated)"
+        _table(title, ("setting", "T", "acc. %", "loss", "SOP"), shown)
+
+
+def show_tried(tried: Sequence["Tried"]) -> None:
+    """What each T lost."""
+    shown = [
+        (str(t.time_steps), "-", "-", "-") if t.accuracy is None or t.loss is None
+        else (str(t.time_steps), f"{t.accuracy:.2f}", f"{t.loss:+.2f}", _millions(t.sop))
+        for t in tried
+    ]  # fmt: skip
+    _table("Integers at each T", ("T", "acc. %", "loss", "SOP"), shown)
+
+
+def show_exits(exits: Sequence["Exit"]) -> None:
+    """Fixed T first, then the cascade for each margin."""
+    shown = [
+        (
+            f"T = {e.time_steps}" if e.margin is None else f"margin {e.margin:g}",
+            f"{e.accuracy:.2f}",
+            f"{e.mean_steps:.2f}",
+            _millions(e.mean_sop),
+            ", ".join(f"{100 * share:.0f}" for share in e.shares),
+        )
+        for e in exits
+    ]
+    _table("Early exit (simulated)", ("", "acc. %", "steps", "SOP", "% of images that end at each T"), shown)

@@ -256,8 +256,6 @@ def train(
         "test_images": len(test.frames),
         "test_accuracy": round(accuracy(module, test), 2),
     }
-    if state:
-        state.path.unlink()
     return TrainedSource(module, provenance)
 
 

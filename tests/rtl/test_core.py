@@ -15,8 +15,10 @@ from sim.packets import frame_packet, read_result
 from tests.malformed import malformed
 from tests.networks import NEURONS, frames_for, lively_network, random_network
 from tests.rtl.harness import run_core
+from toolchain.connection import Connection
+from toolchain.cycles import cycles
 from toolchain.energy import energy_table, estimate, observe
-from toolchain.ir import INPUTS, SCHEDULES
+from toolchain.ir import INPUT, INPUTS, SCHEDULES, FixedPointLayer, FixedPointNetwork
 from toolchain.trace import Activity
 
 
@@ -40,6 +42,40 @@ def test_every_input_equals_golden_model(schedule, negative, input):
         check(lively_network(neuron, 2), 5)
 
 
+@pytest.mark.parametrize("input", ["direct", "bitplane"])
+def test_longest_radix_train_and_two_layers_that_read_the_frame(input):
+    rng = np.random.default_rng(5)
+
+    def layer(source, outputs, inputs, threshold, **geometry):
+        weight = rng.integers(-7, 8, (outputs, inputs, 3, 3)).astype(np.int32)
+        nothing = np.zeros(outputs, int)
+        return FixedPointLayer(
+            "",
+            (Connection(source, weight, **geometry),),
+            threshold and np.full(outputs, threshold),
+            nothing,
+            nothing + 40,
+        )
+
+    first, second = layer(INPUT, 3, 1, 50, padding=(1, 1)), layer(INPUT, 5, 1, 40, padding=(1, 1))
+    joined = replace(layer(0, 4, 3, None), connections=(
+        replace(layer(0, 4, 3, None).connections[0], kind="linear"), replace(layer(1, 4, 5, None).connections[0], source=1, kind="linear")
+    ))  # fmt: skip
+    network = FixedPointNetwork("corner", (1, 3, 3), "radix", 10, (first, second, joined), input=input)
+    check(network, 3)
+
+
+@pytest.mark.parametrize("thresholds", [1, 16])
+@pytest.mark.parametrize("negative", ["asymmetric", "memory"])
+def test_powers_of_two_beside_negative_spikes(negative, thresholds):
+    network = lively_network({"schedule": "stream", "negative": negative, "reset": "subtract", "compare": "gt"}, 0)
+    layers = tuple(
+        layer if layer.threshold is None else replace(layer, threshold=np.full(layer.channels, thresholds))
+        for layer in network.layers
+    )
+    check(replace(network, layers=layers), 2)
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_thresholds_of_powers_of_two_leave_the_parameter_memory(schedule):
     network = lively_network(dict(zip(NEURONS[0], (schedule, "none", "subtract", "ge"), strict=True)), 1)
@@ -54,23 +90,22 @@ def test_thresholds_of_powers_of_two_leave_the_parameter_memory(schedule):
 
 
 def check(network, seed):
-    """Two frames on random lanes, half the time with stalls: spikes, scores, counters; and the bound on cycles."""
+    """Two frames on random lanes, half the time with stalls: spikes, scores, counters, cycles and their bound."""
     choice = random.Random(seed)
     lanes, stall = choice.choice([1, 2, 3, 4, 8, 16, 64]), choice.choice([0, 0.4])
     frames = frames_for(network, seed, 2)
     run = run_core(network, [frame_packet(f) for f in frames], lanes=lanes, stall=stall, seed=seed)
-    comparison = Comparison(network, lanes, golden.run(network, frames, "spikes"))
+    trace = golden.run(network, frames, "spikes")
+    expected = cycles(network, frames, trace, lanes)
+    comparison = Comparison(network, lanes, trace, expected)
     comparison.results(run.packets)
     comparison.spikes(run.spikes)
     assert not comparison.differences
     classes, layers = network.shapes[-1][0], len(network.layers)
-    for packet in run.packets:
-        result = read_result(packet, classes=classes, layers=layers)
-        program = Program(network, lanes)
-        if not stall:  # which makes the frame longer to arrive
-            assert result.cycles <= program.longest_inference
-            # header and frame, and two cycles until the first layer is fetched, belong to no layer
-            assert result.cycles - result.counters[:, COUNTERS.index("cycles")].sum() == -(-program.pixels // 4) + 3
+    counted = [read_result(packet, classes=classes, layers=layers).cycles for packet in run.packets]
+    if not stall:  # which makes the frame longer to arrive
+        assert counted == expected.total.tolist()
+        assert max(counted) <= Program(network, lanes).longest_inference
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -82,12 +117,12 @@ def test_counters_give_the_energy_of_the_golden_model(schedule):
     sizes = {"classes": network.shapes[-1][0], "layers": len(network.layers)}
     results = [read_result(packet, **sizes) for packet in run.packets]
     counted = dict(zip(COUNTERS, np.moveaxis(np.stack([r.counters for r in results]), 2, 0), strict=True))
-    cycles = counted.pop("cycles")
-    outside = np.array([[r.cycles] for r in results]) - cycles.sum(axis=1, keepdims=True)
+    clocks = counted.pop("cycles")
+    outside = np.array([[r.cycles] for r in results]) - clocks.sum(axis=1, keepdims=True)
     activity = Activity(**counted)
     expected = observe(network, frames, golden.run(network, frames, "counts"))
     assert activity == expected
-    options = {"cycles": np.concatenate([cycles, outside], axis=1), "baseline": "int8_dense"}
+    options = {"cycles": np.concatenate([clocks, outside], axis=1), "baseline": "int8_dense"}
     hardware, model = (energy_table([estimate(network, a, **options)]) for a in (activity, expected))
     pd.testing.assert_frame_equal(hardware.drop(columns="sop_effective"), model.drop(columns="sop_effective"))
 

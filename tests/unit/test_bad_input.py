@@ -64,6 +64,8 @@ DIAGNOSE = "diagnose bundled IN/snn.safetensors --images 5 --picture OUT/x.svg -
 TRAIN = "train -a mlp --epochs 1 -o OUT/x.safetensors"
 TRAIN_DIGITS = f"{TRAIN} --data digits"
 TRAIN_IDX = f"{TRAIN} --data idx --data-folder IN"
+SURVEY = "survey bundled -m qcfs -T 1 --images 5 --calibration-images 5 -o OUT/x.csv"
+EXIT = "early-exit IN/snn.safetensors -T 1,2 --images 5 --csv OUT/x.csv"
 DEMO = "demo -o OUT/demo --images 1"
 LONG = "a" * 300
 IMAGES = "{} images asked of data set bundled, it has 1 to 1000"
@@ -90,6 +92,11 @@ REFUSED = {
     "input": (f"{CONVERT} --input fast", "input is 'fast', must be one of direct, bitplane, rate with method qcfs"),
     "input of method": (f"{GOOD} -m tsc --input rate", "input is 'rate', must be one of direct with method tsc"),
     "rate in radix": (f"{CONVERT} --schedule radix --input rate", "rate needs schedule stream .*; use bitplane"),
+    "percentile of a method without": (
+        f"{CONVERT} --percentile 50",
+        "percentile 50 is for methods robust_norm and channel_norm",
+    ),
+    "seed without random input": (f"{CONVERT} --seed 5", "seed 5 is for input rate, the input is direct"),
     "seed of the input": (f"{CONVERT} --input rate --seed 0", "seed is 0, must be 1 to 4294967295"),
     "seed no number": (f"{CONVERT} --input rate --seed many", "many"),
     "memory in two_phase": (f"{GOOD} -m snm --schedule two_phase", "must be one of stream with method snm"),
@@ -147,6 +154,31 @@ REFUSED = {
         "no baseline 'int8_dense' under profile 45nm-fp32-legacy .* there are fp32_dense",
     ),
     "energy other source": (f"{ENERGY} --source IN/nets.py:good", "is not that of the network, .*give the one that it"),
+    "target loss and T": (f"{CONVERT} --target-loss 1 -T 4", "--target-loss 1 chooses T: leave out -T 4"),
+    "target loss missed": (
+        f"{CONVERT} --images 50 --target-loss -50 --most-steps 2",
+        r"no T up to 2 loses at most -50 points with 8-bit weights: the best loses .* at T = [12]; allow more loss",
+    ),
+    "target loss bits": (f"{CONVERT} --target-loss 1 -b 17", "weight bits is 17, must be 2 to 16"),
+    "most steps alone": (f"{CONVERT} --most-steps 8", "--most-steps and -b go with --target-loss only"),
+    "target loss in float": (
+        "convert IN/nets.py:good -m tsc --images 5 --target-loss 1 -o OUT/x.safetensors",
+        "schedule switched exists in floating point only",
+    ),
+    "survey method": (f"{SURVEY} -m best", "no conversion method 'best'; there are qcfs, .*, or all"),
+    "survey method that fits not": (f"{SURVEY} -m strelu", "method strelu needs strelu activations, '2' is qcfs"),
+    "survey of nothing": (
+        f"{SURVEY} -m tsc --formats 8",
+        "nothing to run: T = 1 in format 8, .* switched is float only",
+    ),
+    "survey file": (f"{SURVEY} -o IN/kind.toml", r"kind\.toml is no table of spikeloom survey; name another file"),
+    "survey text": (f"{SURVEY} -o IN/net.safetensors", r"net\.safetensors is no table of spikeloom survey"),
+    "survey calibration": (f"{SURVEY} --calibration-data cifar", "no data set 'cifar'; there are"),
+    "survey split": (f"{SURVEY} --split train", "bundled has a test split only"),
+    "exit alone": (f"{EXIT} -T 4", "time steps is 4 alone, early exit needs at least two"),
+    "exit falling": (f"{EXIT} -T 4,2", r"time steps are \[4, 2\], must be at least one, in increasing order"),
+    "exit fixed": (EXIT.replace("snn", "net"), r"a spiking network is needed here: .* spikeloom convert"),
+    "exit bits": (f"{EXIT} -b 1", "weight bits is 1, must be 2 to 16"),
     "idx without folder": (IDX.replace("--data-folder IN", ""), "needs a folder of IDX files: --data-folder DIR"),
     "Fashion-MNIST missing": (TRAIN, r"Fashion-MNIST is not in .*none; .*apt-get .* set SPIKELOOM_FASHION_MNIST"),
     "activation": (f"{TRAIN_IDX}/idx -A tanh", "no activation 'tanh'; there are qcfs, relu, threshold_relu, strelu"),
@@ -206,6 +238,14 @@ SERIES = {  # one command with several values, and what the message says of them
     (f"{ENERGY} -T '{{}}'", "'{}' is not a list such as 1,2,4 or a range such as 1..8"): ("a", "", "4..1", "4.."),
     (f"{TRAIN_IDX}/idx {{}} 0", "is 0, must be (at least )?1"): ("--epochs", "--levels", "--threads"),
     (f"{TRAIN_IDX}/idx --warm-up {{}}", "warm_up is {}, must be at least 0 and below the 1 epochs"): (-1, 1),
+    (f"{CONVERT} --target-loss {{}}", "target loss is {}, must be points of accuracy, -100 to 100"): ("nan", "101.0"),
+    (f"{CONVERT} --target-loss 1 --most-steps {{}}", "most steps is {}, must be 1 to 1024"): (0, 1025),
+    (f"{SURVEY} --formats {{}}", "format is '{}', must be float or weight bits, 2 to 16"): ("int", "1", "17", "²"),
+    (f"{SURVEY} {{}} 0", "is 0, must be 1 to 1024"): ("--threads", "-T"),
+    (f"{SURVEY} --{{}} 0", "0 images asked of data set bundled"): ("images", "calibration-images"),
+    ("{} IN/syntax.py/x", "cannot write .*x: .*; choose a folder"): (f"{SURVEY} -o", f"{EXIT} --csv"),
+    (f"{EXIT} --margins {{}}", "margin is {}, must be at least 0"): ("-1.0", "nan", "inf"),
+    (f"{EXIT} --margins '{{}}'", "margins '{}' is not a list such as 0.5,1,2"): ("a", "1,,2", ""),
     ("{}", "; see .*--help"): ("nonsense", f"{CONVERT} --fast", "convert bundled", f"{CONVERT} -T many"),
 }
 REFUSED |= {

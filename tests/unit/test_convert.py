@@ -173,7 +173,8 @@ def test_every_method_for_relu_converts_and_approaches_the_source(method):
     with torch.no_grad():
         expected = module(inputs(pixels)).numpy()
     steps = 9 if METHODS[method].schedules == ("radix",) else 512
-    network = convert(module, inputs(pixels), method, steps, percentile=100.0)
+    share = None if METHODS[method].percentile is None else 100.0
+    network = convert(module, inputs(pixels), method, steps, percentile=share)
     assert (network.schedule, network.reset) == (METHODS[method].schedules[0], METHODS[method].resets[0])
     error = np.abs(floating.run(network, pixels) - expected).max() / np.abs(expected).max()
     # a reset to zero loses charge at every spike, and an iterated threshold clips: neither reaches the source

@@ -29,9 +29,9 @@ def make_layer(source, weight, threshold, offset, bias=None, **geometry):
     return FixedPointLayer(f"from {source}", (connection,), threshold, bias, np.array(offset))
 
 
-def make_network(schedule, steps, shape, *layers, bits=8):
+def make_network(schedule, steps, shape, *layers, bits=8, **neuron):
     """The layers as a network."""
-    return FixedPointNetwork("made", shape, schedule, steps, layers, weight_bits=bits)
+    return FixedPointNetwork("made", shape, schedule, steps, layers, weight_bits=bits, **neuron)
 
 
 def two_neurons(schedule, threshold, bias=None, readout_bias=None):
@@ -272,3 +272,24 @@ def test_quotient_is_exact_on_both_sides_of_every_multiple(data, threshold, limi
     network = make_network("two_phase", 1024, (1, 1, 1), hidden, make_layer(0, [[1]], None, [0]))
     trace = golden.run(network, np.array([0, 1], np.uint8).reshape(2, 1, 1, 1))
     assert trace.scores.tolist() == [[multiple - 1], [multiple]]
+
+
+@pytest.mark.parametrize("negative", ["symmetric", "floor"])
+@pytest.mark.parametrize("threshold", [8355583, 8355584, 4177791])
+def test_signed_neurons_are_exact_beyond_float32(negative, threshold):
+    hidden = make_layer(INPUT, [[-32767, -32767]], [threshold], [0])
+    network = make_network("two_phase", 8, (2, 1, 1), hidden, make_layer(0, [[1]], None, [0]), bits=16)
+    signed = replace(network, negative=negative)
+    frames = np.full((1, 2, 1, 1), 255, np.uint8)
+    assert_same(golden.run(signed, frames, "spikes"), oracle.run(signed, frames))
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_range_of_floor_holds_what_is_left_after_the_last_firing(steps):
+    hidden = make_layer(INPUT, [[-1]], [1000], [0])
+    network = replace(
+        make_network("stream", steps, (1, 1, 1), hidden, make_layer(0, [[1]], None, [0])), negative="floor"
+    )
+    rest = oracle.run(network, np.array([1], np.uint8).reshape(1, 1, 1, 1)).membranes[0].item()
+    assert network.ranges[0].low <= rest <= network.ranges[0].high
+    assert steps > 1 or rest == 999

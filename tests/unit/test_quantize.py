@@ -252,3 +252,27 @@ def test_only_rounds_one_layer(index):
         worths = zip(charges(alone, layer)[0], charges(meant, meant.layers[place])[0], strict=True)
         # a spike is worth what it was, whatever its threshold rounds to; scaled there and back in float64
         assert all(np.allclose(ours, theirs, rtol=1e-12, atol=0) for ours, theirs in worths)
+
+
+def test_a_channel_without_weights_does_not_rule_the_power_of_two():
+    rng = np.random.default_rng(3)
+    weight = rng.normal(size=(5, 6, 1, 1))
+    weight[2] = 0
+
+    def network(kept):
+        theta = np.full(len(kept), 3.0)
+        hidden = SpikingLayer("hidden", (Connection(INPUT, weight[kept], kind="linear"),), theta, 0 * theta, theta / 2)
+        readout = SpikingLayer(
+            "out",
+            (Connection(0, rng.normal(size=(3, len(kept), 1, 1)), kind="linear"),),
+            None,
+            np.zeros(3),
+            np.zeros(3),
+        )
+        return SpikingNetwork("dead", (6, 1, 1), "two_phase", 4, (hidden, readout))
+
+    alive, all_of_them = [0, 1, 3, 4], [0, 1, 2, 3, 4]
+    without, with_it = (quantize(network(kept), 8, pow2=True).layers[0] for kept in (alive, all_of_them))
+    assert set(with_it.threshold) == set(without.threshold) and (with_it.threshold & (with_it.threshold - 1) == 0).all()
+    assert np.array_equal(with_it.connections[0].weight[alive], without.connections[0].weight)
+    assert np.abs(without.connections[0].weight).max() > 40

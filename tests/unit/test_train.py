@@ -224,7 +224,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(tmp_path, run):
     torch.manual_seed(99)  # whatever the session did in between
     epochs = []
     resumed = train(checkpoint=checkpoint, progress=lambda epoch, loss: epochs.append(epoch), **options)
-    assert set(epochs) == {2} and list(tmp_path.iterdir()) == [tmp_path / "whole"]
+    assert set(epochs) == {2} and checkpoint.exists()  # until the network is saved
     save_source(resumed, tmp_path / "resumed")
     assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole").read_bytes()
 

@@ -1,5 +1,6 @@
-"""Verbs that say what a network costs: ``energy``, ``diagnose``."""
+"""Verbs that say what a network costs, and why: ``energy``, ``diagnose``, ``survey``, ``early-exit``."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +19,13 @@ from toolchain.cli.shared import (
     bar,
     load_dataset,
     print_json,
+    source_name,
     step_list,
     swept,
+    use_threads,
 )
 from toolchain.errors import InvalidValue
-from toolchain.tables import out, show_diagnosis, show_energy
+from toolchain.tables import out, show_diagnosis, show_energy, show_exits, show_survey
 
 __all__: list[str] = []
 
@@ -177,4 +180,120 @@ def diagnose(
         print_json(content)
     else:
         show_diagnosis(found)
+    return 0
+
+
+@app.command()
+def survey(
+    source: Source,
+    target: Annotated[Path, typer.Option("--out", "-o", help="CSV file; what it holds already is not run again.")],
+    weights: Weights = None,
+    methods: Annotated[
+        str, typer.Option("--methods", "-m", help="List such as optimal,robust_norm; all that fit the source.")
+    ] = "all",
+    steps: Annotated[
+        str, typer.Option("--time-steps", "-T", help="List 1,2,4 or range 1..8; radix stops at 10.")
+    ] = "1,2,4,8,16,32,64",
+    formats: Annotated[str, typer.Option("--formats", help="List of float and weight bits.")] = "float,8,4",
+    data: Data = "bundled",
+    data_folder: DataFolder = None,
+    images: Annotated[int | None, typer.Option("--images", help="Images to run; all by default.")] = None,
+    calibration_data: Annotated[
+        str | None, typer.Option("--calibration-data", help="Data set to calibrate on; that of --data by default.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="Calibrate on train or test images.")] = "test",
+    calibration_images: Annotated[int, typer.Option("--calibration-images", help="Calibration images.")] = 250,
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads; more than idle cores slow it down.")] = 1,
+    as_json: AsJson = False,
+) -> int:
+    """All conversion methods that fit a network, in each schedule, T and number format, as one table.
+
+    Accuracy and loss against the source on the same images; of the integers also spikes, synaptic operations, time
+    steps until the result, and a lower bound of cycles on 16 lanes (estimated). An interrupted survey goes on.
+
+    Example: spikeloom survey bundled -m qcfs,optimal -T 1,2,4 --images 200 -o survey.csv
+    """
+    from toolchain.sources import load_module
+    from toolchain.survey import Survey
+    from toolchain.train import calibration
+
+    use_threads(threads)
+    job = Survey(
+        load_module(source, weights),
+        source_name(source),
+        load_dataset(data, data_folder, images=images),
+        calibration(load_dataset(calibration_data or data, data_folder, split), calibration_images),
+        target,
+        data=data,
+        methods=None if methods == "all" else [name.strip() for name in methods.split(",")],
+        time_steps=sorted(set(step_list(steps))),
+        formats=formats.split(","),
+    )
+    with bar("surveying", job.total) as move:
+        rows = job.run(move)
+    if as_json:
+        print_json([asdict(row) for row in rows])
+    else:
+        show_survey(rows, job.formats)
+        out.print(
+            f"{target}: {len(rows)} rows; the source reaches {job.source_accuracy:.2f} % on {rows[0].images:,} images"
+        )
+    return 0
+
+
+@app.command("early-exit")
+def early_exit(
+    network: Network,
+    steps: Annotated[str, typer.Option("--time-steps", "-T", help="List 2,4,8 or range 1..8.")] = "2,4,8,16",
+    margins: Annotated[
+        str, typer.Option("--margins", help="Leads of the best score, in units of the source's scores.")
+    ] = "0.5,1,2,3,4,6,8",
+    weight_bits: Bits = 8,
+    clipping: Clipping = "max",
+    data: Data = "bundled",
+    data_folder: DataFolder = None,
+    images: Annotated[int | None, typer.Option("--images", help="Images to run; all by default.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File for the table as CSV.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Whether it pays to stop at a small T where the best score leads by a margin, and to go on elsewhere.
+
+    In stream the steps done so far count once, elsewhere each T is a run of its own. The generated core runs layer
+    by layer through all T: on it the stream variant saves nothing, and the other one needs a network for each T.
+
+    Example: spikeloom early-exit snn.safetensors -T 2,4,8 --margins 1,2,4
+    """
+    from toolchain import flow
+    from toolchain.early_exit import early_exits, verdict
+    from toolchain.netfile import check_writable, load_spiking
+
+    if csv is not None:
+        check_writable(csv)
+    try:
+        leads = [float(part) for part in margins.split(",")]
+    except ValueError as error:
+        raise InvalidValue(f"margins {margins!r} is not a list such as 0.5,1,2") from error
+    times, spiking = step_list(steps), load_spiking(network)
+    dataset = load_dataset(data, data_folder, images=images)
+    with bar("running", len(dataset.frames)) as move:
+        exits = early_exits(
+            spiking,
+            dataset,
+            times,
+            margins=leads,
+            weight_bits=weight_bits,
+            clipping=clipping,
+            progress=move,
+        )
+    lines = verdict(exits)
+    if csv is not None:
+        shares = [{f"share_{step}": share for step, share in zip(times, e.shares, strict=True)} for e in exits]
+        rows = [{**asdict(e), **share} for e, share in zip(exits, shares, strict=True)]
+        flow.write_table([{name: value for name, value in row.items() if name != "shares"} for row in rows], csv)
+    if as_json:
+        print_json({"images": len(dataset.frames), "rows": [asdict(e) for e in exits], "verdict": lines})
+    else:
+        show_exits(exits)
+        for line in lines:
+            out.print(line[0].upper() + line[1:] + ".")
     return 0

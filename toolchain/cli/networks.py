@@ -1,6 +1,7 @@
 """Verbs that make networks: ``train``, ``convert``, ``quantize``."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +21,11 @@ from toolchain.cli.shared import (
     bar,
     load_dataset,
     print_json,
+    source_name,
+    use_threads,
 )
 from toolchain.errors import InvalidValue
-from toolchain.tables import out, show_errors
+from toolchain.tables import out, show_errors, show_tried
 
 __all__ = ["METHOD_NAMES"]
 
@@ -80,16 +83,12 @@ def train(
 
     Example: spikeloom train -a mlp --data mnist-subset --epochs 2 -o mlp.safetensors
     """
-    import torch
-
     from toolchain import train as trainer
     from toolchain.netfile import check_writable
 
-    if not 1 <= threads <= 1024:
-        raise InvalidValue(f"threads is {threads}, must be 1 to 1024")
+    use_threads(threads)
     check_writable(target)  # before, not after, the training
     training, test = load_dataset(data, data_folder, "train"), load_dataset(data, data_folder)
-    torch.set_num_threads(threads)
     batches = max(1, len(training.frames) // trainer.BATCH)
     done = 0
     with bar(f"training {architecture}", max(epochs, 0) * batches) as move:
@@ -116,6 +115,8 @@ def train(
             progress=advance,
         )
     trainer.save_source(source, target)
+    if checkpoint is not None:  # not before the network is safe
+        checkpoint.unlink(missing_ok=True)
     if as_json:
         print_json({**source.provenance, "file": str(target)})
     else:
@@ -134,13 +135,24 @@ def convert(
     time_steps: Annotated[
         int | None, typer.Option("--time-steps", "-T", help="T; the method's own by default, 4 for most.")
     ] = None,
+    target_loss: Annotated[
+        float | None,
+        typer.Option("--target-loss", help="In place of T: points that integers may lose; the smallest T is taken."),
+    ] = None,
+    most_steps: Annotated[
+        int | None, typer.Option("--most-steps", help="Largest T that --target-loss tries; 64 by default.")
+    ] = None,
+    weight_bits: Annotated[
+        int | None, typer.Option("--weight-bits", "-b", help="Integers of --target-loss, 2 to 16; 8 by default.")
+    ] = None,
     schedule: Annotated[
-        str | None, typer.Option("--schedule", help="two_phase, stream or radix; the method's own by default.")
+        str | None,
+        typer.Option("--schedule", help="two_phase, stream, radix or switched; the method's own by default."),
     ] = None,
     negative: Annotated[
         str | None,
         typer.Option(
-            "--negative", help="none, symmetric, asymmetric, correcting or memory; the method's own by default."
+            "--negative", help="none, symmetric, asymmetric, floor, correcting or memory; the method's own by default."
         ),
     ] = None,
     reset: Annotated[
@@ -150,7 +162,9 @@ def convert(
         str | None, typer.Option("--input", help="direct, bitplane or rate; the method's own by default.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of input rate; a fixed one by default.")] = None,
-    percentile: Annotated[float, typer.Option("--percentile", help="Of robust_norm and channel_norm.")] = 99.9,
+    percentile: Annotated[
+        float | None, typer.Option("--percentile", help="Of robust_norm and channel_norm; 99.9 by default.")
+    ] = None,
     shift: Annotated[bool, typer.Option("--shift/--no-shift", help="Start membranes at θ/2.")] = True,
     data: Data = "bundled",
     data_folder: DataFolder = None,
@@ -161,44 +175,75 @@ def convert(
     """Turn a trained PyTorch network into a floating-point spiking network.
 
     Unless the source has trained thresholds, they come from the calibration images: give it training images.
+    With --target-loss 0.1 the result has the smallest T whose 8-bit integers lose at most 0.1 points against the
+    source, on the images that both are compared on.
 
     Example: spikeloom convert bundled -T 4 -o snn.safetensors
     """
     from sim import floating
+    from toolchain.convert import METHODS
     from toolchain.convert import convert as convert_module
-    from toolchain.ir import DEFAULT_SEED
-    from toolchain.netfile import save_network
+    from toolchain.ir import SpikingNetwork
+    from toolchain.netfile import check_writable, save_network
     from toolchain.sources import load_module
+    from toolchain.steps import MOST_STEPS, Tried, fewest_steps
     from toolchain.train import accuracy, calibration
 
+    check_writable(target)  # before, not after, the conversion
+    if target_loss is None and (most_steps, weight_bits) != (None, None):
+        raise InvalidValue("--most-steps and -b go with --target-loss only; spikeloom quantize takes -b")
+    if target_loss is not None and time_steps is not None:
+        raise InvalidValue(f"--target-loss {target_loss:g} chooses T: leave out -T {time_steps}")
     module = load_module(source, weights)
     dataset = load_dataset(data, data_folder, split)
     batch = calibration(dataset, images)
-    name = Path(source.rpartition(":")[0] or source).stem
-    network = convert_module(
-        module,
-        batch,
-        method,
-        time_steps,
-        schedule=schedule,
-        negative=negative,
-        reset=reset,
-        input=input_code,
-        seed=DEFAULT_SEED if seed is None else seed,
-        shift=shift,
-        percentile=percentile,
-        name=name,
-    )
+
+    def converted(steps: int | None) -> SpikingNetwork:
+        return convert_module(
+            module,
+            batch,
+            method,
+            steps,
+            schedule=schedule,
+            negative=negative,
+            reset=reset,
+            input=input_code,
+            seed=seed,
+            shift=shift,
+            percentile=percentile,
+            name=source_name(source),
+        )
+
     part = dataset.take(min(COMPARED_IMAGES, len(dataset.frames)))
-    before = accuracy(module, part)
+    tried: list[Tried] = []
+    if target_loss is None:
+        network = converted(time_steps)
+        before = accuracy(module, part)
+    else:
+        first, before = converted(1), accuracy(module, part)
+        most = MOST_STEPS if most_steps is None else most_steps
+        with bar("trying T", most) as move:
+            network, tried = fewest_steps(
+                first,
+                part,
+                before,
+                target_loss=target_loss,
+                most_steps=most,
+                weight_bits=8 if weight_bits is None else weight_bits,
+                again=converted if METHODS[method].for_one_t else None,
+                progress=move,
+            )
     with bar("comparing", len(part.frames)) as move:
         after = floating.accuracy(network, part.frames, part.labels, progress=move)
     measured = {"accuracy_source": before, "accuracy_spiking": after, "accuracy_images": len(part.frames)}
     network = network.with_provenance(calibration_data=f"{data} {split}", **measured)
     save_network(network, target)
     if as_json:
-        print_json({**network.header(), "fingerprint": network.fingerprint, **measured, "file": str(target)})
+        kept = {"tried": [asdict(one) for one in tried]} if tried else {}
+        print_json({**network.header(), "fingerprint": network.fingerprint, **measured, **kept, "file": str(target)})
     else:
+        if tried:
+            show_tried(tried)
         out.print(
             f"{target}: {len(network.layers)} layers, {network.weights:,} weights, {network.neurons:,} neurons, "
             f"T = {network.time_steps}, {network.schedule}, fingerprint {network.fingerprint[:16]}"
@@ -228,8 +273,9 @@ def quantize(
     Example: spikeloom quantize snn.safetensors -b 8 -o net.safetensors
     """
     from toolchain import quantize as quantizer
-    from toolchain.netfile import load_spiking, save_network
+    from toolchain.netfile import check_writable, load_spiking, save_network
 
+    check_writable(target)  # before, not after, the error table
     spiking = load_spiking(network)
     if time_steps is not None:
         spiking = spiking.with_time_steps(time_steps)

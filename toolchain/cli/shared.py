@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
 
 __all__ = [
-    "AsJson", "Bits", "Clipping", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "SimulatorName", "Source", "TrainingData",
-    "Weights", "app", "bar", "frames_of", "load_dataset", "log", "print_json", "step_list", "swept",
+    "AsJson", "Bits", "Clipping", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "SimulatorName", "Source",
+    "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "print_json", "source_name", "step_list",
+    "swept", "use_threads",
 ]  # fmt: skip
 
 app = typer.Typer(
@@ -69,6 +70,20 @@ def load_dataset(data: str, folder: Path | None, split: str = "test", images: in
 
     dataset = datasets.load(data, split, folder)
     return dataset if images is None else dataset.take(images)
+
+
+def source_name(source: str) -> str:
+    """What networks and tables call a source: its file's name without folder and ending."""
+    return Path(source.rpartition(":")[0] or source).stem
+
+
+def use_threads(threads: int) -> None:
+    """Have torch use so many CPU threads."""
+    import torch
+
+    if not 1 <= threads <= 1024:
+        raise InvalidValue(f"threads is {threads}, must be 1 to 1024")
+    torch.set_num_threads(threads)
 
 
 def frames_of(network: "FixedPointNetwork", data: str, folder: Path | None, images: int, seed: int) -> "np.ndarray":

@@ -104,9 +104,9 @@ def convert(
     negative: str | None = None,
     reset: str | None = None,
     input: str | None = None,
-    seed: int = DEFAULT_SEED,
+    seed: int | None = None,
     shift: bool = True,
-    percentile: float = 99.9,
+    percentile: float | None = None,
     pixel_scale: float = 1 / PIXEL_MAX,
     name: str | None = None,
 ) -> SpikingNetwork:
@@ -126,11 +126,11 @@ def convert(
         The neuron and the input (design, section 3); ``None`` takes the method's usual one. A reset to
         ``zero`` exists in ``stream`` only and loses what lies above the threshold.
     seed : int
-        Of input ``rate``.
+        Of input ``rate``; ``None`` takes a fixed one.
     shift : bool
         Start the membranes at θ/2, where the method leaves a choice.
     percentile : float
-        Of ``robust_norm`` and ``channel_norm``, above 0 to 100.
+        Of ``robust_norm`` and ``channel_norm``, above 0 to 100; ``None`` takes 99.9.
     pixel_scale : float
         Activation that one step of an 8-bit pixel stands for.
 
@@ -145,7 +145,10 @@ def convert(
         raise InvalidValue(f"no conversion method {method!r}; there are {', '.join(METHODS)}")
     chosen = METHODS[method]
     neuron = chosen.choose(method, schedule=schedule, negative=negative, reset=reset, input=input)
-    options = Options(shift, percentile, chosen.time_steps if time_steps is None else time_steps)
+    if seed is not None and neuron["input"] != "rate":
+        raise InvalidValue(f"seed {seed} is for input rate, the input is {neuron['input']}")
+    share = chosen.percentile_of(method, percentile)
+    options = Options(shift, share, chosen.time_steps if time_steps is None else time_steps)
     shifted = chosen.shifts(method, options)
     batch = _check_calibration(calibration, pixel_scale)
     channels, height, width = batch.shape[1:] if batch.ndim == 4 else (batch.shape[1], 1, 1)
@@ -179,11 +182,11 @@ def convert(
         time_steps=options.time_steps,
         layers=tuple(layers),
         **neuron,
-        seed=seed,
+        seed=DEFAULT_SEED if seed is None else seed,
         provenance={
             "method": method,
             "shift": shifted,
-            "percentile": percentile,
+            **({} if share is None else {"percentile": share}),
             "calibration_images": len(batch),
             **chosen.notes(activations, options),
         },

@@ -355,12 +355,18 @@ _WAYS_OUT = {
     "max_pool2d": "a maximum of spikes is not a maximum of rates: use average pooling and fine-tune",
     "AdaptiveAvgPool2d": "use AvgPool2d with the window written out",
     "adaptive_avg_pool2d": "use average pooling with the window written out",
+    "clamp_min": "use ReLU or clamp(min=0)",
+    "threshold": "use ReLU or clamp(min=0)",
+    "constant": "move the constant into the weights or the bias of the layer before it",
     "hardtanh": "use the module nn.Hardtanh or x.clamp(0, a)",
     "Softmax": "leave it out: the arg-max of the scores is the same",
     "LogSoftmax": "leave it out: the arg-max of the scores is the same",
     "add": "joins of two branches are not converted yet: use a chain of layers",
     "cat": "joins of two branches are not converted yet: use a chain of layers",
 }
+
+
+_ARITHMETIC = {"add", "sub", "mul", "div", "truediv", "neg"}
 
 
 def _unknown(kind: str, name: str) -> UnsupportedModule:
@@ -403,7 +409,10 @@ def _read_call(reader: _Reader, node: fx.Node) -> None:
             )
         reader.flatten(name, 1, -1)
     elif call not in _DROPOUT_CALLS:
-        raise _unknown(getattr(call, "__name__", str(call)), name)
+        kind = getattr(call, "__name__", str(call))
+        if kind.strip("_").removeprefix("i") in _ARITHMETIC:
+            raise UnsupportedModule(f"{kind} {name!r} computes with a constant; {_WAYS_OUT['constant']}")
+        raise _unknown(kind, name)
 
 
 def _chain(graph: fx.Graph) -> list[fx.Node]:

@@ -143,9 +143,12 @@ class Diagnosis:
 
     @property
     def worst(self) -> int:
-        """The layer that costs most points; of those within ``TIE`` of it the one of largest own error."""
+        """The layer that costs most points; of those within ``TIE`` of it the one of largest own error.
+
+        If none costs as much as ``TIE``, that of all layers.
+        """
         most = max(layer.accuracy_cost for layer in self.layers)
-        close = [i for i, layer in enumerate(self.layers) if layer.accuracy_cost > most - TIE]
+        close = [i for i, layer in enumerate(self.layers) if most < TIE or layer.accuracy_cost > most - TIE]
         return max(close, key=lambda index: self.layers[index].own)
 
     def table(self) -> pd.DataFrame:

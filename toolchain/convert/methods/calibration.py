@@ -75,4 +75,5 @@ CALIBRATION = Method(
     schedules=("stream", "two_phase"),
     resets=("subtract",),
     histograms=True,
+    for_one_t=True,
 )

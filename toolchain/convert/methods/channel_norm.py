@@ -15,8 +15,9 @@ __all__ = ["CHANNEL_NORM"]
 
 def _channel_percentile(activation: Activation, values: Distribution, options: Options) -> np.ndarray:
     """A channel that is silent on the calibration set takes the layer's percentile."""
+    assert options.percentile is not None
     own = values.percentile(options.percentile, per_channel=True)
     return np.where(values.largest > 0, own, values.percentile(options.percentile, per_channel=False))
 
 
-CHANNEL_NORM = Method(_channel_percentile, histograms=True)
+CHANNEL_NORM = Method(_channel_percentile, histograms=True, percentile=99.9)

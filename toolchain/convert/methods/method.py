@@ -24,12 +24,12 @@ class Options:
     Members
     -------
     shift : half a threshold as start
-    percentile : of the methods that take one
+    percentile : of the methods that take one, ``None`` for the others
     time_steps : T, for the methods whose result depends on it
     """
 
     shift: bool = True
-    percentile: float = 99.9
+    percentile: float | None = None
     time_steps: int = 4
 
     def __post_init__(self) -> None:
@@ -59,7 +59,9 @@ class Method:
     schedules, negatives, resets, inputs : neurons and inputs it is made for, the usual one first
     time_steps : the usual T
     histograms : whether the thresholds need more than the largest values, and so a second pass
+    percentile : the usual one, if the method takes one
     shift : whether V(0) = θ/2: ``True``, ``False``, or ``None`` for the user's choice
+    for_one_t : whether the result holds for the T it was converted for only
     """
 
     thresholds: Thresholds
@@ -73,7 +75,9 @@ class Method:
     inputs: tuple[str, ...] = ("direct", "bitplane", "rate")
     time_steps: int = 4
     histograms: bool = False
+    percentile: float | None = None
     shift: bool | None = None
+    for_one_t: bool = False
 
     def choose(self, name: str, **asked: str | None) -> dict[str, str]:
         """The network's schedule, negative, reset and input, the usual one for ``None``.
@@ -93,6 +97,12 @@ class Method:
                     f"{what} is {value!r}, must be one of {', '.join(made_for[what])} with method {name}"
                 )
         return chosen
+
+    def percentile_of(self, name: str, asked: float | None) -> float | None:
+        """The percentile asked for or the usual one; refused where the method takes none."""
+        if asked is not None and self.percentile is None:
+            raise InvalidValue(f"percentile {asked:g} is for methods robust_norm and channel_norm, {name} takes none")
+        return self.percentile if asked is None else asked
 
     def shifts(self, name: str, options: Options) -> bool:
         """Whether V(0) = θ/2, which equals b + θ/(2T), and not 0."""

@@ -14,7 +14,8 @@ __all__ = ["ROBUST_NORM"]
 
 
 def _percentile(activation: Activation, values: Distribution, options: Options) -> np.ndarray:
+    assert options.percentile is not None
     return values.percentile(options.percentile, per_channel=False)
 
 
-ROBUST_NORM = Method(_percentile, histograms=True)
+ROBUST_NORM = Method(_percentile, histograms=True, percentile=99.9)
