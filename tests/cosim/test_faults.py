@@ -130,7 +130,10 @@ HARDWARE = {
 
 GOLDEN = {
     "greater_instead_of_at_least": (equal_to_threshold(), (("torch.ge if", "torch.gt if"),)),
-    "rounded_up_quotient": (TWO_PHASE, (("threshold).floor_()", "threshold).ceil_()"),)),
+    "rounded_up_quotient": (
+        TWO_PHASE,
+        (("torch.div(magnitude, threshold).floor_()", "torch.div(magnitude, threshold).ceil_()"),),
+    ),
     "dropped_offset": (TWO_PHASE, (("self.drive(values).add_(self.offset)", "self.drive(values)"),)),
     "bias_in_the_fire_phase": (STREAM, (("self.threshold, value=-1)", "self.threshold, value=-1).add_(self.bias)"),)),
     "firings_at_the_end": (TWO_PHASE, (("values.abs() > times", "values.abs() >= steps - times"),)),

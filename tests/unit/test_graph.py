@@ -188,7 +188,10 @@ REFUSED = {
     ),
     "add": (Forward(lambda m, x: m.a(x).relu() + m.b(x).relu()), rf"'b' {BRANCH.format('x', 'relu')}"),
     "add to itself": (Forward(lambda m, x: (y := m.a(x).relu()) + y), f"^add 'add' .*{JOIN}"),
-    "add of a constant": (Forward(lambda m, x: m.a(x).relu() + 1), "^add 'add' "),
+    "add of a constant": (
+        Forward(lambda m, x: m.a(x).relu() + 1),
+        "^add 'add' computes with a constant; move the constant into",
+    ),
     "torch.add": (Forward(lambda m, x: torch.add(m.a(x), m.a(x))), rf"^'a' {BRANCH.format('x', 'a')}"),
     "add in place": (Forward(added_in_place), rf"'b' {BRANCH.format('x', 'relu')}"),
     "add of the last layer": (Forward(lambda m, x: m.a(x).relu().add(x)), f"^add 'add' .*{JOIN}"),

@@ -410,7 +410,8 @@ def _read_call(reader: _Reader, node: fx.Node) -> None:
         reader.flatten(name, 1, -1)
     elif call not in _DROPOUT_CALLS:
         kind = getattr(call, "__name__", str(call))
-        if kind.strip("_").removeprefix("i") in _ARITHMETIC:
+        alone = sum(isinstance(argument, fx.Node) for argument in node.args) == 1
+        if alone and kind.strip("_").removeprefix("i") in _ARITHMETIC:
             raise UnsupportedModule(f"{kind} {name!r} computes with a constant; {_WAYS_OUT['constant']}")
         raise _unknown(kind, name)
 
