@@ -331,7 +331,7 @@ def test_operations_equal_neurobench():
         hook = SimpleNamespace(
             inputs=[(step,) for step in steps], layer=module, hook=SimpleNamespace(remove=int), register_hook=int
         )
-        found = metrics.SynapticOperations()(SimpleNamespace(connection_hooks=[hook]), None, (frames,))
+        found = metrics.SynapticOperations()(SimpleNamespace(connection_hooks=[hook]), None, (torch.tensor(frames),))
         assert found["Effective_MACs"] == 0
         assert found["Effective_ACs"] == count.sop_effective.mean() > 0
         assert found["Dense"] == len(steps) * count.synapses
