@@ -11,6 +11,7 @@ from itertools import product
 import numpy as np
 
 from toolchain.energy.baselines import FAIREST, Baseline, baselines
+from toolchain.energy.breakeven import BreakEven, break_even
 from toolchain.energy.counts import LayerCounts, layer_counts
 from toolchain.energy.memory import (
     ANN_POLICIES,
@@ -28,7 +29,7 @@ from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
 from toolchain.trace import Activity
 
-__all__ = ["SCOPE", "BreakEven", "EnergyReport", "LayerEnergy", "Spread", "break_even", "estimate"]
+__all__ = ["SCOPE", "EnergyReport", "LayerEnergy", "Spread", "estimate"]
 
 SCOPE = (
     "compute, on-chip memory, and static and clock energy where cycles are known; reads of biases, thresholds and program "
@@ -53,47 +54,6 @@ class Spread:
     def of(values: np.ndarray) -> "Spread":
         """Of ``[N]``."""
         return Spread(float(values.mean()), float(values.std()), float(np.percentile(values, 95)))
-
-
-def break_even(density: float, mac: float, synapse: float, fixed: float = 0.0) -> float:
-    """``σ* = (d·mac − fixed) / synapse``, below which the spiking network costs less; infinite if a spike costs nothing.
-
-    Parameters
-    ----------
-    density : float
-        d, the share of the ANN's multiply-accumulates that it performs.
-    mac : float
-        Energy of one of them, memory included, pJ.
-    synapse : float
-        Energy of a synaptic operation, memory included, pJ.
-    fixed : float
-        What the spiking network costs beside its synaptic operations, pJ for each dense synapse.
-    """
-    gain = density * mac - fixed
-    if synapse == 0:
-        return float(np.copysign(np.inf, gain))
-    return gain / synapse
-
-
-@dataclass(frozen=True)
-class BreakEven:
-    """Mean σ against σ* under one pair of memory policies; ``ratio`` is ANN over SNN, ``None`` if the SNN cost nothing.
-
-    ``margin = σ* − σ`` is above 0 where the spiking network costs less; ``rate_star = σ*/T``.
-    """
-
-    baseline: str
-    snn: str
-    ann: str
-    sigma: float
-    sigma_star: float
-    rate_star: float
-    ratio: float | None
-
-    @property
-    def margin(self) -> float:
-        """Spikes per synapse to spare."""
-        return self.sigma_star - self.sigma
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from toolchain.energy.baselines import Baseline
+from toolchain.energy.breakeven import BreakEven
 from toolchain.energy.memory import SNN_POLICIES
 from toolchain.energy.profiles import load_published
-from toolchain.energy.report import PARTS, SCOPE, BreakEven, EnergyReport, LayerEnergy, Spread
+from toolchain.energy.report import PARTS, SCOPE, EnergyReport, LayerEnergy, Spread
 
 __all__ = ["COLUMNS", "SCHEMA", "energy_content", "energy_table", "report_html"]
 
