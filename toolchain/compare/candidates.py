@@ -191,8 +191,8 @@ def _spelled(network: SpikingNetwork, file: Path, settings: Settings, group: str
 def _groups(files: Sequence[Path]) -> dict[Path, str]:
     """What to call each file: its name without ending, or its whole path where that is not enough."""
     short = {file: file.stem for file in files}
-    times = Counter(short.values())
-    return {file: str(file) if times[name] > 1 or "@" in name else name for file, name in short.items()}
+    times = Counter(name for file, name in short.items() if "@" not in file.name)
+    return {file: str(file) if times[name] > 1 or "@" in file.name else name for file, name in short.items()}
 
 
 def candidates_of(requests: Sequence[str], common: Settings | None = None) -> list[Candidate]:

@@ -272,7 +272,11 @@ def compare(
         raise InvalidValue(f"accuracy against {against!r} is not known; there are {', '.join(AGAINST)}")
     if baseline is not None and baseline not in BASELINES:
         raise InvalidValue(f"no baseline {baseline!r}; there are {', '.join(BASELINES)}")
-    images = len(dataset.frames)
+    images, shape = len(dataset.frames), candidates[0].network.input_shape
+    if dataset.frames.shape[1:] != shape:
+        raise InvalidValue(
+            f"images of {dataset.name} are {dataset.frames.shape[1:]}, the networks take {shape}; choose other images, or networks"
+        )
     counted = min(CYCLE_IMAGES, images) if cycle_images is None else cycle_images
     if not 1 <= counted <= images:
         raise InvalidValue(f"cycle images is {counted}, must be 1 to {images}, the images there are")

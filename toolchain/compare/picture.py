@@ -26,6 +26,7 @@ __all__ = ["FORMATS", "check_format", "draw", "labels_of", "painted"]
 FORMATS = (".svg", ".png", ".pdf")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
 """After Okabe & Ito, "Color universal design", 2008."""
+_GREY = "#777777"
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _ALONE = ("#333333", "o")
 _STYLE: Any = {
@@ -90,6 +91,7 @@ def _cost(one: Measured, against: str) -> float:
 def _candidates(axes: Axes, comparison: Comparison) -> None:
     """Marks, filled on the front, with bars from the lower to the upper bound of energy."""
     looks, axis = _looks(comparison), comparison.against
+    places = Counter((_cost(one, axis), one.accuracy) for one in comparison.candidates)
     for one, by in zip(comparison.candidates, comparison.beaten(), strict=True):
         colour, mark = looks[one.group]
         cost = _cost(one, axis)
@@ -98,14 +100,14 @@ def _candidates(axes: Axes, comparison: Comparison) -> None:
             axes.plot(
                 [low, cost], [one.accuracy] * 2, color=colour, linewidth=1.1, alpha=0.45, marker="|", markersize=5
             )
-        face = "white" if by else colour
+        places[cost, one.accuracy] -= 1  # those at one place lie in rings
         axes.plot(
             [cost],
             [one.accuracy],
             mark,
             color=colour,
-            markerfacecolor=face,
-            markersize=_MARK,
+            markerfacecolor="white" if by else colour,
+            markersize=_MARK + 3.5 * min(places[cost, one.accuracy], 4),
             markeredgewidth=1.4,
             zorder=4,
         )
@@ -143,7 +145,7 @@ def _sources(axes: Axes, comparison: Comparison) -> tuple[list[_Segment], str]:
         same = data == f"{comparison.dataset} test"
         if same:
             lines.append(((left, accuracy), (right, accuracy)))
-            axes.plot([left, right], [accuracy] * 2, color="#777777", linewidth=1.0, linestyle=(0, (5, 3)), zorder=1)
+            axes.plot([left, right], [accuracy] * 2, color=_GREY, linewidth=1.0, linestyle=(0, (5, 3)), zorder=1)
         seen = "" if images is None else f" on {images:,} images of {data or 'unknown data'}"
         notes.append(f"{accuracy:.2f} %{seen}{' (dashed)' if same else ''}")
     return lines, "" if not notes else f"FP32 source: {'; '.join(notes)}"
@@ -158,7 +160,7 @@ def _baselines(axes: Axes, comparison: Comparison) -> None:
         for number, (low, high) in enumerate(bounds):
             height = -row + 0.6 * (0.5 - (number + 0.5) / len(bounds))
             width = max(0.5, min(2.6, 9.0 / len(bounds)))
-            axes.plot([low / unit, high / unit], [height] * 2, color="#777777", linewidth=width, solid_capstyle="butt")
+            axes.plot([low / unit, high / unit], [height] * 2, color=_GREY, linewidth=width, solid_capstyle="butt")
         least, most = min(low for low, _ in bounds) / unit, max(high for _, high in bounds) / unit
         left, right = axes.get_xlim()
         behind = right / most > least / left  # on a logarithmic axis, which energies of ANN and SNN always need
@@ -260,6 +262,8 @@ def _legend(figure: Figure, comparison: Comparison) -> None:
     black: Any = {"color": "black", "marker": "o", "markersize": _MARK, "markeredgewidth": 1.4}
     handles.append(Line2D([], [], **black, linewidth=1.2, label="on the front"))
     handles.append(Line2D([], [], **black, linestyle="none", markerfacecolor="white", label="beaten"))
+    if comparison.against == "energy" and comparison.candidates[0].ann:
+        handles.append(Line2D([], [], color=_GREY, linewidth=2.6, label="without spikes: an ANN each, low to high"))
     figure.legend(handles=handles, frameon=False, ncols=min(4, len(handles)), loc="outside lower center", fontsize=8.5)
 
 
