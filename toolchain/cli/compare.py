@@ -42,10 +42,6 @@ def compare(
     ] = None,
     lanes: Lanes = 16,
     clock: Annotated[float | None, typer.Option("--clock", help="MHz, for latency in µs and static power.")] = None,
-    cycle_images: Annotated[
-        int | None,
-        typer.Option("--cycle-images", help="Images whose cycles are worked out exactly; the first 200 by default."),
-    ] = None,
     data: Data = "bundled",
     data_folder: DataFolder = None,
     images: Annotated[int | None, typer.Option("--images", help="Images to run; all by default.")] = None,
@@ -72,8 +68,7 @@ def compare(
     common = comparing.Settings.parsed({key: text for key, text in given.items() if text is not None})
     candidates = comparing.candidates_of(networks, common)
     dataset = load_dataset(data, data_folder, images=images)
-    counted = cycle_images or min(comparing.CYCLE_IMAGES, len(dataset.frames))
-    with bar("comparing", comparing.runs(candidates) * (len(dataset.frames) + counted)) as move:
+    with bar("comparing", comparing.runs(candidates) * len(dataset.frames)) as move:
         found = comparing.compare(
             candidates,
             dataset,
@@ -82,7 +77,6 @@ def compare(
             clock_mhz=clock,
             baseline=baseline,
             against=against,
-            cycle_images=cycle_images,
             progress=move,
         )
     content = write_comparison(found, csv, js, picture)

@@ -3,14 +3,13 @@
 from toolchain.compare.candidates import Candidate, Settings, candidates_of, number_list
 from toolchain.compare.conclusion import AXES, conclusion
 from toolchain.compare.front import dominates, dominators, front
-from toolchain.compare.measure import AGAINST, COLUMNS, CYCLE_IMAGES, Comparison, Measured, compare, runs
+from toolchain.compare.measure import AGAINST, COLUMNS, Comparison, Measured, compare, runs
 from toolchain.compare.size import CoreSize, core_size
 
 __all__ = [
     "AGAINST",
     "AXES",
     "COLUMNS",
-    "CYCLE_IMAGES",
     "Candidate",
     "Comparison",
     "CoreSize",

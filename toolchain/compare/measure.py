@@ -9,24 +9,17 @@ import numpy as np
 import pandas as pd
 
 from hdl.program import check_lanes
-from sim import golden
 from toolchain import flow
 from toolchain.compare.candidates import Candidate
 from toolchain.compare.front import Point, dominators
 from toolchain.compare.size import CoreSize, core_size
-from toolchain.cycles import cycles
 from toolchain.datasets import Dataset
 from toolchain.energy import BASELINES, EnergyReport, Profile
 from toolchain.errors import InvalidValue
-from toolchain.ir import FixedPointNetwork
 
-__all__ = ["AGAINST", "COLUMNS", "CYCLE_IMAGES", "SCHEMA", "Comparison", "Measured", "compare", "runs"]
+__all__ = ["AGAINST", "COLUMNS", "SCHEMA", "Comparison", "Measured", "compare", "runs"]
 
 SCHEMA = 1
-CYCLE_IMAGES = 200
-"""Images whose clock cycles are worked out, event by event, unless told otherwise."""
-_TRAIN_VALUES = 1 << 25
-"""Spikes, zeros included, of the images whose trains are kept at once."""
 
 AGAINST: dict[str, Callable[["Measured"], float]] = {
     "energy": lambda one: one.energy_high,
@@ -48,7 +41,7 @@ class Measured:
     accuracy : float
         Per cent, of the golden model.
     cycles : float
-        Clock cycles from a frame's first word to its result's last, mean over the first ``cycle_images`` images, each exact.
+        Clock cycles from a frame's first word to its result's last, exact for each image.
     latency_us : float or None
         The same in µs, where a clock is given.
     sop, spikes : float
@@ -79,7 +72,6 @@ class Measured:
     membrane_bits: int
     accuracy: float
     cycles: float
-    cycle_images: int
     latency_us: float | None
     sop: float
     spikes: float
@@ -108,10 +100,9 @@ class Measured:
 
 
 _MAY_LACK = ("latency_us", "ann_low_pJ", "ann_high_pJ", "ratio_low", "ratio_high")
-_SIZES = ("weights", "parameters", "membranes", "events")
 COLUMNS = (
     "name", "file", "fingerprint", "schedule", "negative", "input", "T", "weight_bits", "clipping", "pow2", "membrane_bits",
-    "images", "accuracy", "cycles", "cycle_images", "latency_us", "sop", "spikes", "e_low_pJ", "e_high_pJ", "baseline",
+    "images", "accuracy", "cycles", "latency_us", "sop", "spikes", "e_low_pJ", "e_high_pJ", "baseline",
     "ann_low_pJ", "ann_high_pJ", "ratio_low", "ratio_high", "verdict", "weight_memory_bits", "parameter_memory_bits",
     "membrane_memory_bits", "event_memory_bits", "size_bits", "against", "front", "beaten_by", "never",
 )  # fmt: skip
@@ -169,16 +160,20 @@ class Comparison:
 
     def _row(self, one: Measured, by: tuple[str, ...], ever: tuple[str, ...]) -> dict[str, Any]:
         kept = {name: getattr(one, name) for name in COLUMNS if hasattr(one, name)}
-        sizes = dict(zip(COLUMNS[26:30], (getattr(one.size, name) for name in _SIZES), strict=True))
         return {
             **kept,
-            **sizes,
             "T": one.time_steps,
             "images": self.images,
             "e_low_pJ": one.energy_low,
             "e_high_pJ": one.energy_high,
             "ann_low_pJ": one.ann_low,
             "ann_high_pJ": one.ann_high,
+            "clipping": one.clipping or "",
+            "baseline": one.baseline or "",
+            "weight_memory_bits": one.size.weights,
+            "parameter_memory_bits": one.size.parameters,
+            "membrane_memory_bits": one.size.membranes,
+            "event_memory_bits": one.size.events,
             "size_bits": one.size.total,
             "against": self.against,
             "front": not by,
@@ -188,6 +183,7 @@ class Comparison:
 
     def content(self) -> dict[str, Any]:
         """As JSON values."""
+        beaten = {axis: self.beaten(axis) for axis in AGAINST}
         return {
             "schema": SCHEMA,
             "status": {
@@ -207,11 +203,11 @@ class Comparison:
                     **{name: value for name, value in asdict(one).items() if name not in ("group", "setting")},
                     "size": {**asdict(one.size), "total": one.size.total},
                     "ann": {name: list(bounds) for name, bounds in one.ann.items()},
-                    "front": {axis: not self.beaten(axis)[index] for axis in AGAINST},
-                    "beaten_by": {axis: list(self.beaten(axis)[index]) for axis in AGAINST},
-                    "never": list(self.never[index]),
+                    "front": {axis: not by[index] for axis, by in beaten.items()},
+                    "beaten_by": {axis: list(by[index]) for axis, by in beaten.items()},
+                    "never": list(ever),
                 }
-                for index, one in enumerate(self.candidates)
+                for index, (one, ever) in enumerate(zip(self.candidates, self.never, strict=True))
             ],
             "front": [one.name for one in self.front()],
             "warnings": list(self.warnings),
@@ -223,17 +219,6 @@ def runs(candidates: Sequence[Candidate]) -> int:
     return len({one.network.fingerprint for one in candidates})
 
 
-def _cycles(network: FixedPointNetwork, frames: np.ndarray, lanes: int, progress: Callable[[int], None]) -> np.ndarray:
-    """Exact cycles of each image, int64 ``[N]``, in batches that keep the spike trains small."""
-    batch = max(1, _TRAIN_VALUES // (network.time_steps * network.neurons))
-    found = []
-    for start in range(0, len(frames), batch):
-        part = frames[start : start + batch]
-        found.append(cycles(network, part, golden.run(network, part, "spikes"), lanes).latency)
-        progress(len(part))
-    return np.concatenate(found)
-
-
 def compare(
     candidates: Sequence[Candidate],
     dataset: Dataset,
@@ -243,13 +228,11 @@ def compare(
     clock_mhz: float | None = None,
     baseline: str | None = None,
     against: str = "energy",
-    cycle_images: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Comparison:
     """Accuracy, cycles, operations, energy bounds and memory sizes of each candidate on all images of a data set.
 
-    Memory is bounded: images go in batches. ``progress`` counts images, and those whose cycles are worked out once
-    more, ``runs(candidates)·(N + cycle_images)`` in all.
+    Memory is bounded: images go in batches. ``progress`` counts images, ``runs(candidates)·N`` in all.
 
     Parameters
     ----------
@@ -259,8 +242,6 @@ def compare(
         One of ``BASELINES`` for verdicts; the fairest there is by default.
     against : str
         One of ``AGAINST``.
-    cycle_images : int
-        The first so many images; ``CYCLE_IMAGES``, or all if there are fewer, by default.
 
     Raises
     ------
@@ -272,30 +253,26 @@ def compare(
         raise InvalidValue(f"accuracy against {against!r} is not known; there are {', '.join(AGAINST)}")
     if baseline is not None and baseline not in BASELINES:
         raise InvalidValue(f"no baseline {baseline!r}; there are {', '.join(BASELINES)}")
-    images, shape = len(dataset.frames), candidates[0].network.input_shape
+    shape = candidates[0].network.input_shape
     if dataset.frames.shape[1:] != shape:
         raise InvalidValue(
             f"images of {dataset.name} are {dataset.frames.shape[1:]}, the networks take {shape}; choose other images, or networks"
         )
-    counted = min(CYCLE_IMAGES, images) if cycle_images is None else cycle_images
-    if not 1 <= counted <= images:
-        raise InvalidValue(f"cycle images is {counted}, must be 1 to {images}, the images there are")
-    options: dict[str, Any] = {"profiles": [profile], "clock_mhz": clock_mhz, "baseline": baseline}
-    flow.fixed_energy(candidates[0].network, dataset.take(1), cycles=0.0, **options)  # refused now, not after the runs
+    options: dict[str, Any] = {"profiles": [profile], "lanes": lanes, "clock_mhz": clock_mhz, "baseline": baseline}
+    flow.fixed_energy(candidates[0].network, dataset.take(1), **options)  # refused now, not after the runs
     first: dict[str, Measured] = {}
     found: list[Measured] = []
     warnings: list[str] = []
     for one in candidates:
         known = first.get(one.network.fingerprint)
         if known is None:
-            spent = float(_cycles(one.network, dataset.frames[:counted], lanes, progress).mean())
-            (report,) = flow.fixed_energy(one.network, dataset, progress=progress, cycles=spent, **options)
-            known = first[one.network.fingerprint] = _measured(one, report, spent, counted, lanes, clock_mhz)
+            (report,) = flow.fixed_energy(one.network, dataset, progress=progress, **options)
+            known = first[one.network.fingerprint] = _measured(one, report, lanes)
             warnings += report.warnings
         found.append(_as(known, one))
     return Comparison(
         candidates=tuple(found),
-        images=images,
+        images=len(dataset.frames),
         dataset=dataset.name,
         profile=profile,
         lanes=lanes,
@@ -323,9 +300,7 @@ def _as(known: Measured, one: Candidate) -> Measured:
     )
 
 
-def _measured(
-    one: Candidate, report: EnergyReport, spent: float, counted: int, lanes: int, clock_mhz: float | None
-) -> Measured:
+def _measured(one: Candidate, report: EnergyReport, lanes: int) -> Measured:
     network, total, name = one.network, report.total, report.baseline
     assert report.accuracy is not None
     ann_low, ann_high = (None, None) if name is None else total.ann_bounds(name)
@@ -346,9 +321,8 @@ def _measured(
         pow2=one.pow2,
         membrane_bits=network.membrane_bits,
         accuracy=report.accuracy,
-        cycles=spent,
-        cycle_images=counted,
-        latency_us=None if clock_mhz is None else spent / clock_mhz,
+        cycles=float(total.numbers["cycles"].mean()),
+        latency_us=None if report.latency_us is None else float(report.latency_us.mean()),
         sop=float(total.numbers["sop_executed"].mean()),
         spikes=float(total.numbers["spikes_out"].mean()),
         energy_low=low,

@@ -62,8 +62,8 @@ def show_comparison(comparison: Comparison) -> None:
         out.print(f"Note: {text}.", markup=False)
     out.print(
         f"* on the front of accuracy against {AXES[comparison.against]}: no other candidate is at least as accurate for no more and better in "
-        f"one of the two. Cycles: from a frame's first word to its result's last on {comparison.lanes} lanes, mean over the first "
-        f"{first.cycle_images:,} images, each exact. Energy: profile {comparison.profile.name}, low and high over the memory policies. KiB: weight, "
+        f"one of the two. Cycles: from a frame's first word to its result's last on {comparison.lanes} lanes. "
+        f"Energy: profile {comparison.profile.name}, low and high over the memory policies. KiB: weight, "
         "parameter, membrane and event memory of the core. Less: who costs less, SNN or its ANN"
         f"{'' if first.baseline is None else f', {first.baseline}'}. Print: the fingerprint's first digits.",
         markup=False,
