@@ -539,17 +539,18 @@ def test_staircase_is_the_front(found, axis):
 
 
 def test_sources_only_where_they_were_measured(found):
+    known = [(92.0, 12, "twelve train"), (93.0, 11, "twelve test"), (94.0, 12, "twelve test"), (None, None, None)]
     rows = [
-        replace(
-            one, source_accuracy=93.0 + i % 2, source_images=10, source_data=f"twelve {'test' if i % 2 else 'train'}"
-        )
-        for i, one in enumerate(found.candidates)
+        replace(one, source_accuracy=reached, source_images=images, source_data=data)
+        for one, (reached, images, data) in zip(found.candidates, known * 2, strict=False)
     ]
     figure, _ = picture.painted(replace(found, candidates=tuple(rows)))
     levels = [line for line in figure.axes[0].lines if line.get_linestyle() == "--"]
     assert [set(line.get_ydata()) for line in levels] == [{94.0}]
     said = figure.get_suptitle()
-    assert "93.00 % on 10 images of twelve train;" in said and "94.00 % on 10 images of twelve test (dashed)" in said
+    for text in ("92.00 % on 12 images of twelve train;", "93.00 % on 11 images of twelve test;"):
+        assert text in said
+    assert said.endswith("94.00 % on 12 images of twelve test (dashed)")
 
 
 def test_command_line(folder, tmp_path, monkeypatch, capsys):

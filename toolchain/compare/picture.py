@@ -132,7 +132,7 @@ def _staircase(axes: Axes, comparison: Comparison) -> list[_Segment]:
 
 
 def _sources(axes: Axes, comparison: Comparison) -> tuple[list[_Segment], str]:
-    """Lines at the accuracies of the FP32 sources, as far as they were measured on such images, and what to say of all."""
+    """Lines at the accuracies of the FP32 sources, as far as they were measured on just these images, and what to say of all."""
     known = {
         (one.source_accuracy, one.source_images, one.source_data)
         for one in comparison.candidates
@@ -142,7 +142,7 @@ def _sources(axes: Axes, comparison: Comparison) -> tuple[list[_Segment], str]:
     lines: list[_Segment] = []
     notes = []
     for accuracy, images, data in sorted(known, key=str):
-        same = data == f"{comparison.dataset} test"
+        same = (data, images) == (f"{comparison.dataset} test", comparison.images)
         if same:
             lines.append(((left, accuracy), (right, accuracy)))
             axes.plot([left, right], [accuracy] * 2, color=_GREY, linewidth=1.0, linestyle=(0, (5, 3)), zorder=1)
