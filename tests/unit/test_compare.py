@@ -553,6 +553,12 @@ def test_sources_only_where_they_were_measured(found):
     assert said.endswith("94.00 % on 12 images of twelve test (dashed)")
 
 
+def test_names_are_no_formulas(found, tmp_path):
+    rows = [replace(one, group="_a$x_1$ & b") for one in found.candidates[:2]]
+    picture.draw(replace(found, candidates=tuple(rows)), tmp_path / "x.svg")
+    assert "_a$x_1$ &amp; b</text>" in (tmp_path / "x.svg").read_text()
+
+
 def test_command_line(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     command = "compare snn.safetensors@T=1,2 radix.safetensors net.safetensors -T 2 --data digits --images 30"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from toolchain.cli.shared import AsJson, Data, DataFolder, Lanes, app, bar, load_dataset, print_json
+from toolchain.cli.shared import AsJson, Data, DataFolder, Lanes, app, bar, load_dataset, print_json, use_threads
 from toolchain.tables import out
 
 __all__: list[str] = []
@@ -48,6 +48,7 @@ def compare(
     csv: Annotated[Path | None, typer.Option("--csv", help="File for the table as CSV.")] = None,
     js: Annotated[Path | None, typer.Option("--json-file", help="File for the whole comparison as JSON.")] = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="File for a picture: .svg, .png or .pdf.")] = None,
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads; more than idle cores slow it down.")] = 1,
     as_json: AsJson = False,
 ) -> int:
     """Several networks or settings side by side: accuracy, latency, energy bounds, size, and which are worth choosing.
@@ -62,6 +63,7 @@ def compare(
     from toolchain.compare.terminal import show_comparison
     from toolchain.energy import load_profile
 
+    use_threads(threads)
     check_targets(csv, js, picture)  # before, not after, the runs
     chosen = load_profile(profile)
     given = {"T": steps, "b": weight_bits, "clipping": clipping, "pow2": pow2}

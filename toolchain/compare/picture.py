@@ -37,6 +37,7 @@ _STYLE: Any = {
     "font.size": 9.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "text.parse_math": False,  # file names are no formulas
 }
 _UNDATED = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
 _UNITS = {"energy": 1e6, "cycles": 1.0, "size": 8192.0, "sop": 1e6}
