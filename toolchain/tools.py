@@ -82,7 +82,7 @@ def watch_tool(
         )
     except OSError as error:
         raise ToolMissing(f"cannot start {arguments[0]}: {error.strerror}") from error
-    with process, log.open("a") as output:
+    with process, log.open("a", buffering=1) as output:
         try:
             for line in process.stdout or ():
                 output.write(line)

@@ -36,6 +36,7 @@ if "signal" in story:
 raise SystemExit(story.get("code", 0))
 """
 CELLS = {"LUT4": 100, "CCU2C": 10, "TRELLIS_FF": 50, "DP16KD": 3, "MULT18X18D": 1, "$scopeinfo": 7}
+EMPTY = '{"modules": {"top": {}}}'
 USED = """Info: Packing constants..
 Info: Device utilisation:
 Info: \t              DP16KD:       3/    208     1%
@@ -72,7 +73,7 @@ class Fakes:
     def __init__(self, folder: Path):
         self.folder = folder
         self.story: dict[str, dict] = {}
-        self.set("yosys", files={"netlist.json": "{}", "cells.json": self.cells(**CELLS)}, version="Yosys 0.70 (git)")
+        self.set("yosys", files={"netlist.json": EMPTY, "cells.json": self.cells(**CELLS)}, version="Yosys 0.70 (git)")
         self.set("nextpnr-ecp5", says=USED.format(luts=150), files={"report.json": json.dumps(ROUTED)})
 
     @staticmethod
@@ -148,7 +149,7 @@ def test_timing_failed(fakes, tmp_path):
 
 
 def test_too_large_is_known_from_the_cells(fakes, tmp_path):
-    fakes.set("yosys", files={"netlist.json": "{}", "cells.json": fakes.cells(LUT4=90_000, DP16KD=3_400)})
+    fakes.set("yosys", files={"netlist.json": EMPTY, "cells.json": fakes.cells(LUT4=90_000, DP16KD=3_400)})
     result = run(tmp_path)
     assert not result.fits and result.status == "estimated" and result.fmax_mhz is None
     assert result.verdict == "does not fit: needs 3,400 block RAMs, has 208; needs 90,000 LUT4, has 83,640"
@@ -157,9 +158,9 @@ def test_too_large_is_known_from_the_cells(fakes, tmp_path):
 
 
 def test_way_out_names_a_larger_device(fakes, tmp_path):
-    fakes.set("yosys", files={"netlist.json": "{}", "cells.json": fakes.cells(LUT4=900, DP16KD=80)})
+    fakes.set("yosys", files={"netlist.json": EMPTY, "cells.json": fakes.cells(LUT4=900, DP16KD=80)})
     assert "such as ecp5-45k" in run(tmp_path, "ecp5-25k").way_out
-    fakes.set("yosys", files={"netlist.json": "{}", "cells.json": fakes.cells(LUT4=900, DP16KD=150)})
+    fakes.set("yosys", files={"netlist.json": EMPTY, "cells.json": fakes.cells(LUT4=900, DP16KD=150)})
     assert "such as ecp5-85k" in run(tmp_path, "ecp5-25k").way_out
 
 
@@ -207,7 +208,7 @@ def test_ended_well_without_a_result(fakes, tmp_path):
     fakes.set("nextpnr-ecp5", says=USED.format(luts=150))
     with pytest.raises(ToolMissing, match=r"nextpnr-ecp5 ended well but left no timing report; log in"):
         run(tmp_path)
-    fakes.set("yosys", files={"netlist.json": "{}", "cells.json": '{"design": 3}'})
+    fakes.set("yosys", files={"netlist.json": EMPTY, "cells.json": '{"design": 3}'})
     with pytest.raises(ToolMissing, match=r"yosys ended well but left no netlist or no cell counts; log in"):
         run(tmp_path)
 
@@ -246,7 +247,9 @@ def test_gowin_gets_its_pins_and_xilinx_a_vivado_script(fakes, tmp_path):
     pins = (tmp_path / "out" / "pins.cst").read_text()
     assert pins.count("IO_LOC") == 10 and 'IO_LOC "clk" 52;' in pins
     assert fakes.calls[-1][-2:] == ["--vopt", "cst=pins.cst"]
-    fakes.set("yosys", files={"netlist.json": "{}", "cells.json": fakes.cells(LUT6=10, LUT2=5, RAMB36E1=2, RAMB18E1=1)})
+    fakes.set(
+        "yosys", files={"netlist.json": EMPTY, "cells.json": fakes.cells(LUT6=10, LUT2=5, RAMB36E1=2, RAMB18E1=1)}
+    )
     result = run(tmp_path, "xc7a35t", clock_mhz=125.0)
     assert result.status == "estimated" and result.meets and result.fmax_mhz is None
     assert (result.used["lut"], result.used["bram"]) == (15, 5)
@@ -294,7 +297,7 @@ def test_command_line(fakes, tmp_path, capsys):
     assert cli.run(["synth", str(net), "-d", "ecp5-85k", "-P", "2", "-o", str(out), "--clock", "200", "--json"]) == 1
     described = json.loads(capsys.readouterr().out)
     assert described["fmax_mhz"] == 61.25 and described["fits"] and described["lanes"] == 2
-    fakes.set("yosys", files={"netlist.json": "{}", "cells.json": fakes.cells(DP16KD=3_400)})
+    fakes.set("yosys", files={"netlist.json": EMPTY, "cells.json": fakes.cells(DP16KD=3_400)})
     assert cli.run(["synth", str(net), "-d", "ecp5-85k", "-P", "2", "-o", str(out)]) == 1
     assert "does not fit: needs 3,400 block RAMs, has 208" in capsys.readouterr().out
 

@@ -29,7 +29,7 @@ class Netlist:
     cells : dict
         Number of cells of each type.
     sha256 : str
-        Of the netlist file; the same for the same network, lanes, device and Yosys, on any machine.
+        Of the netlist's top module; the same for the same network, lanes, device and Yosys, on any machine.
     """
 
     cells: dict[str, int]
@@ -53,12 +53,11 @@ def synthesize_cells(
     ToolMissing
         Yosys fails, or leaves no netlist.
     """
-    # without the places of its own cell libraries, which differ between installations
+    # without the places of Yosys's own cell libraries, which differ between installations
     script = (
         f"read_rtlil {RTLIL}",
         f"{' '.join(device.synthesis)} -top {top}",
         "setattr -unset src *",
-        "setattr -mod -unset src *",
         f"write_json {NETLIST}",
         f"tee -q -o {_CELLS} stat -json",
     )
@@ -74,7 +73,8 @@ def synthesize_cells(
         raise tool_failed(tool.executable, code, log)
     try:
         cells = json.loads((folder / _CELLS).read_text())["design"]["num_cells_by_type"]
-        digest = hashlib.sha256((folder / NETLIST).read_bytes()).hexdigest()
+        design = json.loads((folder / NETLIST).read_text())["modules"][top]
+        digest = hashlib.sha256(json.dumps(design, sort_keys=True).encode()).hexdigest()
         counted = {str(kind): int(number) for kind, number in sorted(cells.items()) if not kind.startswith("$")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ToolMissing(
