@@ -9,6 +9,7 @@ their rows of the same tool versions; logs and netlists stay under build/synth. 
 """
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from toolchain.ir import FixedPointNetwork
 from toolchain.netfile import load_fixed_point, replacing
 from toolchain.synth import SynthesisResult, find_device, synthesize
 
-__all__ = ["DATA", "KEY", "MOVING", "POINTS", "Point", "measure", "row"]
+__all__ = ["DATA", "KEY", "MOVING", "POINTS", "Point", "measure", "moved", "read_table", "row"]
 
 DATA = {"cnn": "bundled", "mlp": "mnist-subset", "digits": "digits"}
 """Images of which each network's cycles are counted."""
@@ -101,7 +102,7 @@ def row(point: Point, network: FixedPointNetwork, result: SynthesisResult) -> di
         "amaranth": result.tools["amaranth"],
         "fingerprint": network.fingerprint[:16],
         "netlist_sha256": result.netlist_sha256[:16],
-        "seconds": result.seconds["total"],
+        "cpu_seconds": result.cpu_seconds,
     }
 
 
@@ -110,6 +111,22 @@ def measure(point: Point, network: FixedPointNetwork, folder: Path) -> dict[str,
     device = find_device(point.device)
     target = folder / point.network / f"{point.device}-{point.lanes}"
     return row(point, network, synthesize(network, target, device, lanes=point.lanes))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The kept rows."""
+    table = pd.read_csv(path, dtype={"yosys": str, "nextpnr": str, "amaranth": str})
+    return table.fillna({"nextpnr": "", "path_from": "", "path_to": ""})
+
+
+def moved(now: Mapping[str, Any], kept: Mapping[str, Any], limit: float = 0.05) -> list[str]:
+    """Which figures of a row are further from the kept one than ``limit``, and where a verdict or the network changed."""
+    found = [f"{name} is {now[name]}, was {kept[name]}" for name in ("fits", "fingerprint") if now[name] != kept[name]]
+    for name in MOVING:
+        new, old = (None if pd.isna(each[name]) else float(each[name]) for each in (now, kept))
+        if new != old and (new is None or old is None or abs(new - old) > limit * abs(old)):
+            found.append(f"{name} is {new}, was {old}")
+    return found
 
 
 def main(networks: Path, target: Path, names: list[str]) -> None:
@@ -125,9 +142,7 @@ def main(networks: Path, target: Path, names: list[str]) -> None:
         table = pd.DataFrame([measure(point, network, Path("build") / "synth")])
         print(table.iloc[0].to_dict(), flush=True)
         if target.exists():
-            kept = pd.read_csv(target, dtype={"yosys": str, "nextpnr": str, "amaranth": str}, keep_default_na=True)
-            table = pd.concat([kept, table]).fillna({"nextpnr": "", "path_from": "", "path_to": ""})
-            table = table.drop_duplicates(list(KEY), keep="last")
+            table = pd.concat([read_table(target), table]).drop_duplicates(list(KEY), keep="last")
         place = (table.network + "/" + table.device + "/" + table.lanes.astype(str)).map(order)
         table = table.assign(place=place).sort_values(["yosys", "place"]).drop(columns="place")
         with replacing(target) as temporary:

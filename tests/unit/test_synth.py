@@ -182,8 +182,12 @@ def test_no_place_though_nothing_is_short(fakes, tmp_path):
     )
     fakes.set("nextpnr-ecp5", says=says, code=255)
     result = run(tmp_path)
-    assert result.verdict == "does not fit: the placer finds no place for all cells"
+    assert result.verdict.startswith(
+        "does not fit: the placer finds no place for all cells: Unable to find legal placement"
+    )
     assert not result.meets and "fewer lanes" in result.way_out
+    fakes.set("nextpnr-ecp5", says=USED.format(luts=83_000) + "ERROR: Routing design failed.", code=255)
+    assert run(tmp_path).verdict == "does not fit: the router finds no way for all nets: Routing design failed"
 
 
 def test_crashed(fakes, tmp_path):

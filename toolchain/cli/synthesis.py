@@ -70,14 +70,14 @@ def synth(
         typer.Option("--clock", help="MHz that must be reached; else the tools aim at the device's usual."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the placer.")] = 1,
-    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for logs, netlists and results.")] = Path(
-        "build/synth"
-    ),
+    folder: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder; logs, netlist and result go into DEVICE-LANES in it.")
+    ] = Path("build/synth"),
     as_json: AsJson = False,
 ) -> int:
     """What a network takes of a device, whether it fits, and how fast it runs there: Yosys and nextpnr.
 
-    Exit code 1 if it does not fit, or misses --clock. With YoWASP's tools the first run of all takes a minute longer. For
+    Exit code 1 if it does not fit, or misses --clock. The first run of all takes longer where YoWASP's tools must be compiled. For
     Xilinx devices Yosys counts only, and FOLDER gets a Vivado script.
 
     Example: spikeloom synth net.safetensors --device ecp5-85k,ecp5-45k -P 4,16

@@ -1,6 +1,7 @@
 """Synthesis of one network for one device, from the integers to the figures."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,12 @@ def find_tools(device: Device) -> dict[str, Tool]:
     return {name: find_synthesis(name) for name in needed}
 
 
+def _cpu_seconds() -> float:
+    """Processor time of this process and the tools that ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
 @contextmanager
 def _stage(seconds: dict[str, float], name: str) -> Iterator[None]:
     start = time.monotonic()
@@ -114,6 +121,7 @@ def synthesize(
     target = device.clock_mhz if clock_mhz is None else clock_mhz
     say = progress or (lambda stage: None)
     seconds: dict[str, float] = {}
+    start = _cpu_seconds()
     say("looking for tools")
     tools = find_tools(device)
     _prepare(folder)
@@ -166,6 +174,7 @@ def synthesize(
         netlist_sha256=netlist.sha256,
         seed=seed,
         seconds={**seconds, "total": round(sum(seconds.values()), 2)},
+        cpu_seconds=round(_cpu_seconds() - start, 1),
         tools={**{name: tool.version for name, tool in tools.items()}, "amaranth": version("amaranth")},
         folder=str(folder),
     )

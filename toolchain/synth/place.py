@@ -20,11 +20,11 @@ _LOG = "nextpnr.log"
 _CONSTRAINTS = "pins.cst"
 _USED = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%")
 _NO_ROOM = re.compile(
-    r"^ERROR: .*(?:no BELs remaining|unable to place cell|unable to find (?:a )?(?:legal )?placement|failed to expand region"
-    r"|failed to (?:find|place)|not enough|too many|at utilisation limit)",
+    r"^ERROR: (.*(?:no bels (?:remaining|available)|unable to find (?:a |legal )?placement|failed to expand region"
+    r"|failed to place (?:cell|chain)).*)",
     re.IGNORECASE,
 )
-_NO_ROUTE = re.compile(r"^ERROR: .*(?:fail\w* to route|unrouted|routing .*fail)", re.IGNORECASE)
+_NO_ROUTE = re.compile(r"^ERROR: (Routing design failed|.*failed to (?:find a )?route.*)", re.IGNORECASE)
 _STAGES = (
     (re.compile(r"^Info: Pack"), "packing"),
     (re.compile(r"^Info: (?:Creating initial|Running main) analytic"), "placing"),
@@ -148,10 +148,10 @@ class _Told:
         """Note what a line says; returns the stage that starts with it, if one does."""
         if found := _USED.match(line):
             self.sites[found[1]] = (int(found[2]), int(found[3]))
-        elif not self.failure and _NO_ROOM.match(line):
-            self.failure = "the placer finds no place for all cells"
-        elif not self.failure and _NO_ROUTE.match(line):
-            self.failure = "the router finds no way for all nets"
+        elif not self.failure and (found := _NO_ROOM.match(line)):
+            self.failure = f"the placer finds no place for all cells: {found[1]}"
+        elif not self.failure and (found := _NO_ROUTE.match(line)):
+            self.failure = f"the router finds no way for all nets: {found[1]}"
         return next((stage for pattern, stage in _STAGES if pattern.match(line)), "")
 
 

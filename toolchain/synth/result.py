@@ -59,7 +59,7 @@ class SynthesisResult:
     netlist_sha256 : str
     seed : int
     seconds : dict
-        Wall-clock time of each stage.
+        Wall-clock time of each stage; ``cpu_seconds``: processor time of all, which depends less on what else runs.
     tools : dict
         Versions.
     folder : str
@@ -85,6 +85,7 @@ class SynthesisResult:
     netlist_sha256: str
     seed: int
     seconds: dict[str, float]
+    cpu_seconds: float
     tools: dict[str, str]
     folder: str
 
@@ -180,6 +181,7 @@ class SynthesisResult:
             "netlist_sha256": self.netlist_sha256,
             "seed": self.seed,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "tools": self.tools,
             "folder": self.folder,
         }
