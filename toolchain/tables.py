@@ -295,7 +295,7 @@ def show_synthesis(results: Sequence["SynthesisResult"]) -> None:
     kinds = sorted({result.status for result in results})
     meaning = {
         "estimated": "estimated: counted by Yosys before placement",
-        "simulated": "simulated: by place and route, slow corner of its delays",
+        "simulated": "simulated: by place and route, with its maximum delays",
     }
     out.print(
         f"{', '.join(tools)}. {'; '.join(meaning[kind] for kind in kinds).capitalize()}. Nothing ran on silicon.",

@@ -28,7 +28,7 @@ def test_table_is_whole():
         assert placed <= (device.family.placer is not None)
         assert row["fits"] == row["verdict"].startswith("fits")
         if placed:
-            assert row["images_per_second"] == pytest.approx(row["fmax_mhz"] * 1e6 / row["cycles"], abs=1)
+            assert row["images_per_second"] == pytest.approx(row["fmax_mhz"] * 1e6 / row["cycles"], rel=1e-3, abs=1)
 
 
 def test_what_has_moved_is_found():

@@ -53,7 +53,7 @@ class SynthesisResult:
     clock_mhz : float
         What the tools aimed at; ``clock_asked``: the user chose it.
     fmax_mhz : float or None
-        Highest clock after routing, slow corner of the tool's delays; None without place and route.
+        Highest clock after routing, with the maximum delays that nextpnr knows; None without place and route.
     path : tuple of Hop
         The path that limits it.
     netlist_sha256 : str
