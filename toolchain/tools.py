@@ -12,7 +12,7 @@ from pathlib import Path
 
 from toolchain.errors import InvalidValue, ToolMissing
 
-__all__ = ["SIMULATORS", "Simulator", "find_simulator", "run_tool"]
+__all__ = ["SIMULATORS", "Simulator", "find_simulator", "run_limited", "run_tool"]
 
 SIMULATORS = ("verilator", "icarus")
 
@@ -124,3 +124,29 @@ def find_simulator(name: str) -> Simulator:
     if name not in SIMULATORS:
         raise InvalidValue(f"no simulator {name!r}; there are {', '.join(SIMULATORS)}")
     return _verilator() if name == "verilator" else _icarus()
+
+
+def run_limited(arguments: Sequence[str | Path], *, seconds: float, environment: dict[str, str]) -> int | None:
+    """Run a process that may crash or hang, its output thrown away; its exit code, ``None`` after ``seconds``.
+
+    A child Python finds no module in the current folder.
+
+    Raises
+    ------
+    ToolMissing
+        The process cannot be started.
+    """
+    try:
+        return subprocess.run(
+            [str(a) for a in arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONSAFEPATH": "1", **environment},
+            timeout=seconds,
+            check=False,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return None
+    except OSError as error:
+        raise ToolMissing(f"cannot start {arguments[0]}: {error.strerror}") from error
