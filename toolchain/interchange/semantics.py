@@ -117,7 +117,10 @@ PRESETS: dict[str, Preset] = {
         Contract("snntorch", "subtract", "gt", 1e-4, unit_gain=True),
         "snntorch 1.0.0, export_nir (Leaky becomes LIF with τ = dt/(1 − β), r = τ/dt, dt = 1e-4) and Leaky.forward: fires "
         "where V − θ > 0; the reset waits for the next step, which changes no spike",
-        ("the file does not say reset_mechanism: subtract, snnTorch's default, is assumed; else choose --reset zero",),
+        (
+            "the file does not say reset_mechanism: subtract, snnTorch's default, is assumed; else choose --reset zero",
+            "reset_delay is not in the file: True, the default, is assumed; False with subtract is another neuron above 2θ",
+        ),
     ),
     "spikingjelly": Preset(
         Contract("spikingjelly", "value", "ge", 1e-4, start="reset"),
