@@ -38,12 +38,12 @@ def image(rng: np.random.Generator) -> nir.NIRGraph:
     first = nir.Conv2d(
         (8, 8), rng.integers(-8, 9, (3, 2, 3, 3)) / 16, (1, 1), (1, 1), (1, 1), 1, rng.integers(-4, 5, 3) / 16
     )
-    second = nir.Conv2d(None, rng.integers(-16, 17, (4, 3, 1, 3)) / 16, (1, 1), (0, 1), (1, 1), 1, np.zeros(4))
+    second = nir.Conv2d((4, 4), rng.integers(-16, 17, (4, 3, 1, 3)) / 16, (1, 1), (0, 1), (1, 1), 1, np.zeros(4))
     pair = np.array([2, 2])
     zero = np.array([0, 0])
     return chain(
         first, fires(3, 8, 8), nir.AvgPool2d(pair, pair, zero), nir.Scale(np.full((3, 4, 4), 2.0)), second,
-        fires(4, 4, 4, threshold=0.5), nir.SumPool2d(pair, pair, zero), nir.Flatten(None, 0, -1), dense(rng, 5, 16),
+        fires(4, 4, 4, threshold=0.5), nir.SumPool2d(pair, pair, zero), nir.Flatten(np.array([4, 2, 2]), 0, -1), dense(rng, 5, 16),
         shape=(2, 8, 8), out=(5,),
     )  # fmt: skip
 

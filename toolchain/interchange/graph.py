@@ -254,6 +254,9 @@ def _flattened(content: Mapping[str, Any], prefix: str, depth: int) -> tuple[dic
             f"graph {prefix.rstrip('.')[:80] or 'at the top'!r} has no nodes or no edges; export it again"
         )
     nodes: dict[str, Node] = {}
+    for edge in edges:
+        if isinstance(edge, str) or not isinstance(edge, Sequence) or [type(end) for end in edge] != [str, str]:
+            raise InvalidValue(f"edge {str(edge)[:80]} is no pair of node names; export the graph again")
     links = [(prefix + a, prefix + b) for a, b in edges]
     for name, child in inner.items():
         full = prefix + name
@@ -285,8 +288,9 @@ def graph_of(content: Any) -> Graph:
         As ``Graph``; or it is no graph at all.
     """
     plain = content if isinstance(content, Mapping) else _plain(content)
-    if plain.get("type") != "NIRGraph":
-        raise InvalidValue(f"the top is a {str(plain.get('type'))[:40]}, must be a NIRGraph")
+    kind = plain.get("type")
+    if not isinstance(kind, str) or kind != "NIRGraph":
+        raise InvalidValue(f"the top is of type {str(kind)[:40]}, must be a NIRGraph")
     nodes, edges = _flattened(plain, "", 0)
     metadata = plain.get("metadata")
     return Graph(nodes, edges, metadata if isinstance(metadata, Mapping) else {})
