@@ -15,7 +15,7 @@ from pathlib import Path
 from toolchain.errors import InvalidValue, ToolMissing
 
 __all__ = [
-    "SIMULATORS", "SYNTHESIS", "Simulator", "Tool", "find_simulator", "find_synthesis", "run_tool", "tool_failed",
+    "SIMULATORS", "SYNTHESIS", "Simulator", "Tool", "find_simulator", "find_synthesis", "run_limited", "run_tool", "tool_failed",
     "watch_tool",
 ]  # fmt: skip
 
@@ -216,3 +216,29 @@ def find_synthesis(name: str) -> Tool:
     if beside is None:
         raise refused or ToolMissing(f"{name} is not on PATH; {way_out}")
     return Tool(name, _checked(beside, option, least, way_out), beside)
+
+
+def run_limited(arguments: Sequence[str | Path], *, seconds: float, environment: dict[str, str]) -> int | None:
+    """Run a process that may crash or hang, its output thrown away; its exit code, ``None`` after ``seconds``.
+
+    A child Python finds no module in the current folder.
+
+    Raises
+    ------
+    ToolMissing
+        The process cannot be started.
+    """
+    try:
+        return subprocess.run(
+            [str(a) for a in arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONSAFEPATH": "1", **environment},
+            timeout=seconds,
+            check=False,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return None
+    except OSError as error:
+        raise ToolMissing(f"cannot start {arguments[0]}: {error.strerror}") from error
