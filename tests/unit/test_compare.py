@@ -420,7 +420,12 @@ def test_labels_of_the_picture(found, number):
 
 def test_labels_say_what_differs(found):
     assert picture.labels_of(found) == ("T=1, b=8", "T=2, b=8", "T=3, b=8", "T=4, b=8", "T=1, b=4", "T=4, b=4", "net")
-    assert set(picture.labels_of(made(found, [1.0] * 4, [1.0] * 4))) == {"T=1", "T=2", "network-1", "network-2"}
+    assert set(picture.labels_of(made(found, [1.0] * 4, [1.0] * 4))) == {
+        "T=1",
+        "T=2",
+        "network-1, T=1",
+        "network-2, T=1",
+    }
 
 
 @pytest.mark.parametrize("ending", ["svg", "png", "pdf"])

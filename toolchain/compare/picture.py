@@ -74,14 +74,15 @@ def _looks(comparison: Comparison) -> dict[str, tuple[str, str]]:
 
 
 def labels_of(comparison: Comparison) -> tuple[str, ...]:
-    """What stands at each candidate: its settings as far as they differ between candidates, or its file's name."""
+    """What stands at each candidate: its settings as far as they differ, and its file's name where no legend tells it."""
     sizes = Counter(one.group for one in comparison.candidates)
     settings = [one.setting.split(",") for one in comparison.candidates]
     common = set.intersection(*(set(parts) for parts in settings))
     labels = []
     for one, parts in zip(comparison.candidates, settings, strict=True):
         short = ", ".join(part for part in parts if part not in common)
-        labels.append(short if sizes[one.group] > 1 and short else one.group)
+        named = () if sizes[one.group] > 1 and short else (one.group,)
+        labels.append(", ".join((*named, short) if short else named))
     return tuple(labels)
 
 
