@@ -320,7 +320,7 @@ def show_synthesis(results: Sequence["SynthesisResult"]) -> None:
         "simulated": "simulated: by place and route, with its maximum delays",
     }
     out.print(
-        f"{', '.join(tools)}. {'; '.join(meaning[kind] for kind in kinds).capitalize()}. Nothing ran on silicon.",
+        f"{', '.join(tools)}; {'; '.join(meaning[kind] for kind in kinds)}. Nothing ran on silicon.",
         markup=False,
     )
 

@@ -127,8 +127,9 @@ class SynthesisResult:
         if short & {"bram", "spram"}:
             ways.append("fewer weight bits (spikeloom quantize -b), a smaller network")
         larger = self._larger()
-        ways.append(f"a larger device, such as {larger.name}" if larger else "no device known here is large enough")
-        return ", or ".join(ways)
+        if larger:
+            ways.append(f"a larger device, such as {larger.name}")
+        return ", or ".join(ways) + ("" if larger else "; no device known here is large enough")
 
     def _larger(self) -> Device | None:
         """The smallest device with a place and route flow here that holds what this one needs."""
