@@ -72,7 +72,9 @@ class NeuronArray(wiring.Component):
         self._weights = program.weight_words
         self._parameters = program.parameter_words
         words = max(2, program.membrane_words)
-        self.synapse = synapse_layout(width_for(len(self._weights) - 1), width_for(words - 1), self._amplitude)
+        self.synapse = synapse_layout(
+            width_for(len(self._weights) - 1), width_for(words - 1), self._amplitude, program.lanes if program.grouped else 0
+        )
         self.sweep = Sweep(
             word_bits=width_for(words),
             group_bits=width_for(max(i.groups for i in program.instructions)),
@@ -127,6 +129,7 @@ class NeuronArray(wiring.Component):
             m.d.sync += [valid[stage + 1].eq(valid[stage]), word[stage + 1].eq(word[stage])]
         amplitude = Signal(self._amplitude)
         m.d.sync += amplitude.eq(self.synapses.payload.amplitude)
+        meant = self._meant(m) if self._program.grouped else None
         forward_last, forward_before = Signal(), Signal()
         m.d.sync += [
             forward_last.eq(valid[2] & (word[1] == word[2])),
@@ -175,7 +178,7 @@ class NeuronArray(wiring.Component):
             after = Signal.like(lane.after)
             m.d.sync += [after.eq(lane.after), self.spike_bits[number].eq(lane.spike)]
             m.d.comb += [
-                lane.weight.eq(weight_lanes[number]),
+                lane.weight.eq(weight_lanes[number] if meant is None else Mux(meant[number], weight_lanes[number], 0)),
                 lane.amplitude.eq(amplitude),
                 lane.membrane.eq(self.read_data[number]),
                 lane.forward_last.eq(forward_last),
@@ -201,6 +204,15 @@ class NeuronArray(wiring.Component):
                 ]
         m.d.comb += write_port.data.eq(writes.as_value())
         return m
+
+    def _meant(self, m: Module) -> Signal:
+        """Lanes that the synapse word in stage 1 means, a bit each: the others belong to other groups of its convolution."""
+        meant = Signal(self._program.lanes)
+        synapse = self.synapses.payload
+        m.d.sync += [
+            bit.eq((synapse.first <= number) & (synapse.last >= number)) for number, bit in enumerate(meant)
+        ]
+        return meant
 
     def _counts(self, m: Module, sweep: Sweep) -> "_Counts":
         """Memory of each neuron's sum of spikes, read and written with the membranes of the passes."""

@@ -51,6 +51,11 @@ class Scanner(wiring.Component):
         What an event's amplitude is, as in ``Program``.
     address_bits, coordinate_bits, group_bits, repeat_bits, table_bits : int
         Widths of the configuration and address ports.
+    channel : StructLayout or None
+        Entry of the channel table, where there is one: an event's channel, counted from ``channel_base``, says there
+        which words and lanes it reaches. ``group_stride`` and ``lane_stride`` then step through the table.
+    channel_bits : int
+        Width of its address.
 
     Members
     -------
@@ -73,12 +78,20 @@ class Scanner(wiring.Component):
         group_bits: int,
         repeat_bits: int,
         table_bits: int,
+        channel: data.StructLayout | None = None,
+        channel_bits: int = 0,
     ):
         self._lanes = lanes
         self._event = event
         self._network, self._weighing = network, weighing
         signed_spikes = network.signed_spikes
-        weight_bits = event["weight"].width
+        self._ranged = channel is not None
+        offset_bits = channel_bits if self._ranged else event["weight"].width
+        table = {} if channel is None else {
+            "channel_base": In(unsigned(channel_bits)),
+            "channel_address": Out(unsigned(channel_bits)),
+            "channel": In(channel),
+        }  # fmt: skip
         super().__init__(
             {
                 "start": In(1),
@@ -93,8 +106,9 @@ class Scanner(wiring.Component):
                 "groups": In(unsigned(group_bits)),
                 "row_base": In(unsigned(table_bits)),
                 "column_base": In(unsigned(table_bits)),
-                "group_stride": In(unsigned(weight_bits)),
-                "lane_stride": In(unsigned(weight_bits)),
+                "group_stride": In(unsigned(offset_bits)),
+                "lane_stride": In(unsigned(offset_bits)),
+                **table,
                 "enable": Out(1),
                 "address": Out(unsigned(address_bits)),
                 "row_address": Out(unsigned(table_bits)),
@@ -184,6 +198,7 @@ class Scanner(wiring.Component):
         y, x = Signal.like(self.rows), Signal.like(self.columns)
         group, repeat = Signal.like(self.groups), Signal.like(self.repeats)
         group_offset = Signal.like(self.group_stride)
+        first_offset = self.channel_base if self._ranged else Const(0)
         row_address, column_address = Signal.like(self.row_address), Signal.like(self.column_address)
         m.d.comb += [
             self.address.eq(address),
@@ -196,7 +211,7 @@ class Scanner(wiring.Component):
                 address.eq(self.first_address),
                 row_address.eq(self.row_base),
                 column_address.eq(self.column_base),
-                group_offset.eq(0),
+                group_offset.eq(first_offset),
             ]
             m.d.sync += [counter.eq(0) for counter in (y, x, group, repeat)]
         with m.Elif(self.enable):
@@ -213,7 +228,7 @@ class Scanner(wiring.Component):
                 with m.If(group == self.groups - 1):
                     m.d.sync += [
                         group.eq(0),
-                        group_offset.eq(0),
+                        group_offset.eq(first_offset),
                         x.eq(x + 1),
                         column_address.eq(column_address + 1),
                     ]
@@ -245,7 +260,7 @@ class Scanner(wiring.Component):
         m.d.comb += ready.eq(fifo.level <= _FIFO_DEPTH - _IN_FLIGHT)
         chosen = Signal(lane.shape())
         partial, total = Signal(self._event), Signal(self._event)
-        offset, lane_offset = Signal.like(word_offset), Signal.like(word_offset)
+        offset = Signal.like(word_offset)
         partial_valid, total_valid = Signal(), Signal()
         m.d.sync += [
             partial_valid.eq(emit),
@@ -258,13 +273,21 @@ class Scanner(wiring.Component):
             partial.amplitude.eq(amplitude),
             total_valid.eq(partial_valid),
             total.eq(partial),
-            total.weight.eq(partial.weight + offset),
-            lane_offset.eq(chosen * self.lane_stride),
         ]
         event = Signal(self._event)
+        m.d.comb += event.eq(total)
+        if self._ranged:  # the table's answer comes with the total
+            m.d.comb += [
+                self.channel_address.eq(offset + chosen),
+                event.weight.eq(total.weight + self.channel.weight),
+                event.membrane.eq(total.membrane + self.channel.membrane),
+                *(event[name].eq(self.channel[name]) for name in ("words", "first", "last")),
+            ]
+        else:
+            lane_offset = Signal.like(word_offset)
+            m.d.sync += [total.weight.eq(partial.weight + offset), lane_offset.eq(chosen * self.lane_stride)]
+            m.d.comb += event.weight.eq(total.weight + lane_offset)
         m.d.comb += [
-            event.eq(total),
-            event.weight.eq(total.weight + lane_offset),
             fifo.w_en.eq(total_valid),
             fifo.w_data.eq(event),
             self.events.payload.eq(fifo.r_data),

@@ -1,6 +1,6 @@
 """Expand an event into the synapse words it reaches."""
 
-from amaranth import Module, Signal, unsigned
+from amaranth import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +11,9 @@ class SynapseAddresses(wiring.Component):
     """Emits one synapse word a cycle: every group of every valid tap of each event, nothing else.
 
     Taps run along x, then along y; from one tap to the next the weight address grows by
-    ``column_stride`` (``row_stride``) and the membrane address shrinks by ``groups`` (``row_words``).
+    ``column_stride`` (``row_stride``) and the membrane address shrinks by ``column_words`` (``row_words``).
+    Events that carry a range of their own (``words``, ``first``, ``last``) reach so many groups instead of
+    ``groups``, and each synapse word says which lanes it means.
 
     Throughput: an event with ``r × c`` valid taps takes ``r·c·groups`` cycles, with no idle cycle
     between taps or events. Latency: 1 cycle. The output cannot be stalled.
@@ -19,13 +21,15 @@ class SynapseAddresses(wiring.Component):
     Parameters
     ----------
     event, synapse : StructLayout
-        Payloads of input and output.
+        Payloads of input and output; both with ``first`` and ``last``, or neither.
     group_bits : int
         Width of ``groups``.
+    lanes : int
+        Of a synapse word, where events carry a range.
     """
 
-    def __init__(self, *, event: data.StructLayout, synapse: data.StructLayout, group_bits: int):
-        self._event = event
+    def __init__(self, *, event: data.StructLayout, synapse: data.StructLayout, group_bits: int, lanes: int = 0):
+        self._event, self._lanes = event, lanes
         weight, membrane = event["weight"].width, event["membrane"].width
         super().__init__(
             {
@@ -33,6 +37,7 @@ class SynapseAddresses(wiring.Component):
                 "row_stride": In(unsigned(weight)),
                 "column_stride": In(unsigned(weight)),
                 "row_words": In(unsigned(membrane)),
+                "column_words": In(unsigned(membrane)),
                 "i": In(stream.Signature(event)),
                 "o": Out(stream.Signature(synapse, always_ready=True)),
             }
@@ -49,8 +54,18 @@ class SynapseAddresses(wiring.Component):
         amplitude = Signal(event["amplitude"].shape)
 
         last_group = Signal()
+        if self._lanes:
+            words, first, last = (Signal(event[name].shape, name=name) for name in ("words", "first", "last"))
+            with m.If(self.i.ready):
+                m.d.sync += [words.eq(self.i.payload.words), first.eq(self.i.payload.first), last.eq(self.i.payload.last)]
+            m.d.comb += [
+                last_group.eq(group == words),
+                self.o.payload.first.eq(Mux(group == 0, first, 0)),
+                self.o.payload.last.eq(Mux(last_group, last, self._lanes - 1)),
+            ]
+        else:
+            m.d.comb += last_group.eq(group == self.groups - 1)
         m.d.comb += [
-            last_group.eq(group == self.groups - 1),
             self.i.ready.eq(~valid | (last_group & (column == 0) & (row == 0))),
             self.o.valid.eq(valid),
             self.o.payload.weight.eq(weight),
@@ -80,7 +95,7 @@ class SynapseAddresses(wiring.Component):
             go(weight + 1, membrane + 1, tap=False, row_too=False)
         with m.Elif(column != 0):
             m.d.sync += column.eq(column - 1)
-            go(tap_weight + self.column_stride, tap_membrane - self.groups, tap=True, row_too=False)
+            go(tap_weight + self.column_stride, tap_membrane - self.column_words, tap=True, row_too=False)
         with m.Else():
             m.d.sync += [column.eq(columns), row.eq(row - 1)]
             go(row_weight + self.row_stride, row_membrane - self.row_words, tap=True, row_too=True)

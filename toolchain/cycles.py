@@ -11,7 +11,7 @@ A layer takes initialization + control + scans + fire passes, in cycles, with W 
   ``L = Σ max(1, n)`` over the words of the source, n events each, none where no synapse is reached; d is how long the scanner was held
   back, s when the synapse engine took the last event and c how long that one occupies it.
 
-An event occupies the engine for ``c = taps × groups`` cycles. Counted from the start of the scan, event i
+An event occupies the engine for ``c = taps × groups`` cycles, groups being the words that its channel reaches. Counted from the start of the scan, event i
 leaves the scanner in cycle ``m_i`` and is taken by the engine in ``s_i``:
 
     s_i = max(m_i + 4, s_(i−1) + c_(i−1))
@@ -104,10 +104,15 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
     for index, layer in enumerate(network.layers):
         for connection in layer.connections:
             instruction = next(instructions)
-            service = _service(network, connection, instruction)
+            service = _service(network, connection, program)
+            width, per_step = 1 if connection.source == INPUT else lanes, bool(instruction.per_step)
             for image, given in enumerate(sources[connection.source]):
-                words = _words(given, 1 if connection.source == INPUT else lanes, bool(instruction.per_step))
-                scan[image, index] += sum(_scan(part, service) for part in words)
+                events = np.where(service > 0, np.abs(given), 0)
+                words = _in_order(events, width, per_step)
+                costs = _in_order(np.broadcast_to(service, given.shape), width, per_step)
+                scan[image, index] += sum(
+                    _scan(part.sum(axis=1), np.repeat(cost.ravel(), part.ravel())) for part, cost in zip(words, costs, strict=True)
+                )
         rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
         initialization[:, index] = instruction.words + 2
         control[:, index] = rounds * (3 * len(layer.connections) + 1) + 1
@@ -126,27 +131,28 @@ def _sources(network: FixedPointNetwork, frames: np.ndarray, spikes: tuple[np.nd
     return {INPUT: events, **dict(zip(firing, spikes, strict=True))}
 
 
-def _service(network: FixedPointNetwork, connection: Connection, instruction: Instruction) -> np.ndarray:
-    """Cycles in which an event occupies the synapse engine, taps × groups, int64 ``[H, W]``; 0 reaches nothing."""
-    rows, columns = (axis_taps(connection, network.source_shape(connection), axis).count for axis in (0, 1))
-    return np.multiply.outer(rows, columns) * instruction.groups
+def _service(network: FixedPointNetwork, connection: Connection, program: Program) -> np.ndarray:
+    """Cycles in which an event occupies the synapse engine, taps × groups, int64 ``[C, H, W]``; 0 reaches nothing."""
+    source = network.source_shape(connection)
+    rows, columns = (axis_taps(connection, source, axis).count for axis in (0, 1))
+    words = np.array([1 + program.channel_range(connection, channel).words for channel in range(source[0])])
+    return np.multiply.outer(words, np.multiply.outer(rows, columns))
 
 
-def _words(given: np.ndarray, lanes: int, per_step: bool) -> np.ndarray:
-    """Events of each word that the scanner reads, in its order, int64 ``[rounds, H, W, groups · repeats]``.
-
-    ``given`` is one image of a source.
-    """
-    _, channels, height, width = given.shape
-    words = np.add.reduceat(np.abs(given), np.arange(0, channels, lanes), axis=1, dtype=np.int64)
+def _in_order(given: np.ndarray, lanes: int, per_step: bool) -> np.ndarray:
+    """``[repeats, C, H, W]`` of a source's words as the scanner reads them, int64 ``[rounds, words, lanes]``; 0 in unused lanes."""
+    repeats, channels, height, width = given.shape
+    groups = -(-channels // lanes)
+    padded = np.zeros((repeats, groups * lanes, height, width), np.int64)
+    padded[:, :channels] = given
+    words = padded.reshape(repeats, groups, lanes, height, width)
     if per_step:
-        return words.transpose(0, 2, 3, 1)
-    return words.transpose(2, 3, 1, 0).reshape(1, height, width, -1)
+        return words.transpose(0, 3, 4, 1, 2).reshape(repeats, -1, lanes)
+    return words.transpose(3, 4, 1, 0, 2).reshape(1, -1, lanes)
 
 
-def _scan(words: np.ndarray, service: np.ndarray) -> int:
-    """Cycles of one scan, from ``[H, W, words]`` events of each word and ``[H, W]`` cycles of an event."""
-    events = np.where(service[:, :, None] > 0, words, 0).ravel()
+def _scan(events: np.ndarray, costs: np.ndarray) -> int:
+    """Cycles of one scan, from the events of each word, int64 ``[words]``, and the cycles of each, in order."""
     slots = np.maximum(events, 1)
     length = int(slots.sum())
     count = int(events.sum())
@@ -155,7 +161,6 @@ def _scan(words: np.ndarray, service: np.ndarray) -> int:
     # cycle of each event in a scanner that nothing holds back
     lead = np.cumsum(slots) - slots - (np.cumsum(events) - events)
     unheld = 2 + np.repeat(lead, events) + np.arange(count)
-    costs = np.repeat(np.repeat(service, words.shape[2]), events)
     last, free = _queue(np.diff(unheld, prepend=-_LATENCY).tolist(), costs.tolist())
     return max(length + last - int(unheld[-1]), free + 2) + 2
 
