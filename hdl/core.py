@@ -159,8 +159,10 @@ class Core(wiring.Component):
         channel_entries = program.channels
         channel = None
         if channel_entries:
-            most = [max(getattr(entry, name) for entry in channel_entries) for name in ("weight", "membrane", "words")]
-            channel = channel_layout(*most, program.lanes)
+            weight, membrane, words = (
+                max(getattr(entry, name) for entry in channel_entries) for name in ("weight", "membrane", "words")
+            )
+            channel = channel_layout(weight, membrane, words, program.lanes)
         event = event_layout(
             synapse["weight"].width,
             synapse["membrane"].width,

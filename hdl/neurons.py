@@ -73,7 +73,10 @@ class NeuronArray(wiring.Component):
         self._parameters = program.parameter_words
         words = max(2, program.membrane_words)
         self.synapse = synapse_layout(
-            width_for(len(self._weights) - 1), width_for(words - 1), self._amplitude, program.lanes if program.grouped else 0
+            width_for(len(self._weights) - 1),
+            width_for(words - 1),
+            self._amplitude,
+            program.lanes if program.grouped else 0,
         )
         self.sweep = Sweep(
             word_bits=width_for(words),
@@ -209,9 +212,7 @@ class NeuronArray(wiring.Component):
         """Lanes that the synapse word in stage 1 means, a bit each: the others belong to other groups of its convolution."""
         meant = Signal(self._program.lanes)
         synapse = self.synapses.payload
-        m.d.sync += [
-            bit.eq((synapse.first <= number) & (synapse.last >= number)) for number, bit in enumerate(meant)
-        ]
+        m.d.sync += [bit.eq((synapse.first <= number) & (synapse.last >= number)) for number, bit in enumerate(meant)]
         return meant
 
     def _counts(self, m: Module, sweep: Sweep) -> "_Counts":

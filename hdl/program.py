@@ -16,6 +16,7 @@ from math import prod
 
 import numpy as np
 
+from toolchain.buffers import last_reads, place
 from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
 from toolchain.geometry import axis_taps
@@ -206,32 +207,20 @@ class Program:
         return max(self.words(index) for index in range(len(self.network.layers)))
 
     @cached_property
+    def spike_sizes(self) -> tuple[int, ...]:
+        """Spike words of each layer over all steps; none of a readout."""
+        layers = enumerate(self.network.layers)
+        return tuple(0 if layer.threshold is None else self.words(index) * self.steps for index, layer in layers)
+
+    @cached_property
     def spike_bases(self) -> tuple[int, ...]:
-        """First spike word of each layer: first fit among the buffers alive at the same time."""
-        last_use = [
-            max((i for i, layer in enumerate(self.network.layers) if any(c.source == n for c in layer.connections)),
-                default=n)
-            for n in range(len(self.network.layers))
-        ]  # fmt: skip
-        placed: list[tuple[int, int, int]] = []  # (base, end, last use)
-        bases = []
-        for index, layer in enumerate(self.network.layers):
-            size = self.words(index) * self.steps if layer.threshold is not None else 0
-            base = 0
-            for begin, end, until in sorted(placed):
-                if until >= index and begin < base + size:
-                    base = max(base, end)
-            bases.append(base)
-            placed.append((base, base + size, last_use[index]))
-        return tuple(bases)
+        """First spike word of each layer; buffers share words unless they are held at the same time."""
+        return place(self.spike_sizes, last_reads(self.network))
 
     @property
     def spike_words(self) -> int:
         """Depth of the spike memory."""
-        return max(
-            base + (self.words(index) * self.steps if layer.threshold is not None else 0)
-            for index, (base, layer) in enumerate(zip(self.spike_bases, self.network.layers, strict=True))
-        )
+        return max(base + size for base, size in zip(self.spike_bases, self.spike_sizes, strict=True))
 
     @property
     def longest_inference(self) -> int:

@@ -57,7 +57,11 @@ class SynapseAddresses(wiring.Component):
         if self._lanes:
             words, first, last = (Signal(event[name].shape, name=name) for name in ("words", "first", "last"))
             with m.If(self.i.ready):
-                m.d.sync += [words.eq(self.i.payload.words), first.eq(self.i.payload.first), last.eq(self.i.payload.last)]
+                m.d.sync += [
+                    words.eq(self.i.payload.words),
+                    first.eq(self.i.payload.first),
+                    last.eq(self.i.payload.last),
+                ]
             m.d.comb += [
                 last_group.eq(group == words),
                 self.o.payload.first.eq(Mux(group == 0, first, 0)),

@@ -91,7 +91,7 @@ class _Synapses:
         taps = torch.ones(1, c.kernel[0] * c.kernel[1], self.output[1] * self.output[2], dtype=torch.float64)
         (top, _), (left, _) = c.pads
         # what fold sees behind the padded frame's last window is never reached
-        covered = [(o - 1) * s + w for o, s, w in zip(self.output[1:], c.stride, c.window, strict=True)]
+        covered = tuple((o - 1) * s + w for o, s, w in zip(self.output[1:], c.stride, c.window, strict=True))
         reached = F.fold(taps, covered, c.kernel, dilation=c.dilation, stride=c.stride)[0, 0]
         behind = (max(left + width - covered[1], 0), max(top + height - covered[0], 0))
         reached = F.pad(reached, (0, behind[0], 0, behind[1]))[top : top + height, left : left + width]

@@ -62,7 +62,9 @@ def _connection(
         return None
     dims = (outputs, shape[0] // groups, *kernel)
     weight = rng.choice([-limit, limit], dims) if extreme else rng.integers(-limit, limit + 1, dims)
-    return Connection(source, weight.astype(np.int32), stride, padding, pool, "linear" if linear else "conv2d", **unusual)
+    return Connection(
+        source, weight.astype(np.int32), stride, padding, pool, "linear" if linear else "conv2d", **unusual
+    )
 
 
 NEURONS = [

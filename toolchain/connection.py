@@ -64,7 +64,9 @@ class Connection:
             raise InvalidValue("connection weight holds integers beyond 32 bits")
         object.__setattr__(self, "weight", frozen(self.weight, np.int32 if integer else np.float64))
         if self.weight.ndim != 4 or 0 in self.weight.shape:
-            raise InvalidValue(f"connection weight has shape {self.weight.shape}, must be [C_out, C_in / groups, K_y, K_x]")
+            raise InvalidValue(
+                f"connection weight has shape {self.weight.shape}, must be [C_out, C_in / groups, K_y, K_x]"
+            )
         if self.padding_after is None:
             object.__setattr__(self, "padding_after", self.padding)
         if self.kind not in ("conv2d", "linear"):

@@ -29,7 +29,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from hdl.program import Instruction, Program
+from hdl.program import Program
 from toolchain.connection import Connection
 from toolchain.encoding import input_events, rate_numbers
 from toolchain.errors import InvalidValue
@@ -111,7 +111,8 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
                 words = _in_order(events, width, per_step)
                 costs = _in_order(np.broadcast_to(service, given.shape), width, per_step)
                 scan[image, index] += sum(
-                    _scan(part.sum(axis=1), np.repeat(cost.ravel(), part.ravel())) for part, cost in zip(words, costs, strict=True)
+                    _scan(part.sum(axis=1), np.repeat(cost.ravel(), part.ravel()))
+                    for part, cost in zip(words, costs, strict=True)
                 )
         rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
         initialization[:, index] = instruction.words + 2
