@@ -30,14 +30,21 @@ def peak(sizes: Sequence[int], last: Sequence[int]) -> int:
     return max(held(sizes, last))
 
 
-def _first_fit(sizes: Sequence[int], last: Sequence[int], order: Sequence[int]) -> tuple[int, ...]:
+def _fit(sizes: Sequence[int], last: Sequence[int], order: Sequence[int], ends: int) -> tuple[int, ...]:
+    """First fit from below; with 2 ``ends`` every second buffer from above, where it fits below ``peak``."""
     bases = [0] * len(sizes)
     placed: list[int] = []
-    for index in order:
+    top = peak(sizes, last)
+    for number, index in enumerate(order):
         together = [i for i in placed if sizes[i] and i <= last[index] and index <= last[i]]
-        for other in sorted(together, key=lambda i: bases[i]):
-            if bases[other] < bases[index] + sizes[index] and bases[index] < bases[other] + sizes[other]:
-                bases[index] = bases[other] + sizes[other]
+        taken = sorted((bases[i], bases[i] + sizes[i]) for i in together)
+        upper = top - sizes[index]
+        if number % ends and all(end <= upper for _, end in taken):
+            bases[index] = upper
+        else:
+            for begin, end in taken:
+                if begin < bases[index] + sizes[index] and bases[index] < end:
+                    bases[index] = end
         placed.append(index)
     return tuple(bases)
 
@@ -45,14 +52,14 @@ def _first_fit(sizes: Sequence[int], last: Sequence[int], order: Sequence[int]) 
 def place(sizes: Sequence[int], last: Sequence[int]) -> tuple[int, ...]:
     """First place of each buffer, so that none overlaps another that is held at the same time.
 
-    First fit in the order of the layers, the largest first, or the longest held first, whichever needs the least memory: at
-    least ``peak``, and for chains just that.
+    First fit in the order of the layers, from one end or from both in turn, the largest first, or the longest held first,
+    whichever needs the least memory: at least ``peak``, and for chains just that.
     """
     layers = range(len(sizes))
-    orders = (
-        list(layers),
-        sorted(layers, key=lambda i: -sizes[i]),
-        sorted(layers, key=lambda i: i - last[i]),
-    )
-    tried = [_first_fit(sizes, last, order) for order in orders]
+    tried = [
+        _fit(sizes, last, layers, 1),
+        _fit(sizes, last, layers, 2),
+        _fit(sizes, last, sorted(layers, key=lambda i: -sizes[i]), 1),
+        _fit(sizes, last, sorted(layers, key=lambda i: i - last[i]), 1),
+    ]
     return min(tried, key=lambda bases: max(base + size for base, size in zip(bases, sizes, strict=True)))

@@ -39,7 +39,8 @@ class Connection:
     stride, padding, pool : (y, x)
         Zero padding before the first row and column; ``pool`` is the window and stride of the average pooling.
     kind : str
-        ``conv2d`` or ``linear`` (kernel covers the pooled source, no padding, output 1 × 1).
+        ``conv2d``; ``linear`` (kernel covers the pooled source, no padding, output 1 × 1); or ``identity``, the shortcut
+        of a residual join: a 1 × 1 kernel in which no row has more than one weight other than 0, without padding.
     padding_after : (y, x)
         Zero padding behind the last row and column; ``None`` takes ``padding``.
     dilation : (y, x)
@@ -69,8 +70,8 @@ class Connection:
             )
         if self.padding_after is None:
             object.__setattr__(self, "padding_after", self.padding)
-        if self.kind not in ("conv2d", "linear"):
-            raise InvalidValue(f"connection kind is {self.kind!r}, must be conv2d or linear")
+        if self.kind not in ("conv2d", "linear", "identity"):
+            raise InvalidValue(f"connection kind is {self.kind!r}, must be conv2d, linear or identity")
         for name, least in (("stride", 1), ("padding", 0), ("padding_after", 0), ("pool", 1), ("dilation", 1)):
             pair = getattr(self, name)
             if len(pair) != 2 or not all(isinstance(v, int) and least <= v <= 1024 for v in pair):
@@ -78,6 +79,12 @@ class Connection:
         if not isinstance(self.groups, int) or self.groups < 1 or self.weight.shape[0] % self.groups:
             raise InvalidValue(
                 f"connection groups is {self.groups}, must be at least 1 and divide the {self.weight.shape[0]} output channels"
+            )
+
+        alone = self.kernel == (1, 1) and self.pads == ((0, 0), (0, 0)) and bool(((self.weight != 0).sum(1) <= 1).all())
+        if self.kind == "identity" and not alone:
+            raise InvalidValue(
+                f"an identity has a 1 × 1 kernel with at most one weight in a row and no padding, not {self.weight.shape}"
             )
 
     @property

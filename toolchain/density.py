@@ -67,7 +67,7 @@ def source_macs(
     for values in _activations(graph, frames, progress):
         macs = np.zeros((len(values[0]), len(found)), np.int64)
         for index, layer in enumerate(network.layers):
-            for c in layer.connections:
+            for c in (c for c in layer.connections if c.kind != "identity"):
                 shape, most = network.source_shape(c), largest[c.source + 1]
                 active = np.abs(values[c.source + 1]).reshape(-1, *shape) * _LEVELS >= most / 2
                 active &= most > 0

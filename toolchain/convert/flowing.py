@@ -90,7 +90,7 @@ def identity(spikes: Spikes) -> Connection:
     weight = np.zeros((outputs, inputs // groups, 1, 1))
     for channel in range(inputs):
         weight[channel + before, channel % (inputs // groups)] = 1 / (spikes.pool[0] * spikes.pool[1])
-    return Connection(spikes.source, weight, spikes.stride, pool=spikes.pool, groups=groups)
+    return Connection(spikes.source, weight, spikes.stride, pool=spikes.pool, kind="identity", groups=groups)
 
 
 def _in_blocks(inputs: int, outputs: int, before: int, groups: int) -> bool:

@@ -87,6 +87,7 @@ class Reader:
 
     def _spikes(self, name: str, kind: str, flowing: Spikes | Sum) -> Spikes:
         if isinstance(flowing, Sum):
+            self._check_addition(name, kind, flowing)
             raise _refuse(
                 name,
                 kind,
@@ -94,6 +95,15 @@ class Reader:
                 "put a ReLU or an activation of toolchain.nn between, or merge the two layers",
             )
         return flowing
+
+    def _check_addition(self, name: str, kind: str, flowing: Sum) -> None:
+        if len(flowing.connections) > 1:
+            raise _refuse(
+                name,
+                kind,
+                f"it reads the addition {flowing.made_by!r}, behind which no neuron fires",
+                "put a ReLU or an activation of toolchain.nn right behind the addition",
+            )
 
     def _sum(self, name: str, connection: Connection, bias: np.ndarray, spikes: Spikes, dimensions: int) -> Sum:
         try:
@@ -235,6 +245,7 @@ class Reader:
 
     def _behind(self, name: str, kind: str, flowing: Spikes | Sum) -> Spikes:
         if isinstance(flowing, Sum):
+            self._check_addition(name, kind, flowing)
             raise _refuse(
                 name,
                 kind,
