@@ -156,5 +156,5 @@ def test_bad_connections_are_refused(changes, message):
 def test_channels_of_groups_must_fit_the_source():
     with pytest.raises(InvalidValue, match=r"weight \(4, 2, 1, 1\) in 2 groups expects 4 channels, its source has 2"):
         Connection(INPUT, ONES, groups=2).output((2, 5, 5))
-    with pytest.raises(InvalidValue, match="linear kernel .* without padding, dilation or groups"):
+    with pytest.raises(InvalidValue, match=r"linear kernel .* without padding, dilation or groups"):
         Connection(INPUT, ONES, kind="linear", groups=2).output((4, 1, 1))
