@@ -9,7 +9,7 @@ from torch import nn
 from sim import floating, golden, oracle
 from tests.unit.test_graph import INPUTS, PIXELS, assert_converts
 from toolchain import zoo
-from toolchain.convert import convert
+from toolchain.convert import convert, replace_max_pooling
 from toolchain.density import source_macs
 from toolchain.diagnose.source import SourceRun, pair
 from toolchain.energy import layer_counts, observe
@@ -261,3 +261,54 @@ def test_resnet20_keeps_its_weights():
     shortcuts = 16 * 3 + 32 * 2 + 64 * 2
     assert network.weights == stored + shortcuts
     assert sorted({layer.connections[-1].kind for layer in network.layers}) == ["conv2d", "identity", "linear"]
+
+
+def pooled(*poolings):
+    layers = [layer for m in poolings for layer in (nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(), m)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(3))
+
+
+def test_max_pooling_can_be_replaced_and_trained_back():
+    """The copy converts, and gradient steps bring it back to what the original said."""
+    torch.manual_seed(9)
+    module = pooled(nn.MaxPool2d(2), nn.MaxPool2d(3, stride=2, padding=1))
+    with torch.no_grad():
+        wanted = module(INPUTS)
+    with pytest.raises(
+        UnsupportedModule, match=r"MaxPool2d '2' .*use AvgPool2d and fine-tune \(toolchain\.convert\.replace"
+    ):
+        convert(module, INPUTS, "optimal", 4)
+    copy = replace_max_pooling(module)
+    assert [type(m) for m in copy if isinstance(m, nn.AvgPool2d)] == [nn.AvgPool2d] * 2
+    assert isinstance(module[2], nn.MaxPool2d) and copy[6] is not module[6]
+    assert len(convert(copy, INPUTS, "optimal", 4).layers) == 3
+    optimizer, losses = torch.optim.Adam(copy.parameters(), 0.01), []
+    for _ in range(60):
+        optimizer.zero_grad()
+        losses.append((copy(INPUTS) - wanted).square().mean())
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < losses[0] / 2
+    assert isinstance(replace_max_pooling(nn.MaxPool1d(2)), nn.AvgPool1d)
+
+
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        nn.MaxPool2d(3, stride=1),
+        nn.MaxPool2d(2, dilation=2),
+        nn.MaxPool2d(2, ceil_mode=True),
+        nn.MaxPool2d(3, stride=2),
+    ],
+)
+def test_max_pooling_of_other_sizes_is_refused(pooling):
+    with pytest.raises(
+        UnsupportedModule, match=r"MaxPool2d 'inner\.1': no average pooling gives as many places as kernel"
+    ):
+        replace_max_pooling(Nested(pooling))
+
+
+class Nested(nn.Module):
+    def __init__(self, pooling):
+        super().__init__()
+        self.inner = nn.Sequential(nn.ReLU(), pooling)

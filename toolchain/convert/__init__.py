@@ -8,12 +8,13 @@ from sim.passage import convolved
 from toolchain.buffers import last_reads
 from toolchain.convert.graph import SourceGraph, read_module
 from toolchain.convert.methods import METHODS, Options, check_layer
+from toolchain.convert.replace import replace_max_pooling
 from toolchain.convert.statistics import Observed, Recorder
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.fixedpoint import round_half_up
 from toolchain.ir import DEFAULT_SEED, INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
 
-__all__ = ["METHODS", "convert"]
+__all__ = ["METHODS", "convert", "replace_max_pooling"]
 
 _BATCH = 250
 

@@ -127,10 +127,11 @@ def _read_module_node(reader: Reader, node: fx.Node, name: str, m: nn.Module, fl
 
 
 _AVERAGE = "a maximum of spikes is not a maximum of rates: use {} and fine-tune"
+_REPLACE = _AVERAGE + " (toolchain.convert.replace_max_pooling makes the copy)"
 _NO_CAT = "branches are joined by adding them: use channels of one layer instead of a concatenation"
 _WAYS_OUT = {
-    "MaxPool2d": _AVERAGE.format("AvgPool2d"),
-    "MaxPool1d": _AVERAGE.format("AvgPool1d"),
+    "MaxPool2d": _REPLACE.format("AvgPool2d"),
+    "MaxPool1d": _REPLACE.format("AvgPool1d"),
     "AdaptiveMaxPool2d": _AVERAGE.format("AdaptiveAvgPool2d"),
     "max_pool1d": _AVERAGE.format("average pooling"),
     "max_pool2d": _AVERAGE.format("average pooling"),
