@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.counters import Counters
 from hdl.host import FrameReceiver, ResultSender
-from hdl.layouts import coordinate_layout, event_layout, width_for
+from hdl.layouts import channel_layout, coordinate_layout, event_layout, width_for
 from hdl.neurons import NeuronArray
 from hdl.program import CoordinateTaps, Instruction, Program
 from hdl.rom import ReadPort, rom, slices
@@ -109,10 +109,12 @@ class Core(wiring.Component):
             counters.spike_valid.eq(neurons.spike_valid),
             counters.spike_bits.eq(neurons.spike_bits[: program.lanes]),
         ]
+        word = synapses.o.payload
+        operations = Mux(word.last_group, instruction["last_lanes"], program.lanes)
+        if program.grouped:
+            operations = word.last - word.first + 1
         with m.If(synapses.o.valid):
-            m.d.comb += counters.operations.eq(
-                Mux(synapses.o.payload.last_group, instruction["last_lanes"], program.lanes)
-            )
+            m.d.comb += counters.operations.eq(operations)
         return m
 
     def _decode(self, m: Module, sequencer: Sequencer) -> dict[str, Value]:
@@ -129,7 +131,7 @@ class Core(wiring.Component):
             m.d.comb += [port.addr.eq(sequencer.instruction), port.en.eq(1)]
             decoded = Signal(layout)
             m.d.sync += decoded.as_value().eq(port.data)
-            members.update({name: decoded[name] for name in varying})
+            members.update({name: decoded[program.alike(name)] for name in members if program.alike(name) in varying})
         return members
 
     @staticmethod
@@ -155,11 +157,19 @@ class Core(wiring.Component):
         row_layout, row_port = self._table(m, "rows", rows)
         column_layout, column_port = self._table(m, "columns", columns)
         synapse = neurons.synapse
+        channel_entries = program.channels
+        channel = None
+        if channel_entries:
+            weight, membrane, words = (
+                max(getattr(entry, name) for entry in channel_entries) for name in ("weight", "membrane", "words")
+            )
+            channel = channel_layout(weight, membrane, words, program.lanes)
         event = event_layout(
             synapse["weight"].width,
             synapse["membrane"].width,
             max(row_layout["count"].width, column_layout["count"].width),
             synapse["amplitude"].shape,
+            channel,
         )
         largest = Instruction(
             *(max(values) for values in zip(*(vars(i).values() for i in program.instructions), strict=True))
@@ -179,8 +189,20 @@ class Core(wiring.Component):
             group_bits=group_bits,
             repeat_bits=width_for(program.steps),
             table_bits=width_for(max(len(rows), len(columns)) - 1),
+            channel=channel,
+            channel_bits=width_for(max(len(channel_entries), program.lanes)),
         )
-        m.submodules.synapses = synapses = SynapseAddresses(event=event, synapse=synapse, group_bits=group_bits)
+        m.submodules.synapses = synapses = SynapseAddresses(
+            event=event, synapse=synapse, group_bits=group_bits, lanes=program.lanes if program.grouped else 0
+        )
+        if channel is not None:
+            port = rom(m, "channels", channel.size, [self._pack(channel, vars(entry)) for entry in channel_entries])
+            m.d.comb += [
+                scanner.channel_base.eq(instruction["channel_base"]),
+                port.addr.eq(scanner.channel_address),
+                port.en.eq(1),
+                scanner.channel.as_value().eq(port.data),
+            ]
 
         m.submodules.frame = frame = Memory(shape=unsigned(32), depth=frame_words, init=[])
         frame_write, frame_read = frame.write_port(), frame.read_port()
@@ -224,6 +246,7 @@ class Core(wiring.Component):
             synapses.row_stride.eq(instruction["row_stride"]),
             synapses.column_stride.eq(instruction["column_stride"]),
             synapses.row_words.eq(instruction["row_words"]),
+            synapses.column_words.eq(instruction["column_words"]),
         ]
         wiring.connect(m, scanner.events, synapses.i)
         wiring.connect(m, synapses.o, neurons.synapses)

@@ -61,7 +61,8 @@ class Counters(wiring.Component):
         m.submodules.memory = memory
         write, read = memory.write_port(), memory.read_port()
         cycles, events, operations, spikes = (Signal(32, name=name) for name in COUNTERS)
-        event, performed = Signal(), Signal.like(self.operations)
+        event = Signal()
+        performed = Signal.like(self.operations)
         parts = [self.spike_bits[low : low + _PART] for low in range(0, len(self.spike_bits), _PART)]
         fired = [Signal(width_for(len(part)), name=f"fired_{place}") for place, part in enumerate(parts)]
         spiked = Signal(width_for(len(self.spike_bits)))

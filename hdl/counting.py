@@ -15,7 +15,8 @@ def countdown(m: Module, name: str, count: Signal, *, start: ValueLike, step: Va
     begins again. What it returns comes from a flip-flop: it is computed one turn ahead, so that no
     comparison stands in the path of those who wait for it. ``count`` is read at each beginning.
     """
-    left, last = Signal.like(count, name=f"{name}_left"), Signal(name=f"last_{name}")
+    left = Signal.like(count, name=f"{name}_left")
+    last = Signal(name=f"last_{name}")
     with m.If(start | (step & last)):
         m.d.sync += [left.eq(count), last.eq(count == 1)]
     with m.Elif(step):

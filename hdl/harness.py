@@ -52,8 +52,8 @@ class Harness(wiring.Component):
         i_bit, i_shift, i_offer, o_shift, o_release = (Signal(name=f"{n}_pin") for n in (
             "i_bit", "i_shift", "i_offer", "o_shift", "o_release"
         ))  # fmt: skip
-        i_word, o_word = Signal(33), Signal(33)
-        i_full, o_full = Signal(), Signal()
+        i_word, o_word = (Signal(33, name=name) for name in ("i_word", "o_word"))
+        i_full, o_full = (Signal(name=f"{name}_pin") for name in ("i_full", "o_full"))
         m.d.sync += [
             reset.eq(self.reset),
             i_bit.eq(self.i_bit),

@@ -186,7 +186,8 @@ class ResultSender(wiring.Component):
         prediction = Signal.like(number)
         values = self.scores.as_value()
         size = len(values) // self._lanes
-        score, best = Signal(signed(size)), Signal(signed(size))
+        score = Signal(signed(size))
+        best = Signal(signed(size))
         counter = Signal(32)
         m.d.sync += [
             score.eq(values.word_select(lane, size).as_signed()),

@@ -5,6 +5,7 @@ from amaranth.lib import data
 
 __all__ = [
     "AxiWord",
+    "channel_layout",
     "coordinate_layout",
     "event_layout",
     "lanes_layout",
@@ -36,11 +37,28 @@ def coordinate_layout(weight: int, membrane: int, count: int) -> data.StructLayo
     )
 
 
-def event_layout(weight_bits: int, membrane_bits: int, count_bits: int, amplitude: Shape) -> data.StructLayout:
+def channel_layout(weight: int, membrane: int, words: int, lanes: int) -> data.StructLayout:
+    """Entry of the channel table; the first three arguments are the largest values of the fields."""
+    return data.StructLayout(
+        {
+            "weight": unsigned(width_for(weight)),
+            "membrane": unsigned(width_for(membrane)),
+            "words": unsigned(width_for(words)),
+            "first": unsigned(width_for(lanes - 1)),
+            "last": unsigned(width_for(lanes - 1)),
+        }
+    )
+
+
+def event_layout(
+    weight_bits: int, membrane_bits: int, count_bits: int, amplitude: Shape, channel: data.StructLayout | None = None
+) -> data.StructLayout:
     """One spike or pixel: address of its first synapse word, valid taps along y and x, amplitude.
 
-    ``rows`` and ``columns`` count the taps after the first.
+    ``rows`` and ``columns`` count the taps after the first. With a ``channel`` table also the ``words`` of a tap
+    after the first, its ``first`` lane in the first of them and its ``last`` lane in the last.
     """
+    ranged = {} if channel is None else {name: channel[name].shape for name in ("words", "first", "last")}
     return data.StructLayout(
         {
             "weight": unsigned(weight_bits),
@@ -48,18 +66,24 @@ def event_layout(weight_bits: int, membrane_bits: int, count_bits: int, amplitud
             "rows": unsigned(count_bits),
             "columns": unsigned(count_bits),
             "amplitude": amplitude,
+            **ranged,
         }
     )
 
 
-def synapse_layout(weight_bits: int, membrane_bits: int, amplitude: Shape) -> data.StructLayout:
-    """One synapse word: weight address, membrane address, amplitude, whether it is the last group."""
+def synapse_layout(weight_bits: int, membrane_bits: int, amplitude: Shape, lanes: int = 0) -> data.StructLayout:
+    """One synapse word: weight address, membrane address, amplitude, whether it is the last group.
+
+    With ``lanes`` also the ``first`` and the ``last`` lane that it means.
+    """
+    lane = unsigned(width_for(lanes - 1))
     return data.StructLayout(
         {
             "weight": unsigned(weight_bits),
             "membrane": unsigned(membrane_bits),
             "amplitude": amplitude,
             "last_group": unsigned(1),
+            **({"first": lane, "last": lane} if lanes else {}),
         }
     )
 

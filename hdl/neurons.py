@@ -74,7 +74,12 @@ class NeuronArray(wiring.Component):
         self._weights = program.weight_words
         self._parameters = program.parameter_words
         words = max(2, program.membrane_words)
-        self.synapse = synapse_layout(width_for(len(self._weights) - 1), width_for(words - 1), self._amplitude)
+        self.synapse = synapse_layout(
+            width_for(len(self._weights) - 1),
+            width_for(words - 1),
+            self._amplitude,
+            program.lanes if program.grouped else 0,
+        )
         self.sweep = Sweep(
             word_bits=width_for(words),
             group_bits=width_for(max(i.groups for i in program.instructions)),
@@ -130,7 +135,9 @@ class NeuronArray(wiring.Component):
         amplitude += [Signal(self._amplitude, name=f"amplitude_{stage}") for stage in (1, 2)]
         for chain in (valid, word, amplitude):
             m.d.sync += [after.eq(before) for before, after in pairwise(chain)]
-        forward_last, forward_before = Signal(), Signal()
+        meant = self._meant(m) if self._program.grouped else None
+        forward_last = Signal()
+        forward_before = Signal()
         m.d.sync += [
             forward_last.eq(valid[3] & (word[2] == word[3])),
             forward_before.eq(valid[3] & (word[1] == word[3])),
@@ -177,14 +184,15 @@ class NeuronArray(wiring.Component):
             )
             m.submodules[f"lane_{number}"] = lane
             # What is written: each of the three is 0 while another one counts.
-            initial, after = Signal.like(lane.after), Signal.like(lane.after)
+            initial = Signal.like(lane.after)
+            after = Signal.like(lane.after)
             m.d.sync += [initial.eq(0), after.eq(0), self.spike_bits[number].eq(lane.spike)]
             with m.If(sweep.read_initial):
                 m.d.sync += initial.eq(data.View(layout, parameters.data)[number].initial)
             with m.If(sweep.step):
                 m.d.sync += after.eq(lane.after)
             m.d.comb += [
-                lane.weight.eq(weight_lanes[number]),
+                lane.weight.eq(weight_lanes[number] if meant is None else Mux(meant[number], weight_lanes[number], 0)),
                 lane.amplitude.eq(amplitude[2]),
                 lane.membrane.eq(read_data[number]),
                 lane.add.eq(valid[3]),
@@ -213,6 +221,13 @@ class NeuronArray(wiring.Component):
         m.d.comb += write_port.data.eq(writes.as_value())
         return m
 
+    def _meant(self, m: Module) -> Signal:
+        """Lanes that the synapse word in stage 1 means, a bit each: the others belong to other groups of its convolution."""
+        meant = Signal(self._program.lanes)
+        synapse = self.synapses.payload
+        m.d.sync += [bit.eq((synapse.first <= number) & (synapse.last >= number)) for number, bit in enumerate(meant)]
+        return meant
+
     def _counts(self, m: Module, sweep: Sweep) -> "_Counts":
         """Memory of each neuron's sum of spikes, read and written with the membranes of the passes."""
         layout = data.ArrayLayout(unsigned(width_for(self._program.steps)), self._program.lanes)
@@ -220,7 +235,8 @@ class NeuronArray(wiring.Component):
             shape=unsigned(layout.size), depth=max(2, self._program.membrane_words), init=[]
         )
         read_port, write_port = memory.read_port(), memory.write_port()
-        read, written = Signal(layout), Signal(layout)
+        read = Signal(layout)
+        written = Signal(layout)
         m.d.sync += read.as_value().eq(read_port.data)
         m.d.comb += [
             read_port.addr.eq(sweep.word),

@@ -6,7 +6,8 @@ Layout (position-major, channel-minor): the neurons of a layer stand in words of
 ``word = (y·W + x)·G + c // P`` with ``G = ⌈C / P⌉`` groups and lane ``c % P``. Spike words of all T
 steps of one neuron word are neighbours: ``spike address = base + word·T + t``. Weight words hold the
 P weights from one source channel and kernel place to one group:
-``weight address = base + ((c_in·K_y + k_y)·K_x + k_x)·G + g``.
+``weight address = base + ((c_in·K_y + k_y)·K_x + k_x)·G + g``, where c_in counts within the source channel's
+own group of a grouped convolution: its weights take the space of its kernel, and an event enables the lanes of its group only.
 """
 
 from dataclasses import dataclass, fields
@@ -15,11 +16,13 @@ from math import prod
 
 import numpy as np
 
+from toolchain.buffers import last_reads, place
+from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
 from toolchain.geometry import axis_taps
 from toolchain.ir import INPUT, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
 
-__all__ = ["MAX_LANES", "CoordinateTaps", "Instruction", "Program", "check_lanes"]
+__all__ = ["MAX_LANES", "ChannelRange", "CoordinateTaps", "Instruction", "Program", "check_lanes"]
 
 MAX_LANES = 64
 
@@ -42,9 +45,11 @@ class Instruction:
     sweep : the layer has a fire pass; ``fires``: and spikes come out of it (no readout)
     source_base, source_rows, source_columns, source_groups : what the scanner walks; a group is a word
     row_base, column_base : first entry in the coordinate tables
-    group_stride, lane_stride : weight words from one source group (lane) to the next
+    channel_base : first entry in the channel table, where the program has one
+    group_stride, lane_stride : weight words from one source group (lane) to the next; with a channel table its entries
     row_stride, column_stride : weight words from one valid tap to the next along y (x)
-    groups : G of the target; ``row_words``: words of one target row, W·G
+    groups : G of the target
+    row_words, column_words : neuron words from one valid tap to the one before it along y (x); G and W·G if not dilated
     last_lanes : channels in the target's last group
     words : neuron words of the target
     parameter_base : first word in the parameter memory
@@ -64,12 +69,14 @@ class Instruction:
     source_groups: int
     row_base: int
     column_base: int
+    channel_base: int
     group_stride: int
     lane_stride: int
     row_stride: int
     column_stride: int
     groups: int
     row_words: int
+    column_words: int
     last_lanes: int
     words: int
     parameter_base: int
@@ -87,6 +94,22 @@ class CoordinateTaps:
     weight: int
     membrane: int
     count: int
+
+
+@dataclass(frozen=True)
+class ChannelRange:
+    """Target words that one source channel of a connection reaches, and the lanes it means in them.
+
+    ``weight`` is the address of its first weight word from the connection's base, ``membrane`` the first word's
+    place among the target's groups; ``words`` counts those after the first. ``first`` is the first lane in the
+    first word, ``last`` the last lane in the last; between them all lanes are meant.
+    """
+
+    weight: int
+    membrane: int
+    words: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +131,21 @@ class Program:
     def groups(self, channels: int) -> int:
         """Words that hold ``channels`` lanes."""
         return -(-channels // self.lanes)
+
+    @cached_property
+    def grouped(self) -> bool:
+        """Whether any connection has groups: then the core reads each source channel's range from a table."""
+        return any(c.groups > 1 for layer in self.network.layers for c in layer.connections)
+
+    def channel_range(self, connection: Connection, channel: int) -> ChannelRange:
+        """What a source channel of a connection reaches."""
+        targets = connection.targets(channel)
+        first, last = targets[0] // self.lanes, targets[-1] // self.lanes
+        row = channel % connection.weight.shape[1]
+        tap_words = connection.kernel[0] * connection.kernel[1] * self.groups(connection.weight.shape[0])
+        return ChannelRange(
+            row * tap_words + first, first, last - first, targets[0] % self.lanes, targets[-1] % self.lanes
+        )
 
     def words(self, index: int) -> int:
         """Neuron words of a layer."""
@@ -169,32 +207,20 @@ class Program:
         return max(self.words(index) for index in range(len(self.network.layers)))
 
     @cached_property
+    def spike_sizes(self) -> tuple[int, ...]:
+        """Spike words of each layer over all steps; none of a readout."""
+        layers = enumerate(self.network.layers)
+        return tuple(0 if layer.threshold is None else self.words(index) * self.steps for index, layer in layers)
+
+    @cached_property
     def spike_bases(self) -> tuple[int, ...]:
-        """First spike word of each layer: first fit among the buffers alive at the same time."""
-        last_use = [
-            max((i for i, layer in enumerate(self.network.layers) if any(c.source == n for c in layer.connections)),
-                default=n)
-            for n in range(len(self.network.layers))
-        ]  # fmt: skip
-        placed: list[tuple[int, int, int]] = []  # (base, end, last use)
-        bases = []
-        for index, layer in enumerate(self.network.layers):
-            size = self.words(index) * self.steps if layer.threshold is not None else 0
-            base = 0
-            for begin, end, until in sorted(placed):
-                if until >= index and begin < base + size:
-                    base = max(base, end)
-            bases.append(base)
-            placed.append((base, base + size, last_use[index]))
-        return tuple(bases)
+        """First spike word of each layer; buffers share words unless they are held at the same time."""
+        return place(self.spike_sizes, last_reads(self.network))
 
     @property
     def spike_words(self) -> int:
         """Depth of the spike memory."""
-        return max(
-            base + (self.words(index) * self.steps if layer.threshold is not None else 0)
-            for index, (base, layer) in enumerate(zip(self.spike_bases, self.network.layers, strict=True))
-        )
+        return max(base + size for base, size in zip(self.spike_bases, self.spike_sizes, strict=True))
 
     @property
     def longest_inference(self) -> int:
@@ -207,12 +233,12 @@ class Program:
         frame_words, result_words = -(-self.pixels // 4), self.network.shapes[-1][0] + 4 * len(self.network.layers)
         cycles = frame_words + 2 * result_words + 32
         for index, layer in enumerate(self.network.layers):
-            groups = self.groups(layer.channels)
             cycles += self.words(index) * (2 + self.steps) + 32 * self.steps
             for connection in layer.connections:
                 source = self.network.source_shape(connection)
                 taps = prod(int(axis_taps(connection, source, axis).count.sum()) for axis in (0, 1))
-                events = source[0] * (source[1] * source[2] + taps * groups)
+                reached = sum(1 + self.channel_range(connection, channel).words for channel in range(source[0]))
+                events = source[0] * source[1] * source[2] + taps * reached
                 presented = {"direct": 1, "bitplane": 8, "rate": self.steps}[self.network.input]
                 cycles += (presented if connection.source == INPUT else self.steps) * (events + 32)
         return cycles
@@ -228,11 +254,19 @@ class Program:
         return self._assembled[1:]
 
     @cached_property
+    def channels(self) -> tuple[ChannelRange, ...]:
+        """Channel table, connection by connection; empty without groups."""
+        if not self.grouped:
+            return ()
+        connections = [c for layer in self.network.layers for c in layer.connections]
+        return tuple(self.channel_range(c, channel) for c in connections for channel in range(c.inputs))
+
+    @cached_property
     def _assembled(
         self,
     ) -> tuple[tuple[Instruction, ...], tuple[CoordinateTaps, ...], tuple[CoordinateTaps, ...]]:
         instructions = []
-        weight_base = parameter_base = 0
+        weight_base = parameter_base = channel_base = 0
         rows: list[CoordinateTaps] = []
         columns: list[CoordinateTaps] = []
         for index, layer in enumerate(self.network.layers):
@@ -242,7 +276,9 @@ class Program:
                 source = self.network.source_shape(connection)
                 frame = connection.source == INPUT
                 kernel = connection.kernel
-                lane_stride = kernel[0] * kernel[1] * groups
+                tap_words = kernel[0] * kernel[1] * groups
+                lane_stride = 1 if self.grouped else tap_words
+                taps = [axis_taps(connection, source, axis) for axis in (0, 1)]
                 per_step = self.network.schedule == "stream" and not self.network.reads_frame(layer)
                 instructions.append(
                     Instruction(
@@ -258,12 +294,14 @@ class Program:
                         source_groups=source[0] if frame else self.groups(source[0]),
                         row_base=len(rows),
                         column_base=len(columns),
+                        channel_base=channel_base,
                         group_stride=lane_stride * (1 if frame else self.lanes),
                         lane_stride=lane_stride,
-                        row_stride=connection.stride[0] * kernel[1] * groups,
-                        column_stride=connection.stride[1] * groups,
+                        row_stride=taps[0].kernel_step * kernel[1] * groups,
+                        column_stride=taps[1].kernel_step * groups,
                         groups=groups,
-                        row_words=width * groups,
+                        row_words=taps[0].output_step * width * groups,
+                        column_words=taps[1].output_step * groups,
                         last_lanes=channels - (groups - 1) * self.lanes,
                         words=height * width * groups,
                         parameter_base=parameter_base,
@@ -275,13 +313,13 @@ class Program:
                     (0, rows, kernel[1] * groups, width * groups),
                     (1, columns, groups, groups),
                 ):
-                    taps = axis_taps(connection, source, axis)
                     base = weight_base if axis == 0 else 0
                     table.extend(
                         CoordinateTaps(base + int(k) * weight_scale, int(o) * membrane_scale, int(n))
-                        for k, o, n in zip(taps.kernel, taps.output, taps.count, strict=True)
+                        for k, o, n in zip(taps[axis].kernel, taps[axis].output, taps[axis].count, strict=True)
                     )
-                weight_base += source[0] * lane_stride
+                weight_base += connection.weight.shape[1] * tap_words
+                channel_base += source[0] if self.grouped else 0
             parameter_base += groups
         return tuple(instructions), tuple(rows), tuple(columns)
 
@@ -338,6 +376,17 @@ class Program:
         return {**values, "initial": layer.offset, "addend": layer.bias}
 
     def varying(self) -> dict[str, int]:
-        """Instruction members that differ between instructions, with their largest value."""
-        columns = {f.name: [getattr(i, f.name) for i in self.instructions] for f in fields(Instruction)}
-        return {name: max(values) for name, values in columns.items() if len(set(values)) > 1}
+        """Instruction members that differ between instructions, with their largest value; one of those that are alike."""
+        return {
+            name: max(values)
+            for name, values in self._members.items()
+            if len(set(values)) > 1 and self.alike(name) == name
+        }
+
+    def alike(self, name: str) -> str:
+        """First instruction member that has the value of this one in every instruction."""
+        return next(other for other, values in self._members.items() if values == self._members[name])
+
+    @cached_property
+    def _members(self) -> dict[str, list[int]]:
+        return {f.name: [getattr(i, f.name) for i in self.instructions] for f in fields(Instruction)}

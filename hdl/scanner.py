@@ -22,11 +22,11 @@ _PART = 8
 """Lanes whose events are counted in one stage; the next one adds up the parts."""
 
 
-def _stages(value: Value, count: int) -> list[Value]:
+def _stages(value: Value, name: str, count: int) -> list[Value]:
     """``value`` and as many registers to take it along; a constant needs none."""
     if isinstance(value, Const):
         return [value] * (count + 1)
-    return [value, *(Signal(value.shape()) for _ in range(count))]
+    return [value, *(Signal(value.shape(), name=f"{name}_{stage}") for stage in range(1, count + 1))]
 
 
 def _leap(register: Signal) -> Value:
@@ -64,6 +64,11 @@ class Scanner(wiring.Component):
         What an event's amplitude is, as in ``Program``.
     address_bits, coordinate_bits, group_bits, repeat_bits, table_bits : int
         Widths of the configuration and address ports.
+    channel : StructLayout or None
+        Entry of the channel table, where there is one: an event's channel, counted from ``channel_base``, says there
+        which words and lanes it reaches. ``group_stride`` and ``lane_stride`` then step through the table.
+    channel_bits : int
+        Width of its address.
 
     Members
     -------
@@ -88,14 +93,23 @@ class Scanner(wiring.Component):
         group_bits: int,
         repeat_bits: int,
         table_bits: int,
+        channel: data.StructLayout | None = None,
+        channel_bits: int = 0,
     ):
         self._lanes = lanes
         self._event, self._row, self._column = event, row, column
         self._network, self._weighing = network, weighing
         signed_spikes = network.signed_spikes
-        weight_bits = event["weight"].width
+        self._ranged = channel is not None
+        offset_bits = channel_bits if self._ranged else event["weight"].width
+        table = {} if channel is None else {
+            "channel_base": In(unsigned(channel_bits)),
+            "channel_address": Out(unsigned(channel_bits)),
+            "channel": In(channel),
+        }  # fmt: skip
         members = {name: event[name].shape for name in ("weight", "membrane", "rows", "columns")}
-        self._word = data.StructLayout({**members, "pixel": unsigned(8), "signs": unsigned(lanes * signed_spikes)})
+        members |= {"pixel": unsigned(8), "signs": unsigned(lanes * signed_spikes)}
+        self._word = data.StructLayout({**members, **({"offset": unsigned(offset_bits)} if self._ranged else {})})
         super().__init__(
             {
                 "start": In(1),
@@ -110,8 +124,9 @@ class Scanner(wiring.Component):
                 "groups": In(unsigned(group_bits)),
                 "row_base": In(unsigned(table_bits)),
                 "column_base": In(unsigned(table_bits)),
-                "group_stride": In(unsigned(weight_bits)),
-                "lane_stride": In(unsigned(weight_bits)),
+                "group_stride": In(unsigned(offset_bits)),
+                "lane_stride": In(unsigned(offset_bits)),
+                **table,
                 "enable": Out(1),
                 "address": Out(unsigned(address_bits)),
                 "row_address": Out(unsigned(table_bits)),
@@ -127,24 +142,29 @@ class Scanner(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes, signed_spikes = self._lanes, self._network.signed_spikes
-        walking, ready = Signal(), Signal()
+        walking = Signal()
+        ready = Signal()
         group_offset, worth = self._walk(m, walking)
 
         # Stage 1: outputs of the memories; 2: they in registers; 3: what is set, and its address; 4: the word whose
         # lanes are emitted one by one. When it has no more, all stages move.
         valid = [walking, *(Signal(name=f"valid_{stage}") for stage in (1, 2, 3, 4))]
         offset = [group_offset, *(Signal.like(group_offset, name=f"offset_{stage}") for stage in (1, 2, 3))]
-        worths = _stages(worth, 4)
+        worths = _stages(worth, "worth", 4)
         byte = [self.address[:2], *(Signal(2, name=f"byte_{stage}") for stage in (1, 2))]
-        spikes, pixels, pixel = Signal.like(self.spikes), Signal.like(self.pixels), Signal(8)
+        spikes = Signal.like(self.spikes)
+        pixels = Signal.like(self.pixels)
+        pixel = Signal(8)
         m.d.comb += pixel.eq(pixels.word_select(byte[2], 8))
-        row, column = Signal(self._row), Signal(self._column)
+        row = Signal(self._row)
+        column = Signal(self._column)
         word = [Signal(self._word, name=f"word_{stage}") for stage in (3, 4)]
         reachable = row.count.any() & column.count.any()
         most = max(lanes, 8) if self._network.input == "bitplane" else lanes
         found = Signal(most)
         m.d.comb += found.eq(Mux(self.frame, self._pixel_events(m, walking & self.enable, pixel), spikes[:lanes]))
-        mask, hit = Signal(most), Signal()
+        mask = Signal(most)
+        hit = Signal()
         parts = [found[low : low + _PART] for low in range(0, most, _PART)]
         counts = [Signal(width_for(len(part)), name=f"count_{low}") for low, part in enumerate(parts)]
         with m.If(self.enable):
@@ -164,15 +184,18 @@ class Scanner(wiring.Component):
                 word[0].columns.eq(column.count - 1),
                 word[0].pixel.eq(pixel),
                 word[1].eq(word[0]),
-                word[1].weight.eq(word[0].weight + offset[3]),
+                word[1].offset.eq(offset[3]) if self._ranged else word[1].weight.eq(word[0].weight + offset[3]),
             ]
             if signed_spikes:
                 m.d.sync += word[0].signs.eq(spikes[lanes:])
 
         # ``passing``: nothing is in the word register; ``last``: one lane. Both are known when the cycle begins.
-        pending, lowest = Signal(most), Signal(most)
-        count, left = Signal(width_for(most)), Signal(width_for(most))
-        passing, last = Signal(init=1), Signal()
+        pending = Signal(most)
+        lowest = Signal(most)
+        count = Signal(width_for(most))
+        left = Signal(width_for(most))
+        passing = Signal(init=1)
+        last = Signal()
         m.d.comb += [
             count.eq(total(counts)),
             lowest.eq(pending & (~pending + 1)),
@@ -230,13 +253,14 @@ class Scanner(wiring.Component):
         next_row = next_column & last_column
         last_row = countdown(m, "row", self.rows, start=self.start, step=next_row)
         group_offset = Signal.like(self.group_stride)
+        first_offset = self.channel_base if self._ranged else Const(0)
         with m.If(self.start):
             m.d.sync += [
                 walking.eq(1),
                 self.address.eq(self.first_address),
                 self.row_address.eq(self.row_base),
                 self.column_address.eq(self.column_base),
-                group_offset.eq(0),
+                group_offset.eq(first_offset),
             ]
         with m.Elif(step):
             if self._network.input == "rate":  # the same pixel again
@@ -245,7 +269,7 @@ class Scanner(wiring.Component):
             else:
                 m.d.sync += self.address.eq(self.address + self.stride)
             with m.If(next_group):
-                m.d.sync += group_offset.eq(Mux(last_group, 0, group_offset + self.group_stride))
+                m.d.sync += group_offset.eq(Mux(last_group, first_offset, group_offset + self.group_stride))
             with m.If(next_column):
                 m.d.sync += self.column_address.eq(Mux(last_column, self.column_base, self.column_address + 1))
             with m.If(next_row):
@@ -262,7 +286,7 @@ class Scanner(wiring.Component):
         return group_offset, worth
 
     def _emit(self, m: Module, emit: Value, lowest: Signal, word: data.View, worth: Value, ready: Signal) -> Value:
-        """Number of the lane, its product with the stride, the sum, each in its cycle, then a FIFO.
+        """Number of the lane, its product with the stride (or its entry in the channel table), the sum, then a FIFO.
 
         Returns whether any event is inside.
         """
@@ -271,25 +295,37 @@ class Scanner(wiring.Component):
         valid = [emit, *(Signal(name=f"emitted_{stage}") for stage in (1, 2, 3))]
         m.d.sync += [later.eq(earlier) for earlier, later in pairwise(valid)]
         most = len(lowest)
-        chosen, origin, worths = Signal(most), Signal(self._word), _stages(worth, 1)
+        chosen = Signal(most)
+        origin = Signal(self._word)
+        worths = _stages(worth, "emitted_worth", 1)
         m.d.sync += [chosen.eq(lowest), origin.eq(word)]
         m.d.sync += [later.eq(earlier) for earlier, later in pairwise(worths) if isinstance(later, Signal)]
         bits = max(1, (most - 1).bit_length())
         place = Cat(Cat(chosen[lane] for lane in range(most) if lane >> bit & 1).any() for bit in range(bits))
         lane = Signal(bits)
-        lane_offset = Signal(self._event["weight"].width)
         event = [Signal(self._event, name=f"event_{stage}") for stage in (2, 3)]
         m.d.sync += [
             *(event[0][name].eq(origin[name]) for name in ("weight", "membrane", "rows", "columns")),
             event[0].amplitude.eq(self._amplitude(chosen, place, origin, worths[1])),
             lane.eq(Mux(self.frame, 0, place) if self._network.input == "bitplane" else place),
             event[1].eq(event[0]),
-            lane_offset.eq(lane * self.lane_stride),
         ]
         complete = Signal(self._event)
+        m.d.comb += complete.eq(event[1])
+        if self._ranged:
+            offset = Signal.like(origin.offset)
+            m.d.sync += offset.eq(origin.offset)
+            m.d.comb += [
+                self.channel_address.eq(offset + lane),
+                complete.weight.eq(event[1].weight + self.channel.weight),
+                complete.membrane.eq(event[1].membrane + self.channel.membrane),
+                *(complete[name].eq(self.channel[name]) for name in ("words", "first", "last")),
+            ]
+        else:
+            lane_offset = Signal(self._event["weight"].width)
+            m.d.sync += lane_offset.eq(lane * self.lane_stride)
+            m.d.comb += complete.weight.eq(event[1].weight + lane_offset)
         m.d.comb += [
-            complete.eq(event[1]),
-            complete.weight.eq(event[1].weight + lane_offset),
             fifo.w_en.eq(valid[3]),
             fifo.w_data.eq(complete),
             self.events.payload.eq(fifo.r_data),

@@ -68,7 +68,8 @@ class Sweep(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # head: which word is read; stages 1 and 2: its memory and the register behind it; 3: fires; 4: written
-        walking, firing_pass = Signal(), Signal()
+        walking = Signal()
+        firing_pass = Signal()
         begin = Signal()
         m.d.comb += begin.eq(self.initialize | self.fire)
         with m.If(begin):

@@ -13,7 +13,9 @@ class SynapseAddresses(wiring.Component):
     """Emits one synapse word a cycle: every group of every valid tap of each event, nothing else.
 
     Taps run along x, then along y; from one tap to the next the weight address grows by
-    ``column_stride`` (``row_stride``) and the membrane address shrinks by ``groups`` (``row_words``).
+    ``column_stride`` (``row_stride``) and the membrane address shrinks by ``column_words`` (``row_words``).
+    Events that carry a range of their own (``words``, ``first``, ``last``) reach so many groups instead of
+    ``groups``, and each synapse word says which lanes it means.
 
     Throughput: an event with ``r × c`` valid taps takes ``r·c·groups`` cycles, with no idle cycle
     between taps or events. Latency: 1 cycle. The output cannot be stalled. The addresses of the next tap and of
@@ -22,13 +24,15 @@ class SynapseAddresses(wiring.Component):
     Parameters
     ----------
     event, synapse : StructLayout
-        Payloads of input and output.
+        Payloads of input and output; both with ``first`` and ``last``, or neither.
     group_bits : int
         Width of ``groups``.
+    lanes : int
+        Of a synapse word, where events carry a range.
     """
 
-    def __init__(self, *, event: data.StructLayout, synapse: data.StructLayout, group_bits: int):
-        self._event = event
+    def __init__(self, *, event: data.StructLayout, synapse: data.StructLayout, group_bits: int, lanes: int = 0):
+        self._event, self._lanes = event, lanes
         weight, membrane = event["weight"].width, event["membrane"].width
         super().__init__(
             {
@@ -36,6 +40,7 @@ class SynapseAddresses(wiring.Component):
                 "row_stride": In(unsigned(weight)),
                 "column_stride": In(unsigned(weight)),
                 "row_words": In(unsigned(membrane)),
+                "column_words": In(unsigned(membrane)),
                 "i": In(stream.Signature(event)),
                 "o": Out(stream.Signature(synapse, always_ready=True)),
             }
@@ -45,12 +50,17 @@ class SynapseAddresses(wiring.Component):
         m = Module()
         event, taken = self.i.payload, self._event
         valid = Signal()
-        weight, membrane = Signal(taken["weight"].width), Signal(taken["membrane"].width)
+        weight = Signal(taken["weight"].width)
+        membrane = Signal(taken["membrane"].width)
         amplitude = Signal(taken["amplitude"].shape)
-        columns, column, row = (Signal(taken["columns"].width) for _ in range(3))
-        last_column, last_row = Signal(), Signal()
+        columns, column, row = (Signal(taken["columns"].width, name=name) for name in ("columns", "column", "row"))
+        last_column = Signal()
+        last_row = Signal()
         next_tap = Signal()
-        last_group = countdown(m, "group", self.groups, start=self.i.ready, step=valid)
+        groups = self.groups if not self._lanes else Signal(taken["words"].width + 1)
+        last_group = countdown(m, "group", groups, start=self.i.ready, step=valid)
+        if self._lanes:
+            self._range(m, groups, last_group, next_tap)
         m.d.comb += [
             next_tap.eq(valid & last_group),
             self.i.ready.eq(~valid | (last_group & last_column & last_row)),
@@ -62,10 +72,14 @@ class SynapseAddresses(wiring.Component):
         ]
 
         # first synapses of the next tap along x and of the next row of taps, wherever those exist
-        tap_weight, row_weight = Signal.like(weight), Signal.like(weight)
-        tap_membrane, row_membrane = Signal.like(membrane), Signal.like(membrane)
-        row_start_weight, row_start_membrane = Signal.like(weight), Signal.like(membrane)
-        tap_start_weight, tap_start_membrane = Signal.like(weight), Signal.like(membrane)
+        tap_weight = Signal.like(weight)
+        row_weight = Signal.like(weight)
+        tap_membrane = Signal.like(membrane)
+        row_membrane = Signal.like(membrane)
+        row_start_weight = Signal.like(weight)
+        row_start_membrane = Signal.like(membrane)
+        tap_start_weight = Signal.like(weight)
+        tap_start_membrane = Signal.like(membrane)
         m.d.comb += [
             row_start_weight.eq(Mux(self.i.ready, event.weight, row_weight)),
             row_start_membrane.eq(Mux(self.i.ready, event.membrane, row_membrane)),
@@ -77,7 +91,7 @@ class SynapseAddresses(wiring.Component):
                 weight.eq(tap_start_weight),
                 membrane.eq(tap_start_membrane),
                 tap_weight.eq(tap_start_weight + self.column_stride),
-                tap_membrane.eq(tap_start_membrane - self.groups),
+                tap_membrane.eq(tap_start_membrane - self.column_words),
             ]
             with m.If(self.i.ready | last_column):
                 m.d.sync += [
@@ -102,3 +116,17 @@ class SynapseAddresses(wiring.Component):
         with m.Elif(next_tap):
             m.d.sync += [column.eq(columns), last_column.eq(columns == 0), row.eq(row - 1), last_row.eq(row == 1)]
         return m
+
+    def _range(self, m: Module, groups: Signal, last_group: Signal, next_tap: Signal) -> None:
+        """The event's own number of groups, and the lanes that each synapse word means."""
+        event = self.i.payload
+        words, first, last = (Signal(self._event[name].shape, name=name) for name in ("words", "first", "last"))
+        first_group = Signal()
+        with m.If(self.i.ready):
+            m.d.sync += [words.eq(event.words), first.eq(event.first), last.eq(event.last)]
+        m.d.sync += first_group.eq(self.i.ready | next_tap)
+        m.d.comb += [
+            groups.eq(Mux(self.i.ready, event.words, words) + 1),
+            self.o.payload.first.eq(Mux(first_group, first, 0)),
+            self.o.payload.last.eq(Mux(last_group, last, self._lanes - 1)),
+        ]

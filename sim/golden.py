@@ -79,8 +79,9 @@ class _Synapses:
         self.connection = connection
         self.output = connection.output(source)
         weight = torch.tensor(connection.weight, dtype=dtype, device=device)
-        # [K_y, K_x, C_in, C_out], flattened to the order of the im2col columns
-        self.matrix = weight.permute(2, 3, 1, 0).reshape(-1, self.output[0]).contiguous()
+        # [groups, K_y, K_x, C_in / groups, C_out / groups], flattened to the order of the im2col columns
+        grouped = weight.view(connection.groups, -1, *weight.shape[1:]).permute(0, 3, 4, 2, 1)
+        self.matrix = grouped.reshape(connection.groups, -1, self.output[0] // connection.groups).contiguous()
         self.fan_out = self._fan_out(source).to(device)
 
     def _fan_out(self, source: Shape) -> Tensor:
@@ -88,10 +89,15 @@ class _Synapses:
         c = self.connection
         _, height, width = c.pooled(source)
         taps = torch.ones(1, c.kernel[0] * c.kernel[1], self.output[1] * self.output[2], dtype=torch.float64)
-        reached = F.fold(taps, (height, width), c.kernel, padding=c.padding, stride=c.stride)[0, 0]
+        (top, _), (left, _) = c.pads
+        # what fold sees behind the padded frame's last window is never reached
+        covered = tuple((o - 1) * s + w for o, s, w in zip(self.output[1:], c.stride, c.window, strict=True))
+        reached = F.fold(taps, covered, c.kernel, dilation=c.dilation, stride=c.stride)[0, 0]
+        behind = (max(left + width - covered[1], 0), max(top + height - covered[0], 0))
+        reached = F.pad(reached, (0, behind[0], 0, behind[1]))[top : top + height, left : left + width]
         spread = reached.repeat_interleave(c.pool[0], 0).repeat_interleave(c.pool[1], 1)
         rim = (0, source[2] - spread.shape[1], 0, source[1] - spread.shape[0])
-        return F.pad(spread, rim) * self.output[0]
+        return F.pad(spread, rim) * (self.output[0] // c.groups)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Weighted sums of one presentation, ``[M, H_out, W_out, C_out]``."""
@@ -99,16 +105,29 @@ class _Synapses:
         x = _pool(x, c.pool)
         channels, height, width = self.output
         if c.kind == "linear":
-            return (x.flatten(1) @ self.matrix).view(-1, 1, 1, channels)
-        x = F.pad(x, (0, 0, c.padding[1], c.padding[1], c.padding[0], c.padding[0])).contiguous()
+            return (x.flatten(1) @ self.matrix[0]).view(-1, 1, 1, channels)
+        (top, bottom), (left, right) = c.pads
+        x = F.pad(x, (0, 0, left, right, top, bottom)).contiguous()
+        columns = self._columns(x, height, width)
+        if c.groups == 1:
+            return (columns.view(-1, self.matrix.shape[1]) @ self.matrix[0]).view(-1, height, width, channels)
+        # [groups, M·H·W, K_y·K_x·C_in / groups], one product for each group
+        split = columns.view(len(x) * height * width, c.kernel[0] * c.kernel[1], c.groups, -1)
+        sums = torch.bmm(split.permute(2, 0, 1, 3).reshape(c.groups, split.shape[0], -1), self.matrix)
+        return sums.permute(1, 0, 2).reshape(-1, height, width, channels)
+
+    def _columns(self, x: Tensor, height: int, width: int) -> Tensor:
+        """im2col of a padded ``[M, H, W, C]``: what each output place sees, in the order (k_y, k_x, c)."""
+        c = self.connection
         image, row, place, _ = x.stride()
-        run = c.kernel[1] * x.shape[3]  # all channels of one kernel row stand side by side
-        columns = x.new_empty((len(x), height, width, c.kernel[0], run))
-        strides = (image, row * c.stride[0], place * c.stride[1], 1)
+        # all channels of neighbouring taps stand side by side
+        runs, run = (1, c.kernel[1] * x.shape[3]) if c.dilation[1] == 1 else (c.kernel[1], x.shape[3])
+        columns = x.new_empty((len(x), height, width, c.kernel[0], runs, run))
+        strides = (image, row * c.stride[0], place * c.stride[1], place * c.dilation[1], 1)
         for ky in range(c.kernel[0]):
-            start = x.storage_offset() + ky * row
-            columns[:, :, :, ky] = x.as_strided((len(x), height, width, run), strides, start)
-        return (columns.view(-1, self.matrix.shape[0]) @ self.matrix).view(-1, height, width, channels)
+            start = x.storage_offset() + ky * row * c.dilation[0]
+            columns[:, :, :, ky] = x.as_strided((len(x), height, width, runs, run), strides, start)
+        return columns
 
     def activity(self, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Events and synaptic operations of each image, from ``[N, H, W, C]`` spike counts."""

@@ -29,14 +29,19 @@ def _deliver(connection: Connection, source: Shape, output: Shape, place: Place)
     y, x = y // connection.pool[0], x // connection.pool[1]
     if y >= source[1] // connection.pool[0] or x >= source[2] // connection.pool[1]:
         return []
+    per_group = (output[0] // connection.groups, source[0] // connection.groups)
+    group, row = channel // per_group[1], channel % per_group[1]
     reached = []
-    for oy, ox in itertools.product(range(output[1]), range(output[2])):
-        ky = y + connection.padding[0] - oy * connection.stride[0]
-        kx = x + connection.padding[1] - ox * connection.stride[1]
-        if 0 <= ky < connection.kernel[0] and 0 <= kx < connection.kernel[1]:
-            reached += [
-                ((target, oy, ox), int(connection.weight[target, channel, ky, kx])) for target in range(output[0])
-            ]
+    for ky, kx in itertools.product(range(connection.kernel[0]), range(connection.kernel[1])):
+        # the output place whose window has this place under (k_y, k_x)
+        corner_y = y + connection.padding[0] - ky * connection.dilation[0]
+        corner_x = x + connection.padding[1] - kx * connection.dilation[1]
+        if corner_y % connection.stride[0] or corner_x % connection.stride[1]:
+            continue
+        oy, ox = corner_y // connection.stride[0], corner_x // connection.stride[1]
+        if 0 <= oy < output[1] and 0 <= ox < output[2]:
+            targets = range(group * per_group[0], (group + 1) * per_group[0])
+            reached += [((target, oy, ox), int(connection.weight[target, row, ky, kx])) for target in targets]
     return reached
 
 

@@ -13,7 +13,7 @@ from toolchain.connection import Connection
 from toolchain.encoding import rate_numbers
 from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, INPUT, RATE_LEVELS, SpikingNetwork
 
-__all__ = ["Passage", "closed_form", "passages", "worth"]
+__all__ = ["Passage", "closed_form", "convolved", "passages", "worth"]
 
 _BATCH = 32
 _BLOCK_VALUES = 1_000_000
@@ -45,13 +45,24 @@ class Passage:
 
 
 def worth(network: SpikingNetwork, connection: Connection) -> np.ndarray:
-    """λ_in: what one source spike or pixel step is worth, float64 ``[1, C_in, 1, 1]``."""
+    """λ_in: what one source spike or pixel step is worth, float64 ``[C_out, C_in / groups, 1, 1]``."""
     if connection.source == INPUT:
         levels = RATE_LEVELS if network.input == "rate" else 1
-        return np.full((1, connection.weight.shape[1], 1, 1), levels * network.pixel_scale)
+        return connection.fed_by(np.full(connection.inputs, levels * network.pixel_scale))
     threshold = network.layers[connection.source].threshold
     assert threshold is not None
-    return threshold[None, :, None, None]
+    return connection.fed_by(threshold)
+
+
+def convolved(connection: Connection, weight: Tensor, x: Tensor) -> Tensor:
+    """The connection with other weights on ``[M, C, H, W]`` spikes or values; pooling is a plain sum."""
+    c = connection
+    pooled = x if c.pool == (1, 1) else F.avg_pool2d(x, c.pool, divisor_override=1)
+    padding = c.padding
+    if c.padding_after != c.padding:
+        (top, bottom), (left, right) = c.pads
+        pooled, padding = F.pad(pooled, (left, right, top, bottom)), (0, 0)
+    return F.conv2d(pooled, weight, stride=c.stride, padding=padding, dilation=c.dilation, groups=c.groups)
 
 
 def _channel(values: np.ndarray) -> Tensor:
@@ -77,8 +88,7 @@ class _Layer:
         """Weighted sums of ``[M, C, H, W]`` spikes or pixels, without bias; pooling is a plain sum."""
         total: Tensor | None = None
         for c, weight, x in zip(self.connections, self.weights, sources, strict=True):
-            pooled = x if c.pool == (1, 1) else F.avg_pool2d(x, c.pool, divisor_override=1)
-            part = F.conv2d(pooled, weight, stride=c.stride, padding=c.padding)
+            part = convolved(c, weight, x)
             total = part if total is None else total + part
         assert total is not None
         return total

@@ -27,8 +27,16 @@ __all__ = ["NEURONS", "fixed_point_networks", "frames_for", "lively_network", "r
 
 
 def _connection(
-    rng: np.random.Generator, source: int, shape: Shape, outputs: int, limit: int, linear: bool, extreme: bool
+    rng: np.random.Generator,
+    source: int,
+    shape: Shape,
+    outputs: int,
+    limit: int,
+    linear: bool,
+    extreme: bool,
+    more: np.random.Generator | None = None,
 ) -> Connection | None:
+    """``more``, where it is given, chooses dilation, padding behind and groups, which are plain otherwise."""
     pool = (int(rng.integers(1, 4)),) * 2 if rng.random() < 0.5 else (1, int(rng.integers(1, 3)))
     size = (shape[1] // pool[0], shape[2] // pool[1])
     if min(size) < 1:
@@ -39,11 +47,24 @@ def _connection(
         stride = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
         padding = (int(rng.integers(0, 3)), int(rng.integers(0, 3)))
         kernel = (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
-        if any(k > s + 2 * p for k, s, p in zip(kernel, size, padding, strict=True)):
-            return None
-    dims = (outputs, shape[0], *kernel)
+    unusual, groups = {}, 1
+    if not linear and more is not None:
+        divisors = [g for g in range(1, outputs + 1) if outputs % g == 0 and shape[0] % g == 0]
+        groups = int(more.choice(divisors))
+        unusual = {
+            "dilation": (int(more.integers(1, 4)), int(more.integers(1, 4))),
+            "padding_after": (int(more.integers(0, 3)), int(more.integers(0, 3))),
+            "groups": groups,
+        }
+    behind, dilation = unusual.get("padding_after", padding), unusual.get("dilation", (1, 1))
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    if any(w > s + p + b for w, s, p, b in zip(spans, size, padding, behind, strict=True)):
+        return None
+    dims = (outputs, shape[0] // groups, *kernel)
     weight = rng.choice([-limit, limit], dims) if extreme else rng.integers(-limit, limit + 1, dims)
-    return Connection(source, weight.astype(np.int32), stride, padding, pool, "linear" if linear else "conv2d")
+    return Connection(
+        source, weight.astype(np.int32), stride, padding, pool, "linear" if linear else "conv2d", **unusual
+    )
 
 
 NEURONS = [
@@ -63,8 +84,11 @@ def random_network(
     time_steps: int | None = None,
     joins: bool = True,
     neuron: dict[str, str] | None = None,
+    unusual: bool = False,
 ) -> FixedPointNetwork:
     """A valid network of 1 to 3 layers with random geometry; ``joins`` allows a second connection.
+
+    ``unusual`` networks have groups, dilations and padding on one side, and more channels to share out.
 
     Of the plain IF neuron in either schedule, unless ``neuron``, one of ``NEURONS``, says otherwise; so it may
     of ``input``, which the seed chooses otherwise.
@@ -77,7 +101,7 @@ def random_network(
     steps = time_steps or int(rng.integers(1, 9))
     bits = int(rng.integers(2, 9))
     limit = weight_limit(bits)
-    input_shape = (int(rng.integers(1, 4)), int(rng.integers(1, 9)), int(rng.integers(1, 9)))
+    input_shape = (int(rng.integers(1, 4)) * (2 if unusual else 1), int(rng.integers(1, 9)), int(rng.integers(1, 9)))
     shapes: list[Shape] = []
     layers: list[FixedPointLayer] = []
     depth = int(rng.integers(1, 4))
@@ -87,9 +111,12 @@ def random_network(
         shape = input_shape if source == INPUT else shapes[source]
         extreme = rng.random() < 0.25
         outputs = int(rng.integers(1, 10))
-        connection = _connection(rng, source, shape, outputs, limit, readout, extreme)
+        if unusual and not readout:
+            outputs = shape[0] * int(more.integers(1, 4))
+        geometry = more if unusual else None
+        connection = _connection(rng, source, shape, outputs, limit, readout, extreme, geometry)
         while connection is None:
-            connection = _connection(rng, source, shape, outputs, limit, readout, extreme)
+            connection = _connection(rng, source, shape, outputs, limit, readout, extreme, geometry)
         connections = [connection]
         if joins and readout and index >= 2 and rng.random() < 0.5:
             extra = _connection(rng, index - 2, shapes[index - 2], outputs, limit, True, extreme)

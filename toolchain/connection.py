@@ -35,11 +35,18 @@ class Connection:
     -------
     source : int
         ``INPUT`` or the index of an earlier layer.
-    weight : float64 or int32 [C_out, C_in, K_y, K_x]
+    weight : float64 or int32 [C_out, C_in / groups, K_y, K_x]
     stride, padding, pool : (y, x)
-        Zero padding on both sides; ``pool`` is the window and stride of the average pooling.
+        Zero padding before the first row and column; ``pool`` is the window and stride of the average pooling.
     kind : str
-        ``conv2d`` or ``linear`` (kernel covers the pooled source, no padding, output 1 × 1).
+        ``conv2d``; ``linear`` (kernel covers the pooled source, no padding, output 1 × 1); or ``identity``, the shortcut
+        of a residual join: a 1 × 1 kernel in which no row has more than one weight other than 0, without padding.
+    padding_after : (y, x)
+        Zero padding behind the last row and column; ``None`` takes ``padding``.
+    dilation : (y, x)
+        Places from one kernel tap to the next.
+    groups : int
+        Source and output channels fall into so many runs of neighbours; run n of the output reads run n of the source.
     """
 
     source: int
@@ -48,6 +55,9 @@ class Connection:
     padding: Pair = (0, 0)
     pool: Pair = (1, 1)
     kind: str = "conv2d"
+    padding_after: Pair | None = None
+    dilation: Pair = (1, 1)
+    groups: int = 1
 
     def __post_init__(self) -> None:
         integer = np.issubdtype(np.asarray(self.weight).dtype, np.integer)
@@ -55,13 +65,63 @@ class Connection:
             raise InvalidValue("connection weight holds integers beyond 32 bits")
         object.__setattr__(self, "weight", frozen(self.weight, np.int32 if integer else np.float64))
         if self.weight.ndim != 4 or 0 in self.weight.shape:
-            raise InvalidValue(f"connection weight has shape {self.weight.shape}, must be [C_out, C_in, K_y, K_x]")
-        if self.kind not in ("conv2d", "linear"):
-            raise InvalidValue(f"connection kind is {self.kind!r}, must be conv2d or linear")
-        for name, least in (("stride", 1), ("padding", 0), ("pool", 1)):
+            raise InvalidValue(
+                f"connection weight has shape {self.weight.shape}, must be [C_out, C_in / groups, K_y, K_x]"
+            )
+        if self.padding_after is None:
+            object.__setattr__(self, "padding_after", self.padding)
+        if self.kind not in ("conv2d", "linear", "identity"):
+            raise InvalidValue(f"connection kind is {self.kind!r}, must be conv2d, linear or identity")
+        for name, least in (("stride", 1), ("padding", 0), ("padding_after", 0), ("pool", 1), ("dilation", 1)):
             pair = getattr(self, name)
             if len(pair) != 2 or not all(isinstance(v, int) and least <= v <= 1024 for v in pair):
                 raise InvalidValue(f"connection {name} is {pair}, must be two whole numbers of {least} to 1024")
+        if not isinstance(self.groups, int) or self.groups < 1 or self.weight.shape[0] % self.groups:
+            raise InvalidValue(
+                f"connection groups is {self.groups}, must be at least 1 and divide the {self.weight.shape[0]} output channels"
+            )
+
+        alone = self.kernel == (1, 1) and self.pads == ((0, 0), (0, 0)) and bool(((self.weight != 0).sum(1) <= 1).all())
+        if self.kind == "identity" and not alone:
+            raise InvalidValue(
+                f"an identity has a 1 × 1 kernel with at most one weight in a row and no padding, not {self.weight.shape}"
+            )
+
+    @property
+    def inputs(self) -> int:
+        """Channels of the source, C_in."""
+        return int(self.weight.shape[1]) * self.groups
+
+    @property
+    def pads(self) -> tuple[Pair, Pair]:
+        """Zero padding ``(before, after)`` along y and along x."""
+        assert self.padding_after is not None
+        return (self.padding[0], self.padding_after[0]), (self.padding[1], self.padding_after[1])
+
+    @property
+    def window(self) -> Pair:
+        """Places that the kernel spans, ``dilation·(K − 1) + 1``."""
+        return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True))  # type: ignore[return-value]
+
+    def unusual(self) -> dict[str, Any]:
+        """Dilation, groups and padding behind, as JSON values, where they are not those of a plain convolution."""
+        found: dict[str, Any] = {}
+        if self.padding_after != self.padding:
+            found["padding_after"] = list(self.padding_after or ())
+        if self.dilation != (1, 1):
+            found["dilation"] = list(self.dilation)
+        return {**found, "groups": self.groups} if self.groups != 1 else found
+
+    def fed_by(self, channels: np.ndarray) -> np.ndarray:
+        """One value of each source channel where ``weight`` reads it: ``[C_in]`` → ``[C_out, C_in / groups, 1, 1]``."""
+        rows = channels.reshape(self.groups, -1).repeat(self.weight.shape[0] // self.groups, axis=0)
+        return rows[:, :, None, None]
+
+    def targets(self, channel: int) -> range:
+        """Output channels that a source channel reaches."""
+        outputs = self.weight.shape[0] // self.groups
+        first = channel // self.weight.shape[1] * outputs
+        return range(first, first + outputs)
 
     @property
     def kernel(self) -> Pair:
@@ -81,18 +141,22 @@ class Connection:
             The weight does not fit the source.
         """
         channels, *size = self.pooled(source)
-        if self.weight.shape[1] != channels:
+        if self.inputs != channels:
+            groups = f" in {self.groups} groups" if self.groups > 1 else ""
             raise InvalidValue(
-                f"weight {self.weight.shape} expects {self.weight.shape[1]} channels, its source has {channels}"
+                f"weight {self.weight.shape}{groups} expects {self.inputs} channels, its source has {channels}"
             )
-        if self.kind == "linear" and (self.kernel != tuple(size) or self.padding != (0, 0)):
-            raise InvalidValue(f"linear kernel {self.kernel} must cover its source {tuple(size)} without padding")
+        plain = self.pads == ((0, 0), (0, 0)) and self.dilation == (1, 1) and self.groups == 1
+        if self.kind == "linear" and (self.kernel != tuple(size) or not plain):
+            raise InvalidValue(
+                f"linear kernel {self.kernel} must cover its source {tuple(size)} without padding, dilation or groups"
+            )
         spatial = [
-            (extent + 2 * pad - kernel) // stride + 1
-            for extent, pad, kernel, stride in zip(size, self.padding, self.kernel, self.stride, strict=True)
+            (extent + sum(pads) - window) // stride + 1
+            for extent, pads, window, stride in zip(size, self.pads, self.window, self.stride, strict=True)
         ]
         if min(*size, *spatial) < 1:
-            raise InvalidValue(f"source {source}, pooled to {tuple(size)}, is smaller than the kernel {self.kernel}")
+            raise InvalidValue(f"source {source}, pooled to {tuple(size)}, is smaller than the kernel {self.window}")
         return (int(self.weight.shape[0]), spatial[0], spatial[1])
 
     def extremes(self, source: Shape) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +185,7 @@ class Connection:
 
         def reached(axis: int, outputs: int) -> np.ndarray:
             first = np.arange(outputs)[:, None] * self.stride[axis] - self.padding[axis]
-            place = first + np.arange(self.kernel[axis])[None, :]
+            place = first + np.arange(self.kernel[axis])[None, :] * self.dilation[axis]
             return np.unique((place >= 0) & (place < pooled[1 + axis]), axis=0).astype(np.int64)
 
         rows, columns = reached(0, height), reached(1, width)

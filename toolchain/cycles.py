@@ -11,7 +11,7 @@ A layer takes initialization + control + scans + fire passes, in cycles, with W 
   ``L = Σ max(1, n)`` over the words of the source, n events each, none where no synapse is reached; d is how long the scanner was held
   back, s when the synapse engine took the last event and c how long that one occupies it.
 
-An event occupies the engine for ``c = taps × groups`` cycles. Counted from the start of the scan, event i
+An event occupies the engine for ``c = taps × groups`` cycles, groups being the words that its channel reaches. Counted from the start of the scan, event i
 leaves the scanner in cycle ``m_i`` and is taken by the engine in ``s_i``:
 
     s_i = max(m_i + 5, s_(i−1) + c_(i−1))
@@ -30,7 +30,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numba import njit
 
-from hdl.program import Instruction, Program
+from hdl.program import Program
 from toolchain.connection import Connection
 from toolchain.encoding import input_events, rate_numbers
 from toolchain.errors import InvalidValue
@@ -110,10 +110,13 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
     for index, layer in enumerate(network.layers):
         for connection in layer.connections:
             instruction = next(instructions)
-            service = _service(network, connection, instruction)
-            for image, given in enumerate(sources[connection.source]):
-                words = _words(given, 1 if connection.source == INPUT else lanes, bool(instruction.per_step))
-                scan[image, index] += _scans(words, np.repeat(service.ravel(), words.shape[1] // service.size))
+            service = _service(network, connection, program)
+            width, per_step = 1 if connection.source == INPUT else lanes, bool(instruction.per_step)
+            source = sources[connection.source]
+            costs = _costs(service, len(source[0]), width, per_step=per_step, apart=program.grouped)
+            for image, given in enumerate(source):
+                words = _words(np.abs(given), width, per_step=per_step, apart=program.grouped)
+                scan[image, index] += _scans(words, costs)
         rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
         initialization[:, index] = instruction.words + 3
         control[:, index] = rounds * (4 * len(layer.connections) + 1) + 1
@@ -132,50 +135,70 @@ def _sources(network: FixedPointNetwork, frames: np.ndarray, spikes: tuple[np.nd
     return {INPUT: events, **dict(zip(firing, spikes, strict=True))}
 
 
-def _service(network: FixedPointNetwork, connection: Connection, instruction: Instruction) -> np.ndarray:
-    """Cycles in which an event occupies the synapse engine, taps × groups, int64 ``[H, W]``; 0 reaches nothing."""
-    rows, columns = (axis_taps(connection, network.source_shape(connection), axis).count for axis in (0, 1))
-    return np.multiply.outer(rows, columns) * instruction.groups
+def _service(network: FixedPointNetwork, connection: Connection, program: Program) -> np.ndarray:
+    """Cycles in which an event occupies the synapse engine, taps × groups, int64 ``[C, H, W]``; 0 reaches nothing."""
+    source = network.source_shape(connection)
+    rows, columns = (axis_taps(connection, source, axis).count for axis in (0, 1))
+    words = np.array([1 + program.channel_range(connection, channel).words for channel in range(source[0])])
+    return np.multiply.outer(words, np.multiply.outer(rows, columns))
 
 
-def _words(given: np.ndarray, lanes: int, per_step: bool) -> np.ndarray:
-    """Events of each word that the scanner reads, in its order, int64 ``[rounds, H · W · groups · repeats]``.
+def _words(given: np.ndarray, width: int, *, per_step: bool, apart: bool) -> np.ndarray:
+    """``[repeats, C, H, W]`` of a source as the scanner reads them, int64 ``[rounds, words, width]``, 0 in unused lanes.
 
-    ``given`` is one image of a source.
+    Each word has ``width`` channels; unless they are ``apart``, the last axis is 1 and holds their sum.
     """
-    words = np.add.reduceat(np.abs(given), np.arange(0, given.shape[1], lanes), axis=1, dtype=np.int64)
-    if per_step:
-        return words.transpose(0, 2, 3, 1).reshape(len(words), -1)
-    return words.transpose(2, 3, 1, 0).reshape(1, -1)
+    repeats, channels, height, width_of_rows = given.shape
+    starts = np.arange(0, channels, width)
+    if apart:
+        words = np.zeros((repeats, len(starts) * width, height, width_of_rows), np.int64)
+        words[:, :channels] = given
+        words = words.reshape(repeats, len(starts), width, height, width_of_rows)
+    else:
+        words = np.add.reduceat(given, starts, axis=1, dtype=np.int64)[:, :, None]
+    # rounds first, words in the order (y, x, group, repeat)
+    order = (0, 3, 4, 1, 2) if per_step else (3, 4, 1, 0, 2)
+    return words.transpose(order).reshape(repeats if per_step else 1, -1, words.shape[2])
+
+
+def _costs(service: np.ndarray, repeats: int, width: int, *, per_step: bool, apart: bool) -> np.ndarray:
+    """Cycles of an event in each place of ``_words``, int64 ``[words, width]``."""
+    if apart:
+        every = np.broadcast_to(service, (repeats, *service.shape))
+        costs: np.ndarray = _words(every, width, per_step=per_step, apart=True)[0]
+        return costs
+    groups = -(-len(service) // width)
+    return np.repeat(service[0].ravel(), groups * (1 if per_step else repeats))[:, None]
 
 
 @njit(cache=True)
-def _scans(rounds: np.ndarray, service: np.ndarray) -> int:
-    """Cycles of all scans of one image, from ``[rounds, words]`` events and ``[words]`` cycles of an event there."""
+def _scans(rounds: np.ndarray, costs: np.ndarray) -> int:
+    """Cycles of all scans of one image, from ``[rounds, words, width]`` events and ``[words, width]`` cycles of each."""
     total = 0
     for words in rounds:
         taken = np.full(_RING, -1)  # by the engine, of the last events
         left = np.zeros(_RING, np.int64)  # the scanner, likewise
         length, number, free, unheld, last = 0, 0, 0, 0, 0
         for word in range(len(words)):
-            cost = service[word]
-            count = words[word] if cost > 0 else 0
-            if count == 0:
-                length += 1
-            for _ in range(count):
-                now = last + 5 + length - unheld  # in step with a scanner that nothing holds back
-                unheld = 5 + length
-                while True:
-                    known = number
-                    while number - known < _UNKNOWN and known > 0 and left[(known - 1) % _RING] >= now - _UNKNOWN:
-                        known -= 1
-                    if known < _HELD or taken[(known - _HELD) % _RING] < now - 1:
-                        break
-                    now = taken[(known - _HELD) % _RING] + 2
-                last = left[number % _RING] = now
-                taken[number % _RING] = max(now + _LATENCY, free)
-                free = taken[number % _RING] + cost
-                number += 1
+            before = number
+            for lane in range(words.shape[1]):
+                cost = costs[word, lane]
+                for _ in range(words[word, lane] if cost > 0 else 0):
+                    now = last + 5 + length - unheld  # in step with a scanner that nothing holds back
+                    unheld = 5 + length
+                    while True:
+                        known = number
+                        while number - known < _UNKNOWN and known > 0 and left[(known - 1) % _RING] >= now - _UNKNOWN:
+                            known -= 1
+                        if known < _HELD or taken[(known - _HELD) % _RING] < now - 1:
+                            break
+                        now = taken[(known - _HELD) % _RING] + 2
+                    last = left[number % _RING] = now
+                    taken[number % _RING] = max(now + _LATENCY, free)
+                    free = taken[number % _RING] + cost
+                    number += 1
+                    length += 1
+            if number == before:
                 length += 1
         total += (max(length + last - unheld, free) if number else length) + 5
     return total

@@ -13,7 +13,7 @@ from toolchain.diagnose.source import SourceRun
 from toolchain.energy.counts import pooled_any, reached
 from toolchain.errors import InvalidValue
 from toolchain.geometry import fan_out
-from toolchain.ir import INPUT, PIXEL_MAX, Network
+from toolchain.ir import PIXEL_MAX, Network
 from toolchain.train import pixels_to_input
 
 __all__ = ["source_macs"]
@@ -24,7 +24,7 @@ _LEVELS = 255
 
 
 def _activations(graph: SourceGraph, frames: np.ndarray, progress: Callable[[int], None]) -> Iterator[list[np.ndarray]]:
-    """What each layer reads, batch by batch, float32 ``[B, C, H, W]``."""
+    """The frame and what each firing layer gives, batch by batch, float32 ``[B, C, H, W]``."""
     run = SourceRun(graph)
     for start in range(0, len(frames), _BATCH):
         pixels = torch.tensor(frames[start : start + _BATCH])
@@ -48,27 +48,30 @@ def source_macs(
         A source that does not convert, or that ``network`` is no conversion of.
     """
     graph = read_module(module, network.input_shape)
-    found = [block.connection(index - 1 if index else INPUT) for index, block in enumerate(graph.blocks)]
-    connections = [layer.connections[0] for layer in network.layers]
-    wanted = [(c.source, c.weight.shape, c.stride, c.padding, c.pool) for c in connections]
-    if any(len(layer.connections) > 1 for layer in network.layers) or wanted != [
-        (c.source, c.weight.shape, c.stride, c.padding, c.pool) for c in found
-    ]:
+    found, wanted = (
+        [
+            [(c.source, c.weight.shape, c.stride, c.pads, c.dilation, c.groups, c.pool) for c in layer.connections]
+            for layer in layers
+        ]
+        for layers in (graph.blocks, network.layers)
+    )
+    if found != wanted:
         raise InvalidValue(
-            f"the source, {len(found)} layers, is not that of the network, {len(wanted)} layers, or no chain; give the one that it "
-            "was converted from"
+            f"the source, {len(found)} layers, is not that of the network, {len(wanted)} layers; give the one that it was converted "
+            "from"
         )
     largest = np.zeros(len(found))
     for values in _activations(graph, frames, progress):
         largest = np.maximum(largest, [np.abs(v).max() for v in values])
     parts = []
     for values in _activations(graph, frames, progress):
-        macs = np.empty((len(values[0]), len(found)), np.int64)
-        for index, (c, v) in enumerate(zip(found, values, strict=True)):
-            shape = network.source_shape(connections[index])
-            active = np.abs(v).reshape(len(v), *shape) * _LEVELS >= largest[index] / 2
-            active &= largest[index] > 0
-            places = fan_out(replace(c, pool=(1, 1)), c.pooled(shape))
-            macs[:, index] = reached(pooled_any(active, c, shape), places)
+        macs = np.zeros((len(values[0]), len(found)), np.int64)
+        for index, layer in enumerate(network.layers):
+            for c in (c for c in layer.connections if c.kind != "identity"):
+                shape, most = network.source_shape(c), largest[c.source + 1]
+                active = np.abs(values[c.source + 1]).reshape(-1, *shape) * _LEVELS >= most / 2
+                active &= most > 0
+                places = fan_out(replace(c, pool=(1, 1)), c.pooled(shape))
+                macs[:, index] += reached(pooled_any(active, c, shape), places)
         parts.append(macs)
     return np.concatenate(parts)

@@ -1,6 +1,7 @@
-"""Where a spike lands: valid taps of a strided, padded, pooled convolution, one axis at a time."""
+"""Where a spike lands: valid taps of a strided, padded, dilated, pooled convolution, one axis at a time."""
 
 from dataclasses import dataclass, replace
+from math import gcd
 
 import numpy as np
 
@@ -13,33 +14,38 @@ __all__ = ["AxisTaps", "axis_taps", "dense_synapses", "fan_out"]
 class AxisTaps:
     """For each coordinate of the unpooled source: which (kernel, output) pairs it reaches.
 
-    Tap ``j < count[i]`` of coordinate ``i`` pairs kernel index ``kernel[i] + j·stride`` with output
-    index ``output[i] − j``. Coordinates on a dropped pooling rim have ``count`` 0.
-    All arrays are int64, one value for each source coordinate.
+    Tap ``j < count[i]`` of coordinate ``i`` pairs kernel index ``kernel[i] + j·kernel_step`` with output
+    index ``output[i] − j·output_step``. Coordinates on a dropped pooling rim, and those that a stride and a dilation
+    with a common divisor both pass over, have ``count`` 0. Arrays are int64, one value for each source coordinate.
     """
 
     kernel: np.ndarray
     output: np.ndarray
     count: np.ndarray
+    kernel_step: int
+    output_step: int
 
 
 def axis_taps(connection: Connection, source: Shape, axis: int) -> AxisTaps:
-    """Taps along one axis, 0 for y and 1 for x: all ``(k, o)`` with ``o·stride + k = place + padding``."""
-    stride, padding, pool = connection.stride[axis], connection.padding[axis], connection.pool[axis]
+    """Taps along one axis, 0 for y and 1 for x: all ``(k, o)`` with ``o·stride + k·dilation = place + padding``."""
+    stride, dilation, pool = connection.stride[axis], connection.dilation[axis], connection.pool[axis]
     kernel = connection.kernel[axis]
     places = connection.pooled(source)[1 + axis]
     outputs = connection.output(source)[1 + axis]
     place = np.arange(source[1 + axis]) // pool
-    shifted = place + padding
-    last = np.minimum(shifted // stride, outputs - 1)
-    first = np.maximum(-((kernel - 1 - shifted) // stride), 0)
-    count = np.where(place < places, np.maximum(last - first + 1, 0), 0)
+    shifted = place + connection.padding[axis]
+    # solutions (k, o) of one place lie (stride, −dilation) / common apart
+    common = gcd(stride, dilation)
+    kernel_step, output_step = stride // common, dilation // common
+    # least k ≥ 0 of a solution at all, then of one whose output exists
+    first = shifted // common * pow(output_step, -1, kernel_step) % kernel_step
+    late = np.maximum(shifted - first * dilation - (outputs - 1) * stride, 0)
+    first = first + -(-late // (dilation * kernel_step)) * kernel_step
+    output = (shifted - first * dilation) // stride
+    most = np.minimum((kernel - 1 - first) // kernel_step, output // output_step) + 1
+    count = np.where((place < places) & (shifted % common == 0), np.maximum(most, 0), 0)
     present = count > 0
-    return AxisTaps(
-        kernel=np.where(present, shifted - last * stride, 0),
-        output=np.where(present, last, 0),
-        count=count,
-    )
+    return AxisTaps(np.where(present, first, 0), np.where(present, output, 0), count, kernel_step, output_step)
 
 
 def _reach(connection: Connection, source: Shape, axis: int) -> np.ndarray:
@@ -48,7 +54,7 @@ def _reach(connection: Connection, source: Shape, axis: int) -> np.ndarray:
     reach = np.zeros((source[1 + axis], connection.kernel[axis]), np.int64)
     for tap in range(int(taps.count.max(initial=0))):
         present = np.nonzero(tap < taps.count)[0]
-        reach[present, taps.kernel[present] + tap * connection.stride[axis]] = 1
+        reach[present, taps.kernel[present] + tap * taps.kernel_step] = 1
     return reach
 
 
@@ -59,7 +65,8 @@ def fan_out(connection: Connection, source: Shape, *, effective: bool = False) -
     """
     present = connection.weight != 0 if effective else np.ones_like(connection.weight, bool)
     rows, columns = (_reach(connection, source, axis) for axis in (0, 1))
-    return np.einsum("ckl,yk,xl->cyx", present.sum(axis=0, dtype=np.int64), rows, columns)
+    grouped = present.reshape(connection.groups, -1, *present.shape[1:]).sum(axis=1, dtype=np.int64)
+    return np.einsum("ckl,yk,xl->cyx", grouped.reshape(-1, *connection.kernel), rows, columns)
 
 
 def dense_synapses(connection: Connection, source: Shape) -> int:

@@ -352,6 +352,7 @@ class Network(Generic[L]):
                             "padding": list(c.padding),
                             "pool": list(c.pool),
                             "kind": c.kind,
+                            **c.unusual(),
                         }
                         for c in layer.connections
                     ],

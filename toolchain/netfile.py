@@ -159,6 +159,9 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNe
                 padding=tuple(c["padding"]),
                 pool=tuple(c["pool"]),
                 kind=c["kind"],
+                padding_after=tuple(c.get("padding_after", c["padding"])),
+                dilation=tuple(c.get("dilation", (1, 1))),
+                groups=c.get("groups", 1),
             )
             for number, c in enumerate(layer["connections"])
         )

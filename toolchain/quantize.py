@@ -211,7 +211,7 @@ def dequantize(
                 layer.name, connections, threshold, fixed.bias * scale, fixed.offset * unit, negative_threshold=below
             )
         rescaled = tuple(
-            c if c.source == INPUT else replace(c, weight=c.weight * ratios[c.source][None, :, None, None])
+            c if c.source == INPUT else replace(c, weight=c.weight * c.fed_by(ratios[c.source]))
             for c in new.connections
         )
         layers.append(replace(new, connections=rescaled))

@@ -1,6 +1,6 @@
 """Source architectures that Spikeloom trains and ships, and the trained network in this package."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from toolchain.connection import Shape
 from toolchain.errors import InvalidValue
 from toolchain.nn import QCFS, QuantizedReLU, StReLU, ThresholdLeakyReLU, ThresholdReLU
 
-__all__ = ["ACTIVATIONS", "ARCHITECTURES", "BUNDLED_WEIGHTS", "LEVELS", "Architecture", "build"]
+__all__ = ["ACTIVATIONS", "ARCHITECTURES", "BUNDLED_WEIGHTS", "LEVELS", "Architecture", "build", "resnet"]
 
 BUNDLED_WEIGHTS = Path(__file__).parent / "data" / "fashion-cnn.safetensors"
 """The trained ``cnn``, with its provenance in the file header."""
@@ -97,20 +97,24 @@ class _ResidualBlock(nn.Module):
         return joined
 
 
-def resnet20(activation: Activation, classes: int) -> nn.Module:
-    """Three stages of three residual blocks of 16, 32 and 64 channels, global average pooling, FC; 0.27 M weights.
+def resnet(activation: Activation, classes: int, widths: Sequence[int] = (16, 32, 64), blocks: int = 3) -> nn.Module:
+    """Stages of residual blocks of so many channels, global average pooling, FC; 3 stages of 3 blocks are ResNet-20, 0.27 M weights.
+
+    Frames are halved before each stage but the first.
 
     Source: He et al., "Deep residual learning for image recognition", CVPR 2016, section 4.2, with projection
     shortcuts (its option B).
     """
-    blocks: list[nn.Module] = []
-    channels = 16
-    for outputs in (16, 32, 64):
-        for number in range(3):
+    layers: list[nn.Module] = []
+    channels = widths[0]
+    for outputs in widths:
+        for number in range(blocks):
             stride = 2 if outputs > channels and number == 0 else 1
-            blocks.append(_ResidualBlock(channels, outputs, stride, activation))
+            layers.append(_ResidualBlock(channels, outputs, stride, activation))
             channels = outputs
-    return nn.Sequential(*_synapse(3, 16), activation(), *blocks, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, classes))
+    return nn.Sequential(
+        *_synapse(3, widths[0]), activation(), *layers, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(channels, classes)
+    )
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ ARCHITECTURES = {
     "mlp": Architecture(mlp, (1, 28, 28)),
     "vgg11": Architecture(_vgg((64,), (128,), (256, 256), (512, 512), (512, 512)), (3, 32, 32)),
     "vgg16": Architecture(_vgg((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3), (3, 32, 32)),
-    "resnet20": Architecture(resnet20, (3, 32, 32)),
+    "resnet20": Architecture(resnet, (3, 32, 32)),
 }
 
 

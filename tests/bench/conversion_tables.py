@@ -8,6 +8,8 @@ missing, or a file of such a name; ``cnn-qcfs`` is the bundled one. Images: all 
 or 1,000 of the MNIST subset; calibration on 2,000 training images of the same data set, the same for both programs.
 Writes ``survey-SOURCE.csv`` for each, and ``tables.md`` over all that lie in the folder. What a file holds is not
 run again. One torch thread a job: the matrices are small, and threads that wait for each other cost more than they give.
+Plain-ReLU sources take every method. A source with an activation of its own takes the methods that are made for that one,
+and ``optimal`` for comparison; ``--all`` gives it the methods for plain ReLU as well, several hours more.
 
 spikingjelly 2.0 runs ``Converter(RateCodingRecipe(...))`` in float on plain-ReLU sources: ``Max``, ``99.9%`` and ``1/2``
 for a layer or (``channel-wise``) each channel, each channel also with half a threshold as start, and its
@@ -38,6 +40,11 @@ from toolchain.train import accuracy, calibration, pixels_to_input
 CALIBRATION_IMAGES = 2000
 BATCH = 250
 ACTIVATIONS = ("relu", "qcfs", "strelu", "threshold_relu", "quantized_relu", "leaky_relu")
+OWN = {
+    "qcfs": ("qcfs", "optimal"), "quantized_relu": ("qcfs", "optimal"), "threshold_relu": ("optimal",),
+    "strelu": ("strelu", "strelu_floor"), "leaky_relu": ("leaky_relu",),
+}  # fmt: skip
+"""Methods for sources that are no plain ReLU."""
 SOURCES = tuple(f"{family}-{a}" for family in ("cnn", "mlp", "mnist-cnn", "mnist-mlp") for a in ACTIVATIONS)
 LEVELS = "levels-cnn-qcfs.csv"
 """``radix`` at T = 4 beside ``two_phase`` at T = 15."""
@@ -115,8 +122,8 @@ def beside(module: nn.Module, source: str, data: str, dataset: Dataset, batch: T
         write_rows(rows, path)
 
 
-def survey(source: str, folder: Path, images: int | None) -> None:
-    """All rows of one source."""
+def survey(source: str, folder: Path, images: int | None, every: bool = False) -> None:
+    """All rows of one source; ``every`` method that fits, whatever the activation."""
     torch.set_num_threads(1)
     name = "cnn-qcfs" if source == "bundled" else Path(source).stem
     module = load_module(source).eval()
@@ -125,7 +132,8 @@ def survey(source: str, folder: Path, images: int | None) -> None:
     dataset = dataset.take(min(images or len(dataset.frames), len(dataset.frames)))
     batch = calibration(datasets.load(data, "train"), CALIBRATION_IMAGES)
     path = folder / f"survey-{name}.csv"
-    Survey(module, name, dataset, batch, path, data=data).run()
+    methods = None if every else OWN.get(name.split("-")[-1])
+    Survey(module, name, dataset, batch, path, data=data, methods=methods).run()
     if any(isinstance(layer, nn.ReLU) for layer in module.modules()):
         beside(module, name, data, dataset, batch, path)
     if name == "cnn-qcfs":
@@ -222,10 +230,11 @@ def main() -> None:
     parser.add_argument("sources", nargs="*", default=SOURCES, metavar="SOURCE")
     parser.add_argument("--images", type=int)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--all", action="store_true", help="every method that fits, whatever the activation")
     options = parser.parse_args()
     sources = [trained(source) for source in options.sources]
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-        for job in [pool.submit(survey, source, options.folder, options.images) for source in sources]:
+        for job in [pool.submit(survey, source, options.folder, options.images, options.all) for source in sources]:
             job.result()
     print("\n".join(write_tables(options.folder)))
 

@@ -57,6 +57,7 @@ def test_synapse_addresses_take_a_cycle_each_without_gaps(stall):
             ("row_stride", row_stride),
             ("column_stride", column_stride),
             ("row_words", row_words),
+            ("column_words", groups),
         ):
             ctx.set(getattr(block, name), value)
         for event in events:

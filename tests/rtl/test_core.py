@@ -27,6 +27,11 @@ def test_core_equals_golden_model(seed):
     check(random_network(seed), seed)
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_core_with_groups_dilation_and_lopsided_padding_equals_golden_model(seed):
+    check(random_network(seed, unusual=True), seed)
+
+
 @pytest.mark.parametrize("number", range(2))
 @pytest.mark.parametrize("neuron", NEURONS, ids=["-".join(neuron.values()) for neuron in NEURONS])
 def test_every_neuron_equals_golden_model(neuron, number):

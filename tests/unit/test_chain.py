@@ -121,7 +121,7 @@ def chain(*layers):
     [
         (chain(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2)), "MaxPool2d '2'"),
         (chain(nn.Conv2d(1, 2, 3), nn.Sigmoid()), "Sigmoid '1'"),
-        (chain(nn.Conv2d(1, 2, 3, dilation=2), nn.ReLU()), "dilation"),
+        (chain(nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular"), nn.ReLU()), "padding mode is circular"),
         (chain(nn.Conv2d(1, 2, 3), nn.AvgPool2d(2), nn.ReLU()), "behind the activation"),
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.ReLU()), "ends with it"),
     ],
@@ -155,7 +155,7 @@ def test_functional_and_folded_layers_convert():
     ("calibration_batch", "message"),
     [
         (torch.zeros(0, 1, 8, 8), "empty"),
-        (torch.zeros(8, 8, 8), "shape"),
+        (torch.zeros(8, 1, 1, 8, 8), "shape"),
         (torch.full((1, 1, 8, 8), -1.0), "must lie in"),
         (torch.full((1, 1, 8, 8), float("nan")), "NaN"),
         (torch.zeros(1, 2, 8, 8), "channels"),

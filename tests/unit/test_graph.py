@@ -148,16 +148,10 @@ class Forward(nn.Module):
     def __init__(self, body, features=256):
         super().__init__()
         self.a, self.b = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(1, 4, 3, padding=1)
-        self.body, self.head = body, nn.Linear(features, 5)
+        self.body, self.head, self.scale = body, nn.Linear(features, 5), nn.Parameter(torch.ones(()))
 
     def forward(self, x):
         return self.head(self.body(self, x).flatten(1))
-
-
-def added_in_place(m, x):
-    y = m.a(x).relu()
-    y += m.b(x).relu()
-    return y
 
 
 def input_added_in_place(m, x):
@@ -173,34 +167,84 @@ def dropped(m, x):
 
 
 MAXIMUM = "a maximum of spikes is not a maximum of rates: use "
-JOIN = "joins of two branches are not converted yet: use a chain of layers"
-BRANCH = "reads '{}' instead of '{}', the layer before it: branches are not converted yet"
+FRAME = (
+    "^add '{}': one side reads the input frame, whose pixels no layer can add to spikes; put a layer with an activation"
+)
+SILENT = (
+    "'{}': it reads the addition '{}', behind which no neuron fires; put a ReLU or an activation of toolchain.nn right"
+)
+CONSTANT = "^add 'add' computes with a constant; move the constant into"
 REFUSED = {
     "MaxPool2d": (Net(nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))), rf"^MaxPool2d 'act\.1' .*{MAXIMUM}AvgPool2d"),
     "F.max_pool2d": (Net(lambda x: F.max_pool2d(x.relu(), 2)), f"^max_pool2d 'max_pool2d' .*{MAXIMUM}average pooling"),
     "AdaptiveAvgPool2d": (
-        Net(nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1))),
-        r"^AdaptiveAvgPool2d 'act\.1' .*; use AvgPool2d with the window written out",
+        Net(nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(4))),
+        r"^AdaptiveAvgPool2d 'act\.1': 4 places of \(6, 6\) need windows of different sizes; ask for 1, or for a number that",
     ),
-    "F.adaptive_avg_pool2d": (
-        Net(lambda x: F.adaptive_avg_pool2d(x.relu(), 1)),
-        "^adaptive_avg_pool2d 'adaptive_avg_pool2d' .*; use average pooling with the window written out",
+    "mean over channels": (
+        Net(lambda x: x.relu().mean(1)),
+        r"^mean 'mean': over axes 1; take the mean over all axes behind",
     ),
-    "add": (Forward(lambda m, x: m.a(x).relu() + m.b(x).relu()), rf"'b' {BRANCH.format('x', 'relu')}"),
-    "add to itself": (Forward(lambda m, x: (y := m.a(x).relu()) + y), f"^add 'add' .*{JOIN}"),
-    "add of a constant": (
-        Forward(lambda m, x: m.a(x).relu() + 1),
-        "^add 'add' computes with a constant; move the constant into",
+    "add of two synapses of the frame": (Forward(lambda m, x: torch.add(m.a(x), m.b(x))), FRAME.format("add")),
+    "add to itself": (Forward(lambda m, x: (y := m.a(x).relu()) + y), f"^Flatten {SILENT.format('flatten', 'add')}"),
+    "add without activation": (Forward(lambda m, x: m.a(x).relu() + m.b(x).relu()), SILENT.format("flatten", "add")),
+    "add before a Linear": (
+        Forward(lambda m, x: m.a(x).relu().flatten(1) + m.b(x).relu().flatten(1)),
+        "^add 'add': 'relu' was flattened or has zeros around it; add before flattening",
     ),
-    "torch.add": (Forward(lambda m, x: torch.add(m.a(x), m.a(x))), rf"^'a' {BRANCH.format('x', 'a')}"),
-    "add in place": (Forward(added_in_place), rf"'b' {BRANCH.format('x', 'relu')}"),
-    "add of the last layer": (Forward(lambda m, x: m.a(x).relu().add(x)), f"^add 'add' .*{JOIN}"),
-    "input added in place": (Forward(input_added_in_place), f"^add 'add' .*{JOIN}"),
+    "add of a constant": (Forward(lambda m, x: m.a(x).relu() + 1), CONSTANT),
+    "add of a parameter": (Forward(lambda m, x: m.a(x).relu() + m.scale), CONSTANT),
+    "add with a factor": (
+        Forward(lambda m, x: torch.add(m.a(x).relu(), m.b(x).relu(), alpha=2)),
+        "^add 'add' has a factor alpha; move it into the weights",
+    ),
+    "add of shapes that differ": (
+        Forward(lambda m, x: (m.a(x).relu() + F.avg_pool2d(m.b(x).relu(), 2)).relu()),
+        r"^add 'add': it adds 'relu' of shape \(4, 8, 8\) to 'avg_pool2d' of shape \(4, 4, 4\); bring both to one shape",
+    ),
+    "add of the input": (
+        Forward(lambda m, x: m.a(x).relu().add(x)),
+        r"^add 'add': it adds 'relu' of shape .* to 'input'",
+    ),
+    "input added in place": (
+        Forward(input_added_in_place),
+        r"^add 'add': it adds 'relu' of shape .* to 'input' of shape",
+    ),
+    "branching before the activation": (
+        Forward(lambda m, x: ((y := m.a(x)).relu() + y).relu()),
+        "^'a' is read by 'relu' and 'add' before its activation, so each would need a copy of its weights; put the branching",
+    ),
+    "product of branches": (
+        Forward(lambda m, x: m.a(x).relu() * m.b(x).relu()),
+        "^mul 'mul' has no exact spiking counterpart; a product of two branches",
+    ),
     "cat": (
         Forward(lambda m, x: torch.cat([m.a(x).relu(), x], dim=1), 320),
-        f"^cat 'cat' .*{JOIN}",
+        "^cat 'cat' .*branches are joined by adding them",
     ),
-    "result dropped": (Forward(dropped), rf"^'flatten' {BRANCH.format('a', 'relu_')}"),
+    "result dropped": (
+        Forward(dropped),
+        "^'relu_' changes 'a' in place, which 'flatten' reads afterwards; write it without",
+    ),
+    "padding that reflects": (
+        Net(nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"))),
+        r"^Conv2d 'act\.1': padding mode is reflect; use zero padding",
+    ),
+    "padding with ones": (Net(lambda x: F.pad(x.relu(), (1, 1), value=1.0)), "^pad 'pad' puts other values than zeros"),
+    "negative padding": (Net(lambda x: F.pad(x.relu(), (-1, 0))), r"^pad 'pad': amounts \(-1, 0\); put zeros around"),
+    "part of a frame": (
+        Net(lambda x: x.relu()[:, :, 1:]),
+        "^slice 'getitem': it takes a part .*; only every n-th place",
+    ),
+    "convolution of a slice": (
+        Forward(lambda m, x: m.a(m.a(x[:, :, ::2, ::2]).relu())),
+        "^Conv2d 'a': it reads 'getitem', a slice or channels of zeros; write the layer it belongs to with its own stride",
+    ),
+    "squeeze of many places": (Net(lambda x: x.relu().squeeze(2)), "^squeeze 'squeeze': axis 2 of places"),
+    "transposed convolution": (
+        Net(nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(4, 4, 3))),
+        r"^ConvTranspose2d 'act\.1' has no exact spiking counterpart; use Conv2d",
+    ),
     "Hardtanh": (Net(nn.Hardtanh(-1, 2)), r"^Hardtanh 'act' clips from -1 to 2; clip from 0, or symmetrically"),
     "F.hardtanh": (Net(lambda x: F.hardtanh(x)), r"^hardtanh 'hardtanh' .*; use the module nn\.Hardtanh or"),
     "clamp on both sides": (Net(lambda x: x.clamp(-1, 1)), r"^clamp 'clamp' clips from -1 to 1; .*StReLU\(a\)"),

@@ -12,7 +12,7 @@ from sim import floating, golden
 from toolchain import cli, zoo
 from toolchain.convert import convert
 from toolchain.datasets import Dataset
-from toolchain.errors import InvalidValue, UnsupportedModule
+from toolchain.errors import InvalidValue
 from toolchain.nn import QCFS, QuantizedReLU, StReLU, ThresholdLeakyReLU, ThresholdReLU
 from toolchain.quantize import quantize
 from toolchain.train import accuracy, crop_at_random, load_source, pixels_to_input, save_source, train
@@ -128,8 +128,8 @@ def test_architectures_have_the_published_size(architecture, weights):
     assert sum(p.numel() for p in zoo.build(architecture, activation="relu").parameters()) == weights
 
 
-@pytest.mark.parametrize("architecture", ["vgg11", "vgg16"])
-def test_vgg_converts(architecture):
+@pytest.mark.parametrize("architecture", ["vgg11", "vgg16", "resnet20"])
+def test_deep_architectures_convert(architecture):
     torch.manual_seed(1)
     module = zoo.build(architecture, activation="relu", classes=100)
     pixels = np.random.default_rng(1).integers(0, 256, (4, 3, 32, 32)).astype(np.uint8)
@@ -143,12 +143,6 @@ def test_vgg_converts(architecture):
     assert len(network.layers) == ACTIVATIONS_OF[architecture] + 1
     # a neuron is off by up to half a level of 1,023, and depth adds these up
     assert np.abs(floating.run(network, pixels[:2]) - expected[:2]).max() < 0.02 * np.abs(expected).max()
-
-
-def test_joins_of_resnet20_are_refused_by_name():
-    module = zoo.build("resnet20", activation="relu")
-    with pytest.raises(UnsupportedModule, match=r"^'3\.shortcut' reads '2' instead of '3\.body\.4', .* branches"):
-        convert(module, torch.rand(2, 3, 32, 32), "optimal", 4)
 
 
 # ---- training ---------------------------------------------------------------------------------

@@ -4,22 +4,27 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from sim.passage import convolved
+from toolchain.buffers import last_reads
 from toolchain.convert.graph import SourceGraph, read_module
 from toolchain.convert.methods import METHODS, Options, check_layer
+from toolchain.convert.replace import replace_max_pooling
 from toolchain.convert.statistics import Observed, Recorder
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.fixedpoint import round_half_up
 from toolchain.ir import DEFAULT_SEED, INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
 
-__all__ = ["METHODS", "convert"]
+__all__ = ["METHODS", "convert", "replace_max_pooling"]
 
 _BATCH = 250
 
 
 def _check_calibration(calibration: Tensor | np.ndarray, pixel_scale: float) -> Tensor:
     batch = torch.as_tensor(calibration)
-    if batch.ndim not in (2, 4):
-        raise InvalidValue(f"calibration has shape {tuple(batch.shape)}, must be [N, C, H, W] frames or [N, C] vectors")
+    if batch.ndim not in (2, 3, 4):
+        raise InvalidValue(
+            f"calibration has shape {tuple(batch.shape)}, must be [N, C, H, W] frames, [N, C, L] series or [N, C] vectors"
+        )
     if batch.shape[0] == 0 or batch.numel() == 0:
         raise InvalidValue("calibration is empty, at least 1 frame is needed")
     if not batch.is_floating_point():
@@ -45,15 +50,16 @@ def _activate(module: fx.GraphModule, node: fx.Node, x: Tensor) -> Tensor:
 
 def _check_folding(network: SpikingNetwork, graph: SourceGraph, batch: Tensor, expected: Tensor) -> None:
     """Compare the blocks, run as an ordinary network, with the module they were read from."""
-    x = batch.double().reshape(-1, *network.input_shape)
-    for layer, block in zip(network.layers, graph.blocks, strict=True):
-        c = layer.connections[0]
-        pooled = nn.functional.avg_pool2d(x, c.pool) * (c.pool[0] * c.pool[1])
-        x = nn.functional.conv2d(
-            pooled, torch.tensor(c.weight), torch.tensor(layer.bias), stride=c.stride, padding=c.padding
-        )
+    outputs: dict[int, Tensor] = {INPUT: batch.double().reshape(-1, *network.input_shape)}
+    last = last_reads(network)
+    for index, (layer, block) in enumerate(zip(network.layers, graph.blocks, strict=True)):
+        x = torch.tensor(layer.bias)[:, None, None]
+        for c in layer.connections:
+            x = x + convolved(c, torch.tensor(c.weight), outputs[c.source])
         if block.activation is not None:
             x = _activate(graph.module, block.activation.node, x)
+        outputs = {source: kept for source, kept in outputs.items() if source == INPUT or last[source] > index}
+        outputs[index] = x
     difference = float((x.flatten(1) - expected.flatten(1).double()).abs().max())
     scale = float(expected.abs().max()) + 1e-12
     # float32 rounding before a quantizing activation may move single outputs by a level, so the
@@ -62,7 +68,7 @@ def _check_folding(network: SpikingNetwork, graph: SourceGraph, batch: Tensor, e
     if not typical <= 1e-3 * scale:
         raise InvalidValue(
             f"the module computes something its layers do not show (outputs differ by up to {difference:.3g}); "
-            "forward must be a plain chain of its layers"
+            "forward must compute with its layers and additions only"
         )
 
 
@@ -112,11 +118,14 @@ def convert(
 ) -> SpikingNetwork:
     """Convert a trained network; batch norm and average pooling are folded, the module is not changed.
 
+    A network on series ``[N, C, L]`` becomes one on frames ``(C, 1, L)``. Where branches are added, all of their
+    connections feed one layer, whose channels have one scale each.
+
     Parameters
     ----------
     module : nn.Module
-        A chain of the layers that ``toolchain.convert.graph.read_module`` handles.
-    calibration : float [N, C, H, W] or [N, C]
+        Of layers and additions that ``toolchain.convert.graph.read_module`` handles.
+    calibration : float [N, C, H, W], [N, C, L] or [N, C]
         Inputs as the module sees them, ``pixel · pixel_scale``; read batch by batch.
     method : str
         A name of ``METHODS``.
@@ -151,12 +160,13 @@ def convert(
     options = Options(shift, share, chosen.time_steps if time_steps is None else time_steps)
     shifted = chosen.shifts(method, options)
     batch = _check_calibration(calibration, pixel_scale)
-    channels, height, width = batch.shape[1:] if batch.ndim == 4 else (batch.shape[1], 1, 1)
+    channels, *size = batch.shape[1:]
+    height, width = [1] * (2 - len(size)) + size
     shape = (int(channels), int(height), int(width))
-    graph = read_module(module, shape)
+    graph = read_module(module, shape, None if batch.ndim == 4 else batch.ndim - 2)
     recorder, scores = _observe(graph, batch, chosen.histograms)
     layers, activations = [], []
-    for index, block in enumerate(graph.blocks):
+    for block in graph.blocks:
         threshold = below = None
         initial = np.zeros_like(block.bias)
         if block.activation is not None:
@@ -169,7 +179,7 @@ def convert(
         layers.append(
             SpikingLayer(
                 name=block.name,
-                connections=(block.connection(index - 1 if index else INPUT),),
+                connections=block.connections,
                 threshold=threshold,
                 bias=block.bias,
                 initial=initial,

@@ -1,79 +1,25 @@
-"""Read an ``nn.Module`` through torch.fx into a chain of synapse blocks; refuse the rest by name."""
+"""Read an ``nn.Module`` through torch.fx into blocks of synapses and an activation; refuse the rest by name."""
 
 import operator
-from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn.parameter import is_lazy
 
-from toolchain.connection import Connection, Shape
+from toolchain.connection import Shape
+from toolchain.convert.flowing import Spikes, Sum
+from toolchain.convert.reader import Activation, Block, Reader, SourceGraph
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.nn import ACTIVATIONS, QCFS, QuantizedReLU, StReLU, ThresholdLeakyReLU, ThresholdReLU
 
 __all__ = ["Activation", "Block", "SourceGraph", "read_module"]
 
-Pair = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An activation of the source network.
-
-    ``kind`` is ``relu``, ``threshold`` (clipped at ``limit``), ``strelu`` (clipped at ±``limit``), ``leaky``
-    (multiplied by ``slope`` below 0, then clipped at ±``limit`` unless that is ``None``), or ``qcfs`` and
-    ``quantized`` (clipped at λ = ``limit``, quantized to ``levels``); ``node`` is its place in the fx graph.
-    """
-
-    name: str
-    kind: str
-    node: fx.Node
-    limit: float | None = None
-    levels: int | None = None
-    slope: float | None = None
-
-
-@dataclass
-class Block:
-    """One synapse with batch norm and pooling folded in, and the activation behind it.
-
-    ``weight`` float64 [C_out, C_in, K_y, K_x] without the ``1/k²`` of pooling; ``bias`` float64 [C_out].
-    """
-
-    name: str
-    weight: np.ndarray
-    bias: np.ndarray
-    stride: Pair
-    padding: Pair
-    pool: Pair
-    kind: str
-    activation: Activation | None = None
-
-    def connection(self, source: int) -> Connection:
-        """As a connection of the spiking network, ``1/k²`` in the weights."""
-        return Connection(
-            source,
-            self.weight / (self.pool[0] * self.pool[1]),
-            self.stride,
-            self.padding,
-            self.pool,
-            self.kind,
-        )
-
-
-@dataclass
-class SourceGraph:
-    """The traced module and its blocks, input to readout."""
-
-    module: fx.GraphModule
-    input_shape: Shape
-    blocks: list[Block] = field(default_factory=list)
+Flowing = Spikes | Sum
 
 
 class _Tracer(fx.Tracer):
@@ -81,198 +27,6 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, ACTIVATIONS) or super().is_leaf_module(m, module_qualified_name)
-
-
-def _pair(value: Any) -> Pair:
-    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
-
-
-class _Reader:
-    """Walks the graph once; ``shape`` is what flows before the pending pooling."""
-
-    def __init__(self, module: fx.GraphModule, input_shape: Shape):
-        self.graph = SourceGraph(module, input_shape)
-        self.modules = dict(module.named_modules())
-        self.shape = input_shape
-        self.pool: Pair = (1, 1)
-        self.flat = input_shape[1:] == (1, 1)
-        self.open: Block | None = None  # a synapse that waits for its activation
-
-    # ---- what may stand where -------------------------------------------------------------
-
-    @property
-    def pooled(self) -> Shape:
-        return (self.shape[0], self.shape[1] // self.pool[0], self.shape[2] // self.pool[1])
-
-    def _refuse(self, name: str, what: str, why: str, way_out: str) -> UnsupportedModule:
-        return UnsupportedModule(f"{what} {name!r}: {why}; {way_out}")
-
-    def _start(self, block: Block) -> None:
-        if self.open is not None:
-            raise self._refuse(
-                block.name,
-                block.kind,
-                f"it follows {self.open.name!r} without an activation between them",
-                "put a ReLU or an activation of toolchain.nn between, or merge the two layers",
-            )
-        try:
-            output = block.connection(0).output(self.shape)
-        except InvalidValue as error:
-            raise InvalidValue(
-                f"layer {block.name!r}: {error}; give a calibration batch of the network's input shape"
-            ) from error
-        self.open, self.shape, self.pool = block, output, (1, 1)
-
-    # ---- one handler for each kind of layer ------------------------------------------------
-
-    def conv2d(self, name: str, m: nn.Conv2d) -> None:
-        if self.flat and self.shape[1:] != (1, 1):
-            raise self._refuse(name, "Conv2d", "it follows a Flatten", "flatten after the last convolution")
-        if m.groups != 1:
-            raise self._refuse(name, "Conv2d", f"groups is {m.groups}, must be 1", "use an ungrouped convolution")
-        if _pair(m.dilation) != (1, 1):
-            raise self._refuse(name, "Conv2d", f"dilation is {m.dilation}, must be 1", "use a larger kernel")
-        if m.padding_mode != "zeros":
-            raise self._refuse(name, "Conv2d", f"padding mode is {m.padding_mode}", "use zero padding")
-        kernel, stride = _pair(m.kernel_size), _pair(m.stride)
-        if m.padding == "valid":
-            padding = (0, 0)
-        elif m.padding == "same":
-            if kernel[0] % 2 == 0 or kernel[1] % 2 == 0:
-                raise self._refuse(
-                    name, "Conv2d", f"padding 'same' of kernel {kernel} is lopsided", "use an odd kernel"
-                )
-            padding = (kernel[0] // 2, kernel[1] // 2)
-        else:
-            padding = _pair(m.padding)
-        self._start(
-            Block(name, _float64(m.weight), _bias(m), stride, padding, self.pool, "conv2d"),
-        )
-
-    def linear(self, name: str, m: nn.Linear) -> None:
-        channels, height, width = self.pooled
-        if not self.flat and (height, width) != (1, 1):
-            raise self._refuse(
-                name, "Linear", f"its input has shape {self.pooled}, not a vector", "put a Flatten before it"
-            )
-        if m.in_features != channels * height * width:
-            raise InvalidValue(
-                f"layer {name!r}: Linear takes {m.in_features} features, its input {self.pooled} has "
-                f"{channels * height * width}; give a calibration batch of the network's input shape"
-            )
-        weight = _float64(m.weight).reshape(-1, channels, height, width)
-        self._start(Block(name, weight, _bias(m), (1, 1), (0, 0), self.pool, "linear"))
-        self.flat = True
-
-    def batch_norm(self, name: str, m: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
-        if self.open is None or self.pool != (1, 1):
-            raise self._refuse(
-                name,
-                type(m).__name__,
-                "it does not stand right behind a Conv2d or Linear",
-                "move it between the synapse and its activation",
-            )
-        if m.running_mean is None or m.running_var is None:
-            raise self._refuse(
-                name, type(m).__name__, "it has no running statistics", "train it with track_running_stats=True"
-            )
-        shift = np.zeros(m.num_features) if m.bias is None else _float64(m.bias)
-        with np.errstate(all="ignore"):  # finish refuses what is not finite
-            scale = 1.0 / np.sqrt(_float64(m.running_var) + m.eps)
-            if m.weight is not None:
-                scale = scale * _float64(m.weight)
-            self.open.weight = self.open.weight * scale[:, None, None, None]
-            self.open.bias = (self.open.bias - _float64(m.running_mean)) * scale + shift
-
-    def activation(self, activation: Activation) -> None:
-        if self.open is None or self.pool != (1, 1):
-            raise self._refuse(
-                activation.name,
-                activation.kind,
-                "it does not stand right behind a Conv2d, Linear or batch norm",
-                "put pooling behind the activation and have one activation for each synapse",
-            )
-        self.open.activation = activation
-        self.graph.blocks.append(self.open)
-        self.open = None
-
-    def avg_pool(self, name: str, m: nn.AvgPool2d) -> None:
-        kernel = _pair(m.kernel_size)
-        stride = kernel if m.stride is None else _pair(m.stride)
-        if stride != kernel or _pair(m.padding) != (0, 0) or m.ceil_mode or m.divisor_override is not None:
-            raise self._refuse(
-                name,
-                "AvgPool2d",
-                f"kernel {kernel}, stride {stride}, padding {m.padding}, ceil_mode {m.ceil_mode}",
-                "only windows that do not overlap, without padding and in floor mode, convert exactly",
-            )
-        if self.open is not None:
-            raise self._refuse(
-                name,
-                "AvgPool2d",
-                f"it stands between {self.open.name!r} and its activation",
-                "put it behind the activation",
-            )
-        if self.flat and self.shape[1:] != (1, 1):
-            raise self._refuse(name, "AvgPool2d", "it follows a Flatten", "pool before flattening")
-        self.pool = (self.pool[0] * kernel[0], self.pool[1] * kernel[1])
-        if min(self.pooled[1:]) < 1:
-            raise InvalidValue(f"layer {name!r}: pooling window {self.pool} exceeds its input {self.shape}")
-
-    def flatten(self, name: str, start: Any, end: Any) -> None:
-        if start != 1 or end not in (-1, 3):
-            raise self._refuse(
-                name, "Flatten", f"from dimension {start} to {end}", "flatten everything behind the batch: Flatten()"
-            )
-        if self.open is not None:
-            if self.shape[1:] != (1, 1):
-                raise self._refuse(
-                    name,
-                    "Flatten",
-                    f"it stands between {self.open.name!r} and its activation",
-                    "put it behind the activation",
-                )
-            return
-        self.flat = True
-
-    def finish(self) -> SourceGraph:
-        if self.open is None:
-            last = self.graph.blocks[-1].activation if self.graph.blocks else None
-            if last is None:
-                raise UnsupportedModule("the network has no Conv2d or Linear layer; there is nothing to convert")
-            raise self._refuse(
-                last.name,
-                "activation",
-                "the network ends with it, its last layer must give plain class scores",
-                "end the network with its last Conv2d or Linear",
-            )
-        if self.pool != (1, 1):
-            raise UnsupportedModule(
-                "the network ends with average pooling; pooling folds into the layer behind it: end with a Linear"
-            )
-        if self.shape[1:] != (1, 1):
-            raise UnsupportedModule(
-                f"the last layer {self.open.name!r} gives {self.shape}, must be a vector of class scores; "
-                "end the network with a Linear layer"
-            )
-        self.graph.blocks.append(self.open)
-        for block in self.graph.blocks:
-            for kind, values in (("weight", block.weight), ("bias", block.bias)):
-                if not np.isfinite(values).all():
-                    raise InvalidValue(
-                        f"layer {block.name!r}: {kind} holds {np.sum(~np.isfinite(values))} NaN or infinite "
-                        "values; train the network again or repair its weights"
-                    )
-        return self.graph
-
-
-def _float64(tensor: Tensor) -> np.ndarray:
-    values: np.ndarray = tensor.detach().cpu().double().numpy()
-    return values
-
-
-def _bias(m: nn.Conv2d | nn.Linear) -> np.ndarray:
-    return np.zeros(m.weight.shape[0]) if m.bias is None else _float64(m.bias)
 
 
 def _leaky(node: fx.Node, name: str, slope: Any) -> Activation:
@@ -302,10 +56,14 @@ def _clipped(node: fx.Node, name: str, kind: str, low: Any, high: Any) -> Activa
 _RELU_CALLS = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"}
 _LEAKY_CALLS = {F.leaky_relu, F.leaky_relu_}
 _CLAMP_CALLS = {torch.clamp, torch.clamp_, "clamp", "clamp_"}
-_DROPOUT_CALLS = {F.dropout, F.dropout2d}
+_DROPOUT_CALLS = {F.dropout, F.dropout1d, F.dropout2d, "contiguous", "clone", torch.clone}
 _FLATTEN_CALLS = {torch.flatten, "flatten"}
 _RESHAPE_CALLS = {torch.reshape, "view", "reshape"}
-_SHAPE_CALLS = {getattr, operator.getitem, "size"}
+_SQUEEZE_CALLS = {torch.squeeze, "squeeze"}
+_ADD_CALLS = {operator.add, torch.add, "add"}
+_MEAN_CALLS = {torch.mean, "mean"}
+_ADAPTIVE_CALLS = {F.adaptive_avg_pool1d, F.adaptive_avg_pool2d}
+_IN_PLACE = {operator.iadd, F.relu_, torch.relu_, torch.clamp_, F.leaky_relu_}
 
 
 def _name(node: fx.Node) -> str:
@@ -314,139 +72,264 @@ def _name(node: fx.Node) -> str:
 
 
 def _is_shape(node: fx.Node) -> bool:
-    """Whether a node computes with the batch size only, as in ``x.view(x.size(0), -1)``."""
-    return node.target in _SHAPE_CALLS and (node.target is not getattr or node.args[1] == "shape")
+    """Whether a node computes with sizes only, as in ``x.view(x.size(0), -1)``."""
+    if node.op not in ("call_function", "call_method"):
+        return False
+    if node.target is operator.getitem:
+        return isinstance(node.args[0], fx.Node) and _is_shape(node.args[0])
+    return node.target == "size" or (node.target is getattr and node.args[1] == "shape")
 
 
-def _read_module_node(reader: _Reader, node: fx.Node, name: str, m: nn.Module) -> None:
-    if isinstance(m, nn.Conv2d):
-        reader.conv2d(name, m)
-    elif isinstance(m, nn.Linear):
-        reader.linear(name, m)
-    elif isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d):
-        reader.batch_norm(name, m)
-    elif isinstance(m, QCFS):
-        limit = float(m.threshold.detach())
-        reader.activation(Activation(name, "qcfs", node, limit, m.levels))
-    elif isinstance(m, ThresholdReLU):
-        reader.activation(Activation(name, "threshold", node, m.threshold))
-    elif isinstance(m, StReLU):
-        reader.activation(Activation(name, "strelu", node, m.threshold))
-    elif isinstance(m, QuantizedReLU):
-        reader.activation(Activation(name, "quantized", node, float(m.threshold.detach()), m.levels))
-    elif isinstance(m, ThresholdLeakyReLU):
-        reader.activation(Activation(name, "leaky", node, m.threshold, slope=m.slope))
-    elif isinstance(m, nn.LeakyReLU):
-        reader.activation(_leaky(node, name, m.negative_slope))
-    elif isinstance(m, nn.Hardtanh):  # ReLU6 is one
-        reader.activation(_clipped(node, name, type(m).__name__, m.min_val, m.max_val))
-    elif isinstance(m, nn.ReLU):
-        reader.activation(Activation(name, "relu", node))
-    elif isinstance(m, nn.AvgPool2d):
-        reader.avg_pool(name, m)
-    elif isinstance(m, nn.Flatten):
-        reader.flatten(name, m.start_dim, m.end_dim)
-    elif not isinstance(m, nn.Dropout | nn.Dropout2d | nn.Identity):
-        raise _unknown(type(m).__name__, name)
+def _arguments(node: fx.Node, *names: str) -> dict[str, Any]:
+    """Arguments behind the first, by name."""
+    return {**dict(zip(names, node.args[1:], strict=False)), **node.kwargs}
 
 
+def _read_module_node(reader: Reader, node: fx.Node, name: str, m: nn.Module, flowing: Flowing) -> Flowing:
+    def activation(
+        kind: str, limit: float | None = None, levels: int | None = None, slope: float | None = None
+    ) -> Spikes:
+        return reader.activation(Activation(name, kind, node, limit, levels, slope), flowing)
+
+    if isinstance(m, nn.Conv1d | nn.Conv2d):
+        return reader.convolution(name, m, flowing)
+    if isinstance(m, nn.Linear):
+        return reader.linear(name, m, flowing)
+    if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d):
+        return reader.batch_norm(name, m, flowing)
+    if isinstance(m, QCFS):
+        return activation("qcfs", float(m.threshold.detach()), m.levels)
+    if isinstance(m, ThresholdReLU):
+        return activation("threshold", m.threshold)
+    if isinstance(m, StReLU):
+        return activation("strelu", m.threshold)
+    if isinstance(m, QuantizedReLU):
+        return activation("quantized", float(m.threshold.detach()), m.levels)
+    if isinstance(m, ThresholdLeakyReLU):
+        return activation("leaky", m.threshold, slope=m.slope)
+    if isinstance(m, nn.LeakyReLU):
+        return reader.activation(_leaky(node, name, m.negative_slope), flowing)
+    if isinstance(m, nn.Hardtanh):  # ReLU6 is one
+        return reader.activation(_clipped(node, name, type(m).__name__, m.min_val, m.max_val), flowing)
+    if isinstance(m, nn.ReLU):
+        return activation("relu")
+    if isinstance(m, nn.AvgPool1d | nn.AvgPool2d):
+        return reader.avg_pool(name, m, flowing)
+    if isinstance(m, nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d):
+        return reader.adaptive(name, type(m).__name__, m.output_size, flowing)
+    if isinstance(m, nn.ZeroPad1d | nn.ZeroPad2d):
+        return reader.zeros(name, type(m).__name__, tuple(m.padding), flowing)
+    if isinstance(m, nn.Flatten):
+        return reader.flatten(name, m.start_dim, m.end_dim, flowing)
+    if isinstance(m, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Identity):
+        return flowing
+    raise _unknown(type(m).__name__, name)
+
+
+_AVERAGE = "a maximum of spikes is not a maximum of rates: use {} and fine-tune"
+_REPLACE = _AVERAGE + " (toolchain.convert.replace_max_pooling makes the copy)"
+_NO_CAT = "branches are joined by adding them: use channels of one layer instead of a concatenation"
 _WAYS_OUT = {
-    "MaxPool2d": "a maximum of spikes is not a maximum of rates: use AvgPool2d and fine-tune",
-    "max_pool2d": "a maximum of spikes is not a maximum of rates: use average pooling and fine-tune",
-    "AdaptiveAvgPool2d": "use AvgPool2d with the window written out",
-    "adaptive_avg_pool2d": "use average pooling with the window written out",
+    "MaxPool2d": _REPLACE.format("AvgPool2d"),
+    "MaxPool1d": _REPLACE.format("AvgPool1d"),
+    "AdaptiveMaxPool2d": _AVERAGE.format("AdaptiveAvgPool2d"),
+    "max_pool1d": _AVERAGE.format("average pooling"),
+    "max_pool2d": _AVERAGE.format("average pooling"),
     "clamp_min": "use ReLU or clamp(min=0)",
     "threshold": "use ReLU or clamp(min=0)",
     "constant": "move the constant into the weights or the bias of the layer before it",
     "hardtanh": "use the module nn.Hardtanh or x.clamp(0, a)",
     "Softmax": "leave it out: the arg-max of the scores is the same",
     "LogSoftmax": "leave it out: the arg-max of the scores is the same",
-    "add": "joins of two branches are not converted yet: use a chain of layers",
-    "cat": "joins of two branches are not converted yet: use a chain of layers",
+    "mul": "a product of two branches (attention, squeeze and excitation) is no sum of spikes: leave it out",
+    "cat": _NO_CAT,
+    "ConvTranspose2d": "use Conv2d",
+    "Conv3d": "use Conv2d",
 }
-
-
 _ARITHMETIC = {"add", "sub", "mul", "div", "truediv", "neg"}
 
 
 def _unknown(kind: str, name: str) -> UnsupportedModule:
     way_out = _WAYS_OUT.get(
         kind,
-        "use Conv2d, Linear, BatchNorm, ReLU, LeakyReLU, Hardtanh, an activation of toolchain.nn, AvgPool2d, Flatten, "
-        "Dropout or Identity",
+        "use Conv2d, Conv1d, Linear, BatchNorm, ReLU, LeakyReLU, Hardtanh, an activation of toolchain.nn, average pooling, "
+        "Flatten, additions, Dropout or Identity",
     )
     return UnsupportedModule(f"{kind} {name!r} has no exact spiking counterpart; {way_out}")
 
 
-def _read_call(reader: _Reader, node: fx.Node) -> None:
+def _kind(node: fx.Node) -> str:
+    """Name of a call without the marks of its in-place form."""
+    kind = str(getattr(node.target, "__name__", node.target)).strip("_")
+    return kind[1:] if kind[:1] == "i" and kind[1:] in _ARITHMETIC else kind
+
+
+def _read_add(reader: Reader, node: fx.Node, values: list[Flowing]) -> Flowing:
+    if len(values) == 1 and node.args[0] is node.args[1]:
+        values = values * 2
+    if len(values) != 2:
+        raise UnsupportedModule(f"add {node.name!r} computes with a constant; {_WAYS_OUT['constant']}")
+    if _arguments(node, "other").get("alpha", 1) != 1:
+        raise UnsupportedModule(
+            f"add {node.name!r} has a factor alpha; move it into the weights of the layer before it"
+        )
+    return reader.add(node.name, *values)
+
+
+def _read_call(reader: Reader, node: fx.Node, flowing: Flowing) -> Flowing:
     call, name = node.target, node.name
-    arguments: dict[str, Any] = dict(node.kwargs)
     if call in _RELU_CALLS:
-        reader.activation(Activation(name, "relu", node))
-    elif call is F.relu6:
-        reader.activation(Activation(name, "threshold", node, 6.0))
-    elif call in _LEAKY_CALLS:
-        arguments.update(zip(("negative_slope",), node.args[1:], strict=False))
-        reader.activation(_leaky(node, name, arguments.get("negative_slope", 0.01)))
-    elif call in _CLAMP_CALLS:
-        arguments.update(zip(("min", "max"), node.args[1:], strict=False))
-        reader.activation(_clipped(node, name, "clamp", arguments.get("min"), arguments.get("max")))
-    elif call is F.avg_pool2d:
+        return reader.activation(Activation(name, "relu", node), flowing)
+    if call is F.relu6:
+        return reader.activation(Activation(name, "threshold", node, 6.0), flowing)
+    if call in _LEAKY_CALLS:
+        slope = _arguments(node, "negative_slope").get("negative_slope", 0.01)
+        return reader.activation(_leaky(node, name, slope), flowing)
+    if call in _CLAMP_CALLS:
+        limits = _arguments(node, "min", "max")
+        return reader.activation(_clipped(node, name, "clamp", limits.get("min"), limits.get("max")), flowing)
+    if call in (F.avg_pool1d, F.avg_pool2d):
+        pool = nn.AvgPool1d if call is F.avg_pool1d else nn.AvgPool2d
         names = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
-        arguments.update(zip(names, node.args[1:], strict=False))
-        reader.avg_pool(name, nn.AvgPool2d(**arguments))
-    elif call in _FLATTEN_CALLS:
-        arguments.update(zip(("start_dim", "end_dim"), node.args[1:], strict=False))
-        reader.flatten(name, arguments.get("start_dim", 0), arguments.get("end_dim", -1))
-    elif call in _RESHAPE_CALLS:
-        sizes = node.args[1:]
-        if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
-            sizes = tuple(sizes[0])
-        features = int(np.prod(reader.pooled))
-        if len(sizes) != 2 or sizes[1] not in (-1, features) or (isinstance(sizes[0], int) and sizes[0] != -1):
-            raise UnsupportedModule(
-                f"{getattr(call, '__name__', call)} {name!r} to {sizes} is not a flattening; use x.flatten(1)"
-            )
-        reader.flatten(name, 1, -1)
-    elif call not in _DROPOUT_CALLS:
-        kind = getattr(call, "__name__", str(call))
-        alone = sum(isinstance(argument, fx.Node) for argument in node.args) == 1
-        if alone and kind.strip("_").removeprefix("i") in _ARITHMETIC:
-            raise UnsupportedModule(f"{kind} {name!r} computes with a constant; {_WAYS_OUT['constant']}")
-        raise _unknown(kind, name)
+        return reader.avg_pool(name, pool(**_arguments(node, *names)), flowing)
+    if call in _ADAPTIVE_CALLS:
+        return reader.adaptive(name, _kind(node), _arguments(node, "output_size")["output_size"], flowing)
+    if call in _MEAN_CALLS:
+        given = _arguments(node, "dim", "keepdim")
+        return reader.mean(name, given.get("dim"), bool(given.get("keepdim", False)), flowing)
+    if call is F.pad:
+        given = _arguments(node, "pad", "mode", "value")
+        if given.get("mode", "constant") != "constant" or given.get("value") not in (None, 0):
+            raise UnsupportedModule(f"pad {name!r} puts other values than zeros around; use zero padding")
+        return reader.zeros(name, "pad", tuple(given["pad"]), flowing)
+    if call is operator.getitem:
+        return reader.sliced(name, node.args[1], flowing)
+    if call in _SQUEEZE_CALLS:
+        return reader.squeeze(name, _arguments(node, "dim").get("dim"), flowing)
+    if call in _FLATTEN_CALLS:
+        given = _arguments(node, "start_dim", "end_dim")
+        return reader.flatten(name, given.get("start_dim", 0), given.get("end_dim", -1), flowing)
+    if call in _RESHAPE_CALLS:
+        return _read_reshape(reader, node, flowing)
+    if call in _DROPOUT_CALLS:
+        return flowing
+    kind = _kind(node)
+    alone = sum(isinstance(argument, fx.Node) for argument in node.args) == 1
+    if alone and kind in _ARITHMETIC:
+        raise UnsupportedModule(f"{kind} {name!r} computes with a constant; {_WAYS_OUT['constant']}")
+    raise _unknown(kind, name)
 
 
-def _chain(graph: fx.Graph) -> list[fx.Node]:
-    """The tensor nodes in order; a graph that is no chain is refused at the node that breaks it."""
+def _read_reshape(reader: Reader, node: fx.Node, flowing: Flowing) -> Flowing:
+    sizes = node.args[1:]
+    if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
+        sizes = tuple(sizes[0])
+    features = int(np.prod(flowing.shape))
+    if len(sizes) != 2 or sizes[1] not in (-1, features) or (isinstance(sizes[0], int) and sizes[0] != -1):
+        raise UnsupportedModule(
+            f"{getattr(node.target, '__name__', node.target)} {node.name!r} to {sizes} is not a flattening; use x.flatten(1)"
+        )
+    return reader.flatten(node.name, 1, -1, flowing)
+
+
+def _in_place(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    """Whether a node changes what its first operand holds."""
+    if node.op == "call_module":
+        m = modules[str(node.target)]
+        return bool(getattr(m, "inplace", False)) and not isinstance(m, nn.modules.dropout._DropoutNd)
+    if node.op == "call_method":
+        return str(node.target).endswith("_") and not str(node.target).endswith("__")
+    return node.op == "call_function" and (node.target in _IN_PLACE or node.kwargs.get("inplace") is True)
+
+
+def _check_in_place(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
+    """Refuse a tensor that is changed in place and read again afterwards under its old name."""
+    order = {node: place for place, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        operand = node.args[0] if node.args else None
+        if isinstance(operand, fx.Node) and _in_place(node, modules):
+            late = [user for user in operand.users if order[user] > order[node] and not _is_shape(user)]
+            if late:
+                raise UnsupportedModule(
+                    f"{_name(node)!r} changes {_name(operand)!r} in place, which {_name(late[0])!r} reads afterwards; write it "
+                    "without the in-place form"
+                )
+
+
+_OUT_OF_PLACE = {operator.iadd: operator.add, "add_": "add"}
+
+
+def _add_out_of_place(graph: fx.Graph) -> None:
+    """Let additions leave their operands as they are, for those who look at activations after a run."""
+    for node in graph.nodes:
+        if node.op in ("call_function", "call_method"):
+            node.target = _OUT_OF_PLACE.get(node.target, node.target)
+
+
+def _reaching(output: fx.Node) -> set[fx.Node]:
+    """Nodes that the output depends on."""
+    found: set[fx.Node] = set()
+    waiting = [output]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += node.all_input_nodes
+    return found
+
+
+def _frame(graph: fx.Graph) -> fx.Node:
     placeholders = [n for n in graph.nodes if n.op == "placeholder"]
     if len(placeholders) != 1:
         raise UnsupportedModule(
             f"the network takes {len(placeholders)} inputs ({', '.join(n.name for n in placeholders)}), must take one"
         )
-    chain = [placeholders[0]]
+    return placeholders[0]
+
+
+def _walk(reader: Reader, graph: fx.Graph, modules: dict[str, nn.Module]) -> SourceGraph:
+    """Read every node that the scores depend on, in order."""
+    (output,) = (n for n in graph.nodes if n.op == "output")
+    if not isinstance(output.args[0], fx.Node):
+        raise UnsupportedModule(
+            f"forward returns a {type(output.args[0]).__name__}, must return one tensor, the class scores"
+        )
+    flowing: dict[fx.Node, Flowing] = {_frame(graph): reader.frame}
+    needed = _reaching(output)
     for node in graph.nodes:
-        if node.op == "placeholder" or (node.op in ("call_function", "call_method") and _is_shape(node)):
+        if node not in needed or node.op in ("placeholder", "output", "get_attr") or _is_shape(node):
             continue
-        tensors = [n for n in node.all_input_nodes if not _is_shape(n)]
-        if node.op == "get_attr" or len(tensors) != 1:
-            kind = getattr(node.target, "__name__", str(node.target))
-            raise _unknown(kind.lstrip("_"), node.name)
-        if tensors[0] is not chain[-1]:
-            raise UnsupportedModule(
-                f"{_name(node)!r} reads {_name(tensors[0])!r} instead of {_name(chain[-1])!r}, the layer before it: "
-                "branches are not converted yet; use a chain of layers"
-            )
-        if node.op != "output":
-            chain.append(node)
-    return chain[1:]
+        sources = [n for n in node.all_input_nodes if not _is_shape(n)]
+        values = [flowing[n] for n in sources if n in flowing]
+        for source, value in zip(sources, values, strict=False):
+            readers = [_name(user) for user in source.users if user in needed and not _is_shape(user)]
+            if isinstance(value, Sum) and len(readers) > 1:
+                raise UnsupportedModule(
+                    f"{_name(source)!r} is read by {' and '.join(map(repr, readers))} before its activation, so each would need a "
+                    "copy of its weights; put the branching behind an activation"
+                )
+        if node.op != "call_module" and node.target in _ADD_CALLS:
+            flowing[node] = _read_add(reader, node, values)
+        elif len(values) != 1 or len(sources) != 1:
+            raise _unknown(_kind(node), node.name)
+        elif node.op == "call_module":
+            flowing[node] = _read_module_node(reader, node, _name(node), modules[_name(node)], values[0])
+        else:
+            flowing[node] = _read_call(reader, node, values[0])
+    return reader.finish(flowing[output.args[0]])
 
 
-def read_module(module: nn.Module, input_shape: Shape) -> SourceGraph:
+def read_module(module: nn.Module, input_shape: Shape, dimensions: int | None = None) -> SourceGraph:
     """Trace ``module`` in evaluation mode and read its layers.
 
-    Handles Conv2d, Linear, BatchNorm1d/2d behind either, ReLU as module, function or method (also as clamp
-    from 0, with or without upper limit), ReLU6, LeakyReLU, Hardtanh from 0 or symmetric, the activations of
-    ``toolchain.nn``, AvgPool2d, Flatten (also as view or reshape), Dropout, Identity.
+    Handles Conv1d/2d (strides, groups, dilations, zero padding of any kind), Linear, BatchNorm1d/2d behind either or behind
+    an addition, additions of branches of one shape with an activation behind, ReLU as module, function or method (also as
+    clamp from 0, with or without upper limit), ReLU6, LeakyReLU, Hardtanh from 0 or symmetric, the activations of
+    ``toolchain.nn``, AvgPool1d/2d, AdaptiveAvgPool1d/2d, mean over all places, zero padding, slices ``[:, :, ::n, ::n]`` of
+    shortcuts, Flatten (also as view or reshape), Dropout, Identity.
+
+    ``dimensions`` are the axes behind the channels that the module takes: 2, 1 for [N, C, L], whose ``input_shape`` is
+    ``(C, 1, L)``, or 0; ``None`` takes 0 for vectors and 2 for all others.
 
     Raises
     ------
@@ -469,13 +352,10 @@ def read_module(module: nn.Module, input_shape: Shape) -> SourceGraph:
         raise UnsupportedModule(
             f"cannot trace {type(module).__name__}: {reason}; forward must not branch on tensor values"
         ) from error
-    traced = fx.GraphModule(root, graph)
-    reader = _Reader(traced, input_shape)
-    handlers: dict[str, Callable[[fx.Node], None]] = {
-        "call_module": lambda n: _read_module_node(reader, n, _name(n), reader.modules[_name(n)]),
-        "call_function": lambda n: _read_call(reader, n),
-        "call_method": lambda n: _read_call(reader, n),
-    }
-    for node in _chain(graph):
-        handlers[node.op](node)
-    return reader.finish()
+    modules = dict(root.named_modules())
+    _frame(graph)
+    _check_in_place(graph, modules)
+    _add_out_of_place(graph)
+    if dimensions is None:
+        dimensions = 0 if input_shape[1:] == (1, 1) else 2
+    return _walk(Reader(fx.GraphModule(root, graph), input_shape, dimensions), graph, modules)

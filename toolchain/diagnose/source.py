@@ -8,7 +8,7 @@ from torch import Tensor, fx, nn
 
 from toolchain.convert.graph import SourceGraph, read_module
 from toolchain.errors import InvalidValue
-from toolchain.ir import INPUT, SpikingNetwork
+from toolchain.ir import SpikingNetwork
 
 __all__ = ["SourceRun", "pair"]
 
@@ -34,24 +34,26 @@ def pair(module: nn.Module, network: SpikingNetwork) -> SourceGraph:
         raise InvalidValue(
             f"the source has {len(graph.blocks)} layers, the spiking network {len(network.layers)}; {way_out}"
         )
-    for index, (block, layer) in enumerate(zip(graph.blocks, network.layers, strict=True)):
-        expected, found = block.connection(index - 1 if index else INPUT), layer.connections[0]
-        if len(layer.connections) != 1 or found.source != expected.source:
+    for block, layer in zip(graph.blocks, network.layers, strict=True):
+        if [c.source for c in block.connections] != [c.source for c in layer.connections]:
             raise InvalidValue(
-                f"layer {layer.name} of the spiking network does not read just the layer before it; only chains can be "
-                "diagnosed"
+                f"layer {layer.name} of the spiking network reads other layers than in the source; {way_out}"
             )
-        for what in ("stride", "padding", "pool"):
-            if getattr(found, what) != getattr(expected, what):
+        for expected, found in zip(block.connections, layer.connections, strict=True):
+            for what in ("stride", "padding", "padding_after", "dilation", "groups", "pool"):
+                if getattr(found, what) != getattr(expected, what):
+                    raise InvalidValue(
+                        f"layer {layer.name}: {what} is {getattr(found, what)}, in the source {getattr(expected, what)}; {way_out}"
+                    )
+            if found.weight.shape != expected.weight.shape:
                 raise InvalidValue(
-                    f"layer {layer.name}: {what} is {getattr(found, what)}, in the source {getattr(expected, what)}; {way_out}"
+                    f"layer {layer.name}: weights have shape {found.weight.shape}, in the source {expected.weight.shape}; {way_out}"
                 )
-        if found.weight.shape != expected.weight.shape:
-            raise InvalidValue(
-                f"layer {layer.name}: weights have shape {found.weight.shape}, in the source {expected.weight.shape}; {way_out}"
-            )
+        same_weights = all(
+            _equal(f.weight, e.weight) for f, e in zip(layer.connections, block.connections, strict=True)
+        )
         same_bias = "calibrated_for" in network.provenance or _equal(layer.bias, block.bias)
-        if not _equal(found.weight, expected.weight) or not same_bias:
+        if not same_weights or not same_bias:
             raise InvalidValue(f"layer {layer.name}: weights or biases are not those of the source; {way_out}")
     return graph
 

@@ -1,7 +1,8 @@
 """Exact counts of each layer and image, from spike counts or from hardware counters (energy model, section 1).
 
-A residual identity and an average pooling whose output is kept have no row: a network here has neither, a join is
-a synapse of its own, and pooling is folded into the next synapse, where its operations are counted once.
+A residual identity is a synapse of its layer with one weight a channel: one addition for each spike that it injects, as the
+model has it; the additions of the ANN's joins are not counted, in its favour. An average pooling whose output is kept has
+no row: pooling is folded into the next synapse, where its operations are counted once.
 """
 
 from dataclasses import dataclass, replace
@@ -62,6 +63,8 @@ def observe(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace) -
             source = network.source_shape(c)
             spikes, value = (arriving, values) if c.source == INPUT else (seen[c.source], seen[c.source])
             effective[:, index] += reached(spikes, fan_out(c, source, effective=True))
+            if c.kind == "identity":
+                continue
             unpooled = replace(c, pool=(1, 1))
             nonzero[:, index] += reached(pooled_any(value != 0, c, source), fan_out(unpooled, c.pooled(source)))
     return replace(trace.activity, effective=effective, nonzero=nonzero)
@@ -73,10 +76,10 @@ class LayerCounts:
 
     Members
     -------
-    name, kind : layer and ``conv2d`` or ``linear``, several joined by ``+``
+    name, kind : layer and ``conv2d``, ``linear`` or ``identity``, several joined by ``+``
     input_kind : ``direct``, ``bitplane`` or ``rate`` for the frame, otherwise ``spikes``
     neurons, fires : the readout does not fire
-    synapses : S, of the dense network, padding excluded, a pooled source counted once
+    synapses : S, of the dense network, padding and identities excluded, a pooled source counted once
     weights, inputs : stored weights; values of the pooled sources
     spikes_in : spikes (non-zero pixels) that reach a synapse
     sop, sop_effective : synaptic operations on spikes, executed, and those on a weight that is not 0
@@ -158,7 +161,11 @@ def layer_counts(network: FixedPointNetwork, activity: Activity) -> tuple[LayerC
                 input_kind=kind,
                 neurons=neurons,
                 fires=fires,
-                synapses=sum(dense_synapses(c, s) for c, s in zip(layer.connections, sources, strict=True)),
+                synapses=sum(
+                    dense_synapses(c, s)
+                    for c, s in zip(layer.connections, sources, strict=True)
+                    if c.kind != "identity"
+                ),
                 weights=sum(c.weight.size for c in layer.connections),
                 inputs=sum(prod(c.pooled(s)) for c, s in zip(layer.connections, sources, strict=True)),
                 spikes_in=activity.events[:, index],

@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 
+from toolchain.buffers import last_reads, peak
 from toolchain.energy.baselines import Baseline
 from toolchain.energy.counts import LayerCounts
 from toolchain.energy.profiles import Profile
@@ -112,11 +113,11 @@ def _address_bits(network: FixedPointNetwork, neurons: int, *, signed: bool) -> 
 
 
 def snn_capacities(network: FixedPointNetwork) -> tuple[int, int, int]:
-    """Bits of all weights, of the largest layer's state, and of the most spikes a layer reads and writes."""
-    trains = 0
-    for index, layer in enumerate(network.layers):
-        read = sum(_train_bits(network, c.source) for c in layer.connections if c.source != INPUT)
-        trains = max(trains, read + (_train_bits(network, index) if layer.threshold is not None else 0))
+    """Bits of all weights, of the largest layer's state, and of the most spikes that are held at once."""
+    layers = enumerate(network.layers)
+    trains = peak(
+        [0 if layer.threshold is None else _train_bits(network, index) for index, layer in layers], last_reads(network)
+    )
     neurons = max(prod(shape) for shape in network.shapes)
     return network.weights * network.weight_bits, neurons * (network.membrane_bits + _fired_bits(network)), trains
 

@@ -1,0 +1,417 @@
+"""Fold what stands between the activations of a source network into the synapses of spiking layers; refuse the rest."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor, fx, nn
+
+from toolchain.connection import Connection, Pair, Shape
+from toolchain.convert.flowing import Spikes, Sum, identity
+from toolchain.errors import InvalidValue, UnsupportedModule
+from toolchain.ir import INPUT
+
+__all__ = ["Activation", "Block", "Reader", "SourceGraph"]
+
+_PLAIN = "write the layer it belongs to with its own stride and padding"
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation of the source network.
+
+    ``kind`` is ``relu``, ``threshold`` (clipped at ``limit``), ``strelu`` (clipped at ±``limit``), ``leaky``
+    (multiplied by ``slope`` below 0, then clipped at ±``limit`` unless that is ``None``), or ``qcfs`` and
+    ``quantized`` (clipped at λ = ``limit``, quantized to ``levels``); ``node`` is its place in the fx graph.
+    """
+
+    name: str
+    kind: str
+    node: fx.Node
+    limit: float | None = None
+    levels: int | None = None
+    slope: float | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """The synapses of one spiking layer, batch norm and pooling folded in, and the activation behind them.
+
+    ``connections`` have float64 weights and read earlier blocks by their index; ``bias`` float64 [C_out].
+    """
+
+    name: str
+    connections: tuple[Connection, ...]
+    bias: np.ndarray
+    activation: Activation | None
+
+
+@dataclass
+class SourceGraph:
+    """The traced module and its blocks, input to readout."""
+
+    module: fx.GraphModule
+    input_shape: Shape
+    blocks: list[Block] = field(default_factory=list)
+
+
+def _float64(tensor: Tensor) -> np.ndarray:
+    values: np.ndarray = tensor.detach().cpu().double().numpy()
+    return values
+
+
+def _bias(m: nn.Conv1d | nn.Conv2d | nn.Linear) -> np.ndarray:
+    return np.zeros(m.weight.shape[0]) if m.bias is None else _float64(m.bias)
+
+
+def _pair(value: Any, dimensions: int = 2) -> Pair:
+    """A size along y and x; one-dimensional data has 1 place along y, whose size is not looked at."""
+    values = (value,) * dimensions if isinstance(value, int) else tuple(map(int, value))
+    if len(values) == 1 and dimensions == 2:
+        values *= 2
+    return (values[0], values[1]) if dimensions == 2 else (1, values[0])
+
+
+def _refuse(name: str, what: str, why: str, way_out: str) -> UnsupportedModule:
+    return UnsupportedModule(f"{what} {name!r}: {why}; {way_out}")
+
+
+class Reader:
+    """One method for each kind of layer: from what flows in to what flows out; activations are added to ``graph``."""
+
+    def __init__(self, module: fx.GraphModule, input_shape: Shape, dimensions: int):
+        self.graph = SourceGraph(module, input_shape)
+        self.frame = Spikes("input", INPUT, input_shape, dimensions)
+
+    # ---- synapses --------------------------------------------------------------------------
+
+    def _spikes(self, name: str, kind: str, flowing: Spikes | Sum) -> Spikes:
+        if isinstance(flowing, Sum):
+            self._check_addition(name, kind, flowing)
+            raise _refuse(
+                name,
+                kind,
+                f"it follows {flowing.made_by!r} without an activation between them",
+                "put a ReLU or an activation of toolchain.nn between, or merge the two layers",
+            )
+        return flowing
+
+    def _check_addition(self, name: str, kind: str, flowing: Sum) -> None:
+        if len(flowing.connections) > 1:
+            raise _refuse(
+                name,
+                kind,
+                f"it reads the addition {flowing.made_by!r}, behind which no neuron fires",
+                "put a ReLU or an activation of toolchain.nn right behind the addition",
+            )
+
+    def _sum(self, name: str, connection: Connection, bias: np.ndarray, spikes: Spikes, dimensions: int) -> Sum:
+        try:
+            output = connection.output(spikes.layer)
+        except InvalidValue as error:
+            raise InvalidValue(
+                f"layer {name!r}: {error}; give a calibration batch of the network's input shape"
+            ) from error
+        return Sum(name, name, (connection,), bias, output, dimensions)
+
+    def convolution(self, name: str, m: nn.Conv1d | nn.Conv2d, flowing: Spikes | Sum) -> Sum:
+        kind, dimensions = type(m).__name__, 1 if isinstance(m, nn.Conv1d) else 2
+        spikes = self._spikes(name, kind, flowing)
+        if spikes.dimensions == 0 and spikes.shape[1:] != (1, 1):
+            raise _refuse(name, kind, "it follows a Flatten", "flatten after the last convolution")
+        if spikes.dimensions not in (0, dimensions):
+            raise _refuse(
+                name,
+                kind,
+                f"its input has {spikes.dimensions} axes behind the channels",
+                "use Conv2d on [N, C, H, W], Conv1d on [N, C, L], or flatten(2) where H is 1",
+            )
+        if spikes.cut:
+            raise _refuse(name, kind, f"it reads {spikes.name!r}, a slice or channels of zeros", _PLAIN)
+        if m.padding_mode != "zeros":
+            raise _refuse(name, kind, f"padding mode is {m.padding_mode}", "use zero padding")
+        dilation = _pair(m.dilation, dimensions)
+        if isinstance(m.padding, str):
+            spans = [d * (k - 1) for d, k in zip(dilation, _pair(m.kernel_size, dimensions), strict=True)]
+            same = m.padding == "same"
+            pads = [(span // 2, span - span // 2) if same else (0, 0) for span in spans]
+        else:
+            padding = _pair(m.padding, dimensions)
+            pads = [(0, 0) if dimensions == 1 else (padding[0],) * 2, (padding[1],) * 2]
+        (top, bottom), (left, right) = (
+            (own[0] + around[0], own[1] + around[1]) for own, around in zip(pads, spikes.pads, strict=True)
+        )
+        weight = _float64(m.weight).reshape(m.weight.shape[0], m.weight.shape[1], -1, m.weight.shape[-1])
+        connection = Connection(
+            spikes.source,
+            weight / (spikes.pool[0] * spikes.pool[1]),
+            _pair(m.stride, dimensions),
+            (top, left),
+            spikes.pool,
+            padding_after=(bottom, right),
+            dilation=dilation,
+            groups=m.groups,
+        )
+        return self._sum(name, connection, _bias(m), spikes, dimensions)
+
+    def linear(self, name: str, m: nn.Linear, flowing: Spikes | Sum) -> Sum:
+        spikes = self._spikes(name, "Linear", flowing)
+        channels, height, width = spikes.shape
+        if spikes.dimensions and (height, width) != (1, 1):
+            raise _refuse(
+                name, "Linear", f"its input has shape {spikes.shape}, not a vector", "put a Flatten before it"
+            )
+        if spikes.cut or spikes.padded:
+            raise _refuse(name, "Linear", f"it reads {spikes.name!r}, a slice or zeros put around", "leave them out")
+        if m.in_features != channels * height * width:
+            raise InvalidValue(
+                f"layer {name!r}: Linear takes {m.in_features} features, its input {spikes.shape} has "
+                f"{channels * height * width}; give a calibration batch of the network's input shape"
+            )
+        weight = _float64(m.weight).reshape(-1, channels, height, width) / (spikes.pool[0] * spikes.pool[1])
+        connection = Connection(spikes.source, weight, pool=spikes.pool, kind="linear")
+        return self._sum(name, connection, _bias(m), spikes, 0)
+
+    def add(self, name: str, one: Spikes | Sum, other: Spikes | Sum) -> Sum:
+        """Residual join: the connections of both sides; spikes that go round a block come in by an identity."""
+        sides = [self._joined(name, side) for side in (one, other)]
+        shapes = [(side.shape, side.dimensions) for side in sides]
+        if shapes[0] != shapes[1]:
+            raise _refuse(
+                name,
+                "add",
+                f"it adds {sides[0].made_by!r} of shape {shapes[0][0]} to {sides[1].made_by!r} of shape {shapes[1][0]}",
+                "bring both to one shape, for instance by a 1 × 1 convolution with a stride on the shortcut",
+            )
+        connections = tuple(c for side in sides for c in side.connections)
+        if any(c.source == INPUT for c in connections):
+            raise _refuse(
+                name,
+                "add",
+                "one side reads the input frame, whose pixels no layer can add to spikes",
+                "put a layer with an activation before the branches part",
+            )
+        named = next((side.name for side in (one, other) if isinstance(side, Sum)), name)
+        return Sum(named, name, connections, sides[0].bias + sides[1].bias, sides[0].shape, sides[0].dimensions)
+
+    def _joined(self, name: str, side: Spikes | Sum) -> Sum:
+        if isinstance(side, Sum):
+            return side
+        if side.padded or (side.dimensions == 0 and side.shape[1:] != (1, 1)):
+            raise _refuse(
+                name,
+                "add",
+                f"{side.name!r} was flattened or has zeros around it",
+                "add before flattening, without padding",
+            )
+        return Sum(name, side.name, (identity(side),), np.zeros(side.shape[0]), side.shape, side.dimensions)
+
+    # ---- what stands between a synapse and its activation ----------------------------------
+
+    def batch_norm(self, name: str, m: nn.BatchNorm1d | nn.BatchNorm2d, flowing: Spikes | Sum) -> Sum:
+        kind = type(m).__name__
+        if isinstance(flowing, Spikes):
+            raise _refuse(
+                name,
+                kind,
+                "it does not stand right behind a Conv2d or Linear",
+                "move it between the synapse and its activation",
+            )
+        if m.running_mean is None or m.running_var is None:
+            raise _refuse(name, kind, "it has no running statistics", "train it with track_running_stats=True")
+        if m.num_features != flowing.shape[0]:
+            raise InvalidValue(
+                f"layer {name!r}: {kind} takes {m.num_features} channels, its input has {flowing.shape[0]}"
+            )
+        shift = np.zeros(m.num_features) if m.bias is None else _float64(m.bias)
+        with np.errstate(all="ignore"):  # finish refuses what is not finite
+            scale = 1.0 / np.sqrt(_float64(m.running_var) + m.eps)
+            if m.weight is not None:
+                scale = scale * _float64(m.weight)
+            return flowing.normalized(_float64(m.running_mean), scale, shift, name)
+
+    def activation(self, activation: Activation, flowing: Spikes | Sum) -> Spikes:
+        if isinstance(flowing, Spikes):
+            raise _refuse(
+                activation.name,
+                activation.kind,
+                "it does not stand right behind a Conv2d, Linear, batch norm or addition",
+                "put pooling behind the activation and have one activation for each synapse",
+            )
+        self.graph.blocks.append(Block(flowing.name, flowing.connections, flowing.bias, activation))
+        return Spikes(activation.name, len(self.graph.blocks) - 1, flowing.shape, flowing.dimensions)
+
+    # ---- what spikes go through ------------------------------------------------------------
+
+    def _behind(self, name: str, kind: str, flowing: Spikes | Sum) -> Spikes:
+        if isinstance(flowing, Sum):
+            self._check_addition(name, kind, flowing)
+            raise _refuse(
+                name,
+                kind,
+                f"it stands between {flowing.made_by!r} and its activation",
+                "put it behind the activation",
+            )
+        return flowing
+
+    def average(self, name: str, kind: str, window: Pair, flowing: Spikes | Sum) -> Spikes:
+        """Windows side by side, the rim that none covers left out."""
+        spikes = self._behind(name, kind, flowing)
+        if spikes.dimensions == 0 and spikes.shape[1:] != (1, 1):
+            raise _refuse(name, kind, "it follows a Flatten", "pool before flattening")
+        if spikes.dimensions and kind.endswith(("1d", "2d")) and int(kind[-2]) != spikes.dimensions:
+            raise _refuse(
+                name,
+                kind,
+                f"its input has {spikes.dimensions} axes behind the channels",
+                f"use pooling of {spikes.dimensions}d",
+            )
+        if spikes.cut or spikes.padded:
+            raise _refuse(name, kind, f"it reads {spikes.name!r}, a slice or zeros put around", "pool first")
+        pool = (spikes.pool[0] * window[0], spikes.pool[1] * window[1])
+        pooled = replace(spikes, name=name, pool=pool)
+        if min(pooled.shape[1:]) < 1:
+            raise InvalidValue(f"layer {name!r}: pooling window {pool} exceeds its input {spikes.layer}")
+        return pooled
+
+    def avg_pool(self, name: str, m: nn.AvgPool1d | nn.AvgPool2d, flowing: Spikes | Sum) -> Spikes:
+        kind, dimensions = type(m).__name__, 1 if isinstance(m, nn.AvgPool1d) else 2
+        kernel, stride = _pair(m.kernel_size, dimensions), _pair(m.stride, dimensions)
+        divisor = getattr(m, "divisor_override", None)
+        pads = m.padding if isinstance(m.padding, tuple) else (m.padding,)
+        if stride != kernel or any(pads) or m.ceil_mode or divisor is not None:
+            raise _refuse(
+                name,
+                kind,
+                f"kernel {kernel}, stride {stride}, padding {m.padding}, ceil_mode {m.ceil_mode}",
+                "only windows that do not overlap, without padding and in floor mode, convert exactly",
+            )
+        return self.average(name, kind, kernel, flowing)
+
+    def adaptive(self, name: str, kind: str, size: Any, flowing: Spikes | Sum) -> Spikes:
+        """Average pooling to ``size`` places, which must divide those there are; 1 is global average pooling."""
+        spikes = self._behind(name, kind, flowing)
+        dimensions = 1 if kind.endswith("1d") else 2
+        sizes = tuple(size) if isinstance(size, tuple | list) else (size,) * dimensions
+        asked = sizes if dimensions == 2 else (1, *sizes)
+        found = spikes.shape[1:]
+        if any(n is not None and (n < 1 or have % n) for n, have in zip(asked, found, strict=True)):
+            raise _refuse(
+                name,
+                kind,
+                f"{size} places of {found} need windows of different sizes",
+                "ask for 1, or for a number that divides the frame",
+            )
+        window = tuple(1 if n is None else have // n for n, have in zip(asked, found, strict=True))
+        return self.average(name, kind, (window[0], window[1]), flowing)
+
+    def mean(self, name: str, axes: Any, keepdim: bool, flowing: Spikes | Sum) -> Spikes:
+        """Mean over all places: global average pooling."""
+        spikes = self._behind(name, "mean", flowing)
+        behind = spikes.dimensions
+        given = (axes,) if isinstance(axes, int) else tuple(axes or ())
+        if not behind or {a % (2 + behind) for a in given} != set(range(2, 2 + behind)):
+            raise _refuse(
+                name, "mean", f"over axes {axes}", "take the mean over all axes behind the channels: mean((2, 3))"
+            )
+        pooled = self.average(name, "mean", (spikes.shape[1], spikes.shape[2]), spikes)
+        return pooled if keepdim else replace(pooled, dimensions=0)
+
+    def zeros(self, name: str, kind: str, amounts: tuple[int, ...], flowing: Spikes | Sum) -> Spikes:
+        """Zeros before and behind, last axis first, as ``torch.nn.functional.pad`` has them; channels come last."""
+        spikes = self._behind(name, kind, flowing)
+        pairs = [(amounts[i], amounts[i + 1]) for i in range(0, len(amounts) - 1, 2)]
+        most = spikes.dimensions + 1
+        if len(amounts) % 2 or not spikes.dimensions or len(pairs) > most or min(amounts, default=0) < 0:
+            raise _refuse(name, kind, f"amounts {amounts}", "put zeros around frames or channels, none less than 0")
+        pairs += [(0, 0)] * (most - len(pairs))
+        x, y = pairs[0], pairs[1] if spikes.dimensions == 2 else (0, 0)
+        channels = pairs[-1]
+        if (spikes.cut and (x, y) != ((0, 0), (0, 0))) or (spikes.padded and channels != (0, 0)):
+            raise _refuse(name, kind, "it puts zeros around a slice, or both around places and channels", _PLAIN)
+        (top, bottom), (left, right) = spikes.pads
+        return replace(
+            spikes,
+            name=name,
+            pads=((top + y[0], bottom + y[1]), (left + x[0], right + x[1])),
+            channels=(spikes.channels[0] + channels[0], spikes.channels[1] + channels[1]),
+        )
+
+    def sliced(self, name: str, places: Any, flowing: Spikes | Sum) -> Spikes:
+        """``x[:, :, ::s, ::s]``, the subsampling of a shortcut without weights."""
+        spikes = self._behind(name, "slice", flowing)
+        steps = [
+            place.step or 1
+            if isinstance(place, slice) and place.start in (None, 0) and place.stop is None and (place.step or 1) > 0
+            else 0
+            for place in (places if isinstance(places, tuple) else (places,))
+        ]
+        steps += [1] * (2 + spikes.dimensions - len(steps))
+        if len(steps) != 2 + spikes.dimensions or spikes.padded or steps[:2] != [1, 1] or 0 in steps:
+            raise _refuse(
+                name, "slice", f"it takes a part {places}", "only every n-th place, x[:, :, ::n, ::n], converts"
+            )
+        along = (1, *steps[2:]) if spikes.dimensions == 1 else (*steps[2:], 1, 1)
+        stride = (spikes.stride[0] * along[0], spikes.stride[1] * along[1])
+        return replace(spikes, name=name, stride=stride)
+
+    def squeeze(self, name: str, axis: Any, flowing: Spikes | Sum) -> Spikes | Sum:
+        """An axis of one place less; of H and W both, H goes first, since the places that are left are told apart along x."""
+        sizes = flowing.shape[1:] if flowing.dimensions == 2 else flowing.shape[2:]
+        place = axis % (2 + flowing.dimensions) - 2 if isinstance(axis, int) else -1
+        fits = 0 <= place < flowing.dimensions and sizes[place] == 1 and (place == 0 or sizes[0] == 1)
+        if not fits:
+            raise _refuse(
+                name,
+                "squeeze",
+                f"axis {axis} of places {sizes}",
+                "squeeze H of [N, C, 1, L], or flatten what has one place",
+            )
+        return replace(flowing, dimensions=flowing.dimensions - 1)
+
+    def flatten(self, name: str, start: Any, end: Any, flowing: Spikes | Sum) -> Spikes | Sum:
+        last = 1 + flowing.dimensions
+        whole = end in (-1, last)
+        if start == 2 and whole and flowing.dimensions == 2 and flowing.shape[1] == 1:
+            return replace(flowing, dimensions=1)
+        if start != 1 or not whole:
+            raise _refuse(
+                name, "Flatten", f"from dimension {start} to {end}", "flatten everything behind the batch: Flatten()"
+            )
+        if isinstance(flowing, Sum) and flowing.shape[1:] != (1, 1):
+            self._behind(name, "Flatten", flowing)
+        return replace(flowing, dimensions=0)
+
+    # ---- the end ---------------------------------------------------------------------------
+
+    def finish(self, flowing: Spikes | Sum) -> SourceGraph:
+        """The graph, whose last block is the readout; refused unless ``flowing`` are finite class scores."""
+        if isinstance(flowing, Spikes):
+            if not self.graph.blocks:
+                raise UnsupportedModule("the network has no Conv2d or Linear layer; there is nothing to convert")
+            last = self.graph.blocks[-1].activation
+            assert last is not None
+            if flowing.pool != (1, 1):
+                raise UnsupportedModule(
+                    "the network ends with average pooling; pooling folds into the layer behind it: end with a Linear"
+                )
+            raise _refuse(
+                last.name,
+                "activation",
+                "the network ends with it, its last layer must give plain class scores",
+                "end the network with its last Conv2d or Linear",
+            )
+        if flowing.shape[1:] != (1, 1):
+            raise UnsupportedModule(
+                f"the last layer {flowing.made_by!r} gives {flowing.shape}, must be a vector of class scores; "
+                "end the network with a Linear layer"
+            )
+        self.graph.blocks.append(Block(flowing.name, flowing.connections, flowing.bias, None))
+        for block in self.graph.blocks:
+            for kind, values in (*(("weight", c.weight) for c in block.connections), ("bias", block.bias)):
+                if not np.isfinite(values).all():
+                    raise InvalidValue(
+                        f"layer {block.name!r}: {kind} holds {np.sum(~np.isfinite(values))} NaN or infinite "
+                        "values; train the network again or repair its weights"
+                    )
+        return self.graph
