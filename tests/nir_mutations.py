@@ -186,7 +186,7 @@ def spoilt_file(seed: int) -> bytes:
 
 
 def outcome_of_file(seed: int, folder: Path) -> str:
-    """Run ``spikeloom import`` on a spoilt file: ``network`` or ``refused``, with one line of error. Anything else is raised."""
+    """Run ``spikeloom import`` on a spoilt file: ``network``, or, with one line of error, ``refused``, ``crashed`` or ``hung``."""
     path, target = folder / "x.nir", folder / "x.safetensors"
     path.write_bytes(spoilt_file(seed))
     target.unlink(missing_ok=True)
@@ -195,4 +195,6 @@ def outcome_of_file(seed: int, folder: Path) -> str:
     lines = [line for line in told.getvalue().splitlines() if not line.startswith("warning: ")]
     assert code in (0, 2) and (code == 0) == target.exists()
     assert len(lines) == (code == 2) and all(line.startswith("error: ") for line in lines), lines
-    return "network" if code == 0 else "refused"
+    if code == 0:
+        return "network"
+    return "crashed" if "crashes on it" in lines[0] else "hung" if "takes too long" in lines[0] else "refused"

@@ -359,7 +359,7 @@ def test_what_nir_cannot_say(change, message):
 def test_nir_neurons_start_at_zero():
     network = read_nir(chain(dense(RNG, 3, 6), fires(3, v_reset=np.full(3, -1.0))), options(reset="value"))
     with pytest.raises(
-        InvalidValue, match=r"layer 1 starts at V\(0\) = 1, NIR neurons have no start value.*--no-shift"
+        InvalidValue, match=r"layer 1 starts at V\(0\) = 1, NIR neurons have no start value.*-m optimal --no-shift"
     ):
         to_nir(network)
 
@@ -612,10 +612,11 @@ def test_a_file_that_crashes_the_library_is_one_line(tmp_path, monkeypatch):
     for body, message in (
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "the HDF5 library crashes on it"),
         ("import time; time.sleep(60)", "takes too long to read"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", "takes too long to read"),
     ):
         (tmp_path / "hdf5_child.py").write_text(body)
         monkeypatch.setattr(hdf5, "__file__", str(tmp_path / "hdf5.py"))
-        monkeypatch.setattr(hdf5, "MIN_SECONDS", 1)
+        monkeypatch.setattr(hdf5, "MIN_SECONDS", 0.5)
         with pytest.raises(NetworkFileError, match=message):
             hdf5.read_contents(path)
 
@@ -670,6 +671,17 @@ def test_import_and_export_as_a_user(tmp_path, capsys):
         "the graph's Input receives pixel·0.00392157",
     ):
         assert part in shown.out
+    made = tmp_path / "net.safetensors"
+    assert cli.run(["quantize", str(snn), "-o", str(made)]) == 2  # no data set has frames of (6, 1, 1)
+    assert (
+        "must be [N, C, H, W] with (C, H, W) = (6, 1, 1); choose --data that fits, or --no-table"
+        in capsys.readouterr().err
+    )
+    assert cli.run(["quantize", str(snn), "--no-table", "-o", str(made)]) == 0
+    assert load_network(made).provenance["nir"]["contract"]["preset"] == "snntorch"
+    capsys.readouterr()
+    assert cli.run(["quantize", str(snn), "--no-table", "--json", "-o", str(made)]) == 0
+    assert json.loads(capsys.readouterr().out)["errors"] == []
     assert cli.run(["export", str(snn), "-o", str(net)]) == 0
     assert (
         "NIR does not say, so tell the reader: dt = 1; fires at V > θ; then θ is subtracted; V(0) = 0; T = 8"

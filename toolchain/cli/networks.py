@@ -266,6 +266,10 @@ def quantize(
     data: Data = "bundled",
     data_folder: DataFolder = None,
     images: Annotated[int, typer.Option("--images", help="Images for the error table.")] = 500,
+    table: Annotated[
+        bool,
+        typer.Option("--table/--no-table", help="Measure errors on images; needs a data set of the network's shape."),
+    ] = True,
     as_json: AsJson = False,
 ) -> int:
     """Turn a spiking network into integers and show what that costs, layer by layer.
@@ -280,11 +284,18 @@ def quantize(
     if time_steps is not None:
         spiking = spiking.with_time_steps(time_steps)
     fixed = quantizer.quantize(spiking, weight_bits, clipping=clipping, pow2=pow2)
-    dataset = load_dataset(data, data_folder, images=images)
-    with bar("one layer at a time", (len(spiking.layers) + 1) * len(dataset.frames)) as move:
-        errors = quantizer.error_table(
-            spiking, dataset.frames, dataset.labels, weight_bits, clipping=clipping, pow2=pow2, progress=move
-        )
+    errors = None
+    if table:
+        dataset = load_dataset(data, data_folder, images=images)
+        if dataset.frames.shape[1:] != spiking.input_shape:
+            raise InvalidValue(
+                f"frames of {data} have shape {dataset.frames.shape}, must be [N, C, H, W] with (C, H, W) = "
+                f"{spiking.input_shape}; choose --data that fits, or --no-table"
+            )
+        with bar("one layer at a time", (len(spiking.layers) + 1) * len(dataset.frames)) as move:
+            errors = quantizer.error_table(
+                spiking, dataset.frames, dataset.labels, weight_bits, clipping=clipping, pow2=pow2, progress=move
+            )
     save_network(fixed, target)
     if as_json:
         print_json(
@@ -292,12 +303,13 @@ def quantize(
                 **fixed.header(),
                 "fingerprint": fixed.fingerprint,
                 "membrane_bits": fixed.membrane_bits,
-                "errors": json.loads(errors.to_json(orient="records")),
+                "errors": [] if errors is None else json.loads(errors.to_json(orient="records")),
                 "file": str(target),
             }
         )
     else:
-        show_errors(errors, images)
+        if errors is not None:
+            show_errors(errors, images)
         out.print(
             f"{target}: {weight_bits}-bit weights, {fixed.membrane_bits}-bit membranes, "
             f"fingerprint {fixed.fingerprint[:16]}"

@@ -1,6 +1,7 @@
 """The contents of a NIR file, read by a process of its own: a damaged HDF5 file can crash or hang the HDF5 library."""
 
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +18,9 @@ MAX_FILE_BYTES = 1 << 30
 MAX_ARRAY_BYTES = 1 << 30
 """All arrays of a file together, once unpacked, eight bytes a number."""
 MIN_SECONDS, BYTES_A_SECOND = 15, 4 << 20
-"""A file may take a second for each 4 MiB, and no less than 15."""
+"""A file may take a second of processor time for each 4 MiB, and no less than 15."""
+_PATIENCE = 4
+"""Times that by the clock, on a machine that has other work."""
 _MAX_MEMORY = MAX_ARRAY_BYTES + (3 << 30)
 """Address space of the reading process, its libraries included."""
 _ENVIRONMENT = {
@@ -59,14 +62,15 @@ def read_contents(path: Path) -> dict[str, Any]:
         limits = (MAX_ARRAY_BYTES, _MAX_MEMORY, seconds)
         code = tools.run_limited(
             [sys.executable, "-P", child, path, folder, *map(str, limits)],
-            seconds=seconds,
+            seconds=_PATIENCE * seconds,
             environment=_ENVIRONMENT,
         )
         refused = Path(folder) / "refused"
         if code == 3 and refused.exists():
             raise NetworkFileError(f"{path} {refused.read_text()}; export the graph again with nir.write")
         if code != 0:
-            what = "takes too long to read" if code is None else "is damaged: the HDF5 library crashes on it"
+            late = code is None or code == -signal.SIGXCPU
+            what = "takes too long to read" if late else "is damaged: the HDF5 library crashes on it"
             raise NetworkFileError(f"{path} {what}; export the graph again with nir.write")
         with np.load(Path(folder) / "arrays.npz", allow_pickle=False) as arrays:
             tree: dict[str, Any] = _revived(json.loads((Path(folder) / "tree.json").read_text()), dict(arrays))

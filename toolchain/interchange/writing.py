@@ -50,7 +50,7 @@ def _check(network: SpikingNetwork) -> None:
         if layer.initial.any():
             start = layer.initial[layer.initial != 0][0]
             raise InvalidValue(
-                f"layer {layer.name} starts at V(0) = {start:g}, NIR neurons have no start value; convert with --no-shift"
+                f"layer {layer.name} starts at V(0) = {start:g}, NIR neurons have no start value; convert with -m optimal --no-shift"
             )
 
 
