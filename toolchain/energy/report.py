@@ -4,8 +4,9 @@ An energy is ``compute + memory + P_static·cycles/f + cycles·E_clk``; ``σ = S
 Source of the method: energy model, sections 1 to 5.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -157,6 +158,8 @@ class EnergyReport:
     sensitivity : name → (SNN bounds, ANN bounds of ``baseline``), pJ
         The same with on-chip memories after another model.
     warnings : tuple of str
+    again : profile=... → EnergyReport
+        ``estimate`` of the same counts, cycles and memories.
     """
 
     network: FixedPointNetwork
@@ -170,11 +173,16 @@ class EnergyReport:
     baseline: str | None
     sensitivity: dict[str, tuple[tuple[float, float], tuple[float, float]]]
     warnings: tuple[str, ...]
+    again: Callable[..., "EnergyReport"]
 
     @property
     def verdict(self) -> str:
         """Of the whole network against ``baseline``."""
         return self.total.verdict(self.baseline)
+
+    def under(self, profile: Profile) -> "EnergyReport":
+        """The same under other constants; their names and units must be those of this report's kind of profile."""
+        return self.again(profile=profile)
 
     def _repr_html_(self) -> str:
         from toolchain.energy.tables import report_html  # tables read this module
@@ -203,6 +211,9 @@ def _against(layer: LayerEnergy, synapse: dict[str, float], steps: int) -> tuple
                 star,
                 star / steps,
                 ann_energy / snn_energy if snn_energy else None,
+                synapse[policy],
+                fixed,
+                ann_energy / layer.synapses,
             )
         )
     return tuple(found)
@@ -446,6 +457,17 @@ def estimate(
     """
     profile = load_profile(profile) if isinstance(profile, str) else profile
     memory = memory or Memory()
+    again = partial(
+        estimate,
+        network,
+        activity,
+        memory=memory,
+        cycles=cycles,
+        clock_mhz=clock_mhz,
+        source_macs=source_macs,
+        baseline=baseline,
+        accuracy=accuracy,
+    )
     counts = layer_counts(network, activity)
     shape = activity.operations.shape
     if source_macs is not None and source_macs.shape != shape:
@@ -483,4 +505,5 @@ def estimate(
         baseline=chosen,
         sensitivity=sensitivity,
         warnings=_warnings(run, profile, chosen, cycles_given=cycles is not None),
+        again=again,
     )
