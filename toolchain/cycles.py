@@ -28,6 +28,7 @@ order to send. Sending takes ``4 + ⌈classes / P⌉ + 2·classes + 9·layers`` 
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numba import njit
 
 from hdl.program import Instruction, Program
 from toolchain.connection import Connection
@@ -43,6 +44,8 @@ _LATENCY = 4
 """Cycles from the scanner to the synapse engine, if both are free."""
 _HELD = 6
 """An event waits until the one so many places before it, of those that the FIFO's level knows, was taken."""
+_RING = 16
+"""Events whose time is kept: more than ``_HELD`` and the two that the level does not know."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +90,7 @@ class CycleCounts:
 def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, lanes: int) -> CycleCounts:
     """Cycles of uint8 frames ``[N, C, H, W]`` on a core of ``lanes`` lanes, equal to its counters (below 2^32).
 
-    ``trace`` is theirs, with spikes (``record="spikes"``). Takes about half a microsecond for each event.
+    ``trace`` is theirs, with spikes (``record="spikes"``). Compiled at the first call, then kept.
 
     Raises
     ------
@@ -107,7 +110,7 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
             service = _service(network, connection, instruction)
             for image, given in enumerate(sources[connection.source]):
                 words = _words(given, 1 if connection.source == INPUT else lanes, bool(instruction.per_step))
-                scan[image, index] += sum(_scan(part, service) for part in words)
+                scan[image, index] += _scans(words, np.repeat(service.ravel(), words.shape[1] // service.size))
         rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
         initialization[:, index] = instruction.words + 2
         control[:, index] = rounds * (3 * len(layer.connections) + 1) + 1
@@ -133,44 +136,42 @@ def _service(network: FixedPointNetwork, connection: Connection, instruction: In
 
 
 def _words(given: np.ndarray, lanes: int, per_step: bool) -> np.ndarray:
-    """Events of each word that the scanner reads, in its order, int64 ``[rounds, H, W, groups · repeats]``.
+    """Events of each word that the scanner reads, in its order, int64 ``[rounds, H · W · groups · repeats]``.
 
     ``given`` is one image of a source.
     """
-    _, channels, height, width = given.shape
-    words = np.add.reduceat(np.abs(given), np.arange(0, channels, lanes), axis=1, dtype=np.int64)
+    words = np.add.reduceat(np.abs(given), np.arange(0, given.shape[1], lanes), axis=1, dtype=np.int64)
     if per_step:
-        return words.transpose(0, 2, 3, 1)
-    return words.transpose(2, 3, 1, 0).reshape(1, height, width, -1)
+        return words.transpose(0, 2, 3, 1).reshape(len(words), -1)
+    return words.transpose(2, 3, 1, 0).reshape(1, -1)
 
 
-def _scan(words: np.ndarray, service: np.ndarray) -> int:
-    """Cycles of one scan, from ``[H, W, words]`` events of each word and ``[H, W]`` cycles of an event."""
-    events = np.where(service[:, :, None] > 0, words, 0).ravel()
-    slots = np.maximum(events, 1)
-    length = int(slots.sum())
-    count = int(events.sum())
-    if not count:
-        return length + 2
-    # cycle of each event in a scanner that nothing holds back
-    lead = np.cumsum(slots) - slots - (np.cumsum(events) - events)
-    unheld = 2 + np.repeat(lead, events) + np.arange(count)
-    costs = np.repeat(np.repeat(service, words.shape[2]), events)
-    last, free = _queue(np.diff(unheld, prepend=-_LATENCY).tolist(), costs.tolist())
-    return max(length + last - int(unheld[-1]), free + 2) + 2
-
-
-def _queue(gaps: list[int], costs: list[int]) -> tuple[int, int]:
-    """When the last event leaves the scanner and when the synapse engine has done with it."""
-    taken = [-1] * _HELD  # event i is entry i + _HELD
-    before = last = -_LATENCY
-    free = 0
-    for number, (gap, cost) in enumerate(zip(gaps, costs, strict=True)):
-        now = last + gap
-        if taken[number] >= now:  # held back, unless the level does not know the last two events yet
-            while (leaves := taken[number - (last >= now - 2) - (before >= now - 2)]) >= now:
-                now = leaves + 1
-        before, last = last, now
-        taken.append(max(now + _LATENCY, free))
-        free = taken[-1] + cost
-    return last, free
+@njit(cache=True)
+def _scans(rounds: np.ndarray, service: np.ndarray) -> int:
+    """Cycles of all scans of one image, from ``[rounds, words]`` events and ``[words]`` cycles of an event there."""
+    total = 0
+    for words in rounds:
+        taken = np.full(_RING, -1)
+        length, number, free = 0, 0, 0
+        unheld = last = before = -_LATENCY
+        for word in range(len(words)):
+            cost = service[word]
+            count = words[word] if cost > 0 else 0
+            if count == 0:
+                length += 1
+            for _ in range(count):
+                now = last + 2 + length - unheld  # in step with a scanner that nothing holds back
+                unheld = 2 + length
+                while True:
+                    # the level does not know yet what left in the last two cycles
+                    event = number - _HELD - (last >= now - 2) - (before >= now - 2)
+                    if event < 0 or taken[event % _RING] < now:
+                        break
+                    now = taken[event % _RING] + 1
+                before, last = last, now
+                taken[number % _RING] = max(now + _LATENCY, free)
+                free = taken[number % _RING] + cost
+                number += 1
+                length += 1
+        total += (max(length + last - unheld, free + 2) if number else length) + 2
+    return total

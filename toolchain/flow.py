@@ -16,6 +16,7 @@ from sim.result import VerificationResult
 from toolchain import datasets, zoo
 from toolchain.bundle import RtlBundle, load_bundle
 from toolchain.convert import convert
+from toolchain.cycles import cycles
 from toolchain.datasets import Dataset
 from toolchain.density import source_macs
 from toolchain.diagnose import Deployment, Diagnosed
@@ -67,6 +68,8 @@ DEMO_PROFILES = ("45nm-int", "45nm-fp32-legacy")
 TABLE_IMAGES = 500
 """Images of the demo's error table."""
 _BATCH = 500
+_BATCH_STEPS = 2000
+"""Images times T at once, where spike trains are kept."""
 _SOURCE_ACCURACY = ("accuracy_source", "accuracy_images", "calibration_data")
 
 
@@ -147,6 +150,7 @@ def energy_sweep(
     time_steps: Sequence[int] = ENERGY_TIME_STEPS,
     weight_bits: int = 8,
     clipping: str = "max",
+    lanes: int | None = DEFAULT_LANES,
     progress: Progress = _silent,
     **options: Any,
 ) -> list[EnergyReport]:
@@ -158,7 +162,7 @@ def energy_sweep(
     reports: list[EnergyReport] = []
     for steps in time_steps:
         fixed = quantize(network.with_time_steps(steps), weight_bits, clipping=clipping)
-        reports += fixed_energy(fixed, dataset, profiles=profiles, progress=progress, **options)
+        reports += fixed_energy(fixed, dataset, profiles=profiles, lanes=lanes, progress=progress, **options)
     return reports
 
 
@@ -167,19 +171,35 @@ def fixed_energy(
     dataset: Dataset,
     *,
     profiles: Sequence[Profile],
+    lanes: int | None = DEFAULT_LANES,
     progress: Progress = _silent,
     **options: Any,
 ) -> list[EnergyReport]:
-    """Reports of one fixed-point network at its own T, one for each profile."""
+    """Reports of one fixed-point network at its own T, one for each profile.
+
+    Static and clock energy and latency are those of a core of ``lanes`` lanes, whose cycles are counted exactly; unless
+    ``options`` give ``cycles``, or ``lanes`` is ``None``.
+    """
+    if options.get("cycles") is not None:
+        lanes = None
+    if lanes is not None:
+        check_lanes(lanes)
     parts: list[Activity] = []
+    spent: list[np.ndarray] = []
     right = 0
-    for start in range(0, len(dataset.frames), _BATCH):
-        frames = dataset.frames[start : start + _BATCH]
-        trace = golden.run(network, frames, "counts", progress=progress)
-        right += int((trace.predictions == dataset.labels[start : start + _BATCH]).sum())
+    batch = max(1, min(_BATCH, _BATCH_STEPS // network.time_steps))
+    for start in range(0, len(dataset.frames), batch):
+        frames = dataset.frames[start : start + batch]
+        trace = golden.run(network, frames, "counts" if lanes is None else "spikes", progress=progress)
+        right += int((trace.predictions == dataset.labels[start : start + batch]).sum())
         parts.append(observe(network, frames, trace))
+        if lanes is not None:
+            found = cycles(network, frames, trace, lanes)
+            spent.append(np.column_stack([found.layers, found.latency - found.layers.sum(axis=1)]))
     percent = 100 * right / len(dataset.frames)
     activity = Activity.joined(parts)
+    if lanes is not None:
+        options = {**options, "cycles": np.concatenate(spent), "lanes": lanes}
     return [estimate(network, activity, profile=profile, accuracy=percent, **options) for profile in profiles]
 
 

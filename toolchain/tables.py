@@ -79,18 +79,40 @@ def show_energy(reports: Sequence["EnergyReport"]) -> None:
             )
             for report in chosen
         ]
-        columns = ("T", "acc. %", "SOP", "σ", "SNN µJ [low, high]", "ANN/SNN", "less")
+        columns = ["T", "acc. %", "SOP", "σ", "SNN µJ [low, high]", "ANN/SNN", "less"]
         _table(f"Energy of an image, profile {profile}, {against} (simulated)", columns, shown)
         if len(chosen[0].baselines) > 1:
             _baseline_tables(chosen, ("T", *(short[b.name] for b in chosen[0].baselines)))
         for text in dict.fromkeys(text for report in chosen for text in report.warnings):
             out.print(f"Note: {text}.", markup=False)
+    _latency_table([report for report in reports if report.profile.name == reports[0].profile.name])
     out.print(
         f"Means over {reports[0].images:,} images; low and high are over the memory policies (SNN stationary and event_driven, "
         "ANN ideal_reuse and no_reuse). Equal: activations as wide as a spike train's value; skip: zeros skipped. "
         f"{SCOPE[0].upper()}{SCOPE[1:]}.",
         markup=False,
     )
+
+
+def _latency_table(reports: Sequence["EnergyReport"]) -> None:
+    """Cycles of an image on the core, what keeps its lanes busy, and time if a clock is given."""
+    from toolchain.energy import Spread  # heavy, and help must answer at once
+
+    known = [report for report in reports if "cycles" in report.total.numbers]
+    if not known:
+        return
+    clock, lanes = known[0].clock_mhz, known[0].lanes
+    columns, rows = ["T", "cycles", "95 %"], []
+    for report in known:
+        spent, used, time = report.total.numbers["cycles"], report.utilization, report.latency_us
+        row = [str(report.network.time_steps), f"{spent.mean():,.0f}", f"{Spread.of(spent).p95:,.0f}"]
+        row += [] if used is None else [f"{used.mean():.3f}"]
+        row += [] if time is None else [f"{time.mean():,.1f}", f"{1e6 / time.mean():,.0f}"]
+        rows.append(row)
+    columns += [] if lanes is None else ["utilization"]
+    columns += [] if clock is None else ["µs", "images a second"]
+    core = "as given" if lanes is None else f"on a core of {lanes} lanes (exact model of its counter)"
+    _table(f"Cycles of an image, {core}{'' if clock is None else f', {clock:g} MHz'}", columns, rows)
 
 
 def _baseline_tables(reports: Sequence["EnergyReport"], columns: Sequence[str]) -> None:

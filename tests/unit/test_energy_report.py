@@ -17,7 +17,9 @@ from sim import golden
 from tests.networks import NEURONS, fixed_point_networks, frames_for, random_network
 from tests.unit.test_energy import TWO_NEURONS, observed
 from tests.unit.test_integers import make_layer, make_network
+from toolchain import flow
 from toolchain.convert import convert
+from toolchain.cycles import cycles
 from toolchain.datasets import Dataset
 from toolchain.density import source_macs
 from toolchain.energy import (
@@ -33,7 +35,7 @@ from toolchain.energy import (
     load_profile,
 )
 from toolchain.errors import InvalidValue
-from toolchain.flow import energy_sweep, write_energy
+from toolchain.flow import energy_sweep, fixed_energy, write_energy
 from toolchain.ir import INPUT, FixedPointNetwork
 from toolchain.quantize import quantize
 from toolchain.trace import Activity
@@ -318,6 +320,36 @@ def test_cycles_decide_on_a_small_fpga():
             estimate(network, activity, profile="ice40up5k", **options)
 
 
+def test_energy_is_of_the_cores_own_cycles(monkeypatch):
+    monkeypatch.setattr(flow, "_BATCH_STEPS", 8)  # several batches
+    network = random_network(11, neuron={"schedule": "two_phase"})
+    frames = frames_for(network, 11, 7)
+    dataset = Dataset("seven", frames, np.zeros(7, np.int64))
+    trace = golden.run(network, frames, "spikes")
+    of_profiles = [load_profile("ice40up5k"), INTEGER]
+    for lanes in (1, 3):
+        counted = cycles(network, frames, trace, lanes)
+        board, chip = fixed_energy(network, dataset, profiles=of_profiles, lanes=lanes, clock_mhz=12.0)
+        for layer, expected in zip(board.layers[:-1], counted.layers.T, strict=True):
+            assert layer.numbers["cycles"].tolist() == expected.tolist()
+            assert layer.static("stationary") == pytest.approx(expected * (53 + 112 / 12), rel=1e-12)
+        assert board.layers[-1].numbers["cycles"].tolist() == (counted.receiving + counted.sending).tolist()
+        assert board.total.numbers["cycles"].tolist() == counted.latency.tolist()
+        assert board.latency_us == pytest.approx(counted.latency / 12, rel=1e-12)
+        used = trace.activity.operations.sum(axis=1) / (lanes * counted.latency)
+        assert board.utilization == pytest.approx(used, rel=1e-12)
+        # without a cost of cycles the table has a row for each layer, and latency all the same
+        assert len(chip.layers) == len(network.layers)
+        described = energy_content([chip])["reports"][0]["latency"]
+        assert [described["lanes"], described["clock_MHz"], described["cycles"]["mean"]] == [
+            lanes, 12.0, counted.latency.mean()
+        ]  # fmt: skip
+    (stated,) = fixed_energy(network, dataset, profiles=[INTEGER], cycles=5)
+    assert stated.total.numbers["cycles"].tolist() == 7 * [5] and stated.lanes is stated.utilization is None
+    (silent,) = fixed_energy(network, dataset, profiles=[INTEGER], lanes=None)
+    assert energy_content([silent])["reports"][0]["latency"] is None and silent.latency_us is None
+
+
 def test_sensitivity_and_memory_of_weights():
     network = random_network(11)
     activity = activity_of(network, 11, 2)
@@ -366,7 +398,7 @@ def test_csv_and_json_say_the_same(tmp_path):
     assert table["layer"].tolist() == 2 * [layer.name for layer in network.layers]
 
     described = [content[name] for name in ("schema", "status", "images", "dataset", "source")]
-    assert described == [2, "simulated", 6, "six", {"accuracy_source": 1.0}]
+    assert described == [3, "simulated", 6, "six", {"accuracy_source": 1.0}]
     assert content["profiles"] == {profile.name: profile.describe() for profile in profiles}
     for found, report in zip(content["reports"], reports, strict=True):
         assert (found["T"], found["samples"], found["fingerprint"]) == (

@@ -12,6 +12,7 @@ from toolchain.cli.shared import (
     Clipping,
     Data,
     DataFolder,
+    Lanes,
     Network,
     Source,
     Weights,
@@ -61,9 +62,10 @@ def energy(
     ] = None,
     weights: Weights = None,
     cycles: Annotated[
-        float | None, typer.Option("--cycles", help="Clock cycles of an image, as verify counts them.")
+        float | None, typer.Option("--cycles", help="Clock cycles of an image on another core; ours are counted.")
     ] = None,
-    clock: Annotated[float | None, typer.Option("--clock", help="MHz, for static power.")] = None,
+    lanes: Lanes = 16,
+    clock: Annotated[float | None, typer.Option("--clock", help="MHz, for latency and static power.")] = None,
     data: Data = "bundled",
     data_folder: DataFolder = None,
     images: Annotated[int | None, typer.Option("--images", help="Images to run; all by default.")] = None,
@@ -114,6 +116,7 @@ def energy(
             "memory": memory,
             "baseline": baseline,
             "cycles": cycles,
+            "lanes": lanes,
             "clock_mhz": clock,
             "source_macs": None if module is None else source_macs(module, loaded, dataset.frames, move),
         }

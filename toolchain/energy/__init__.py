@@ -3,9 +3,10 @@
 from toolchain.energy.baselines import BASELINES, Baseline, accumulator_bits, baselines
 from toolchain.energy.breakeven import BreakEven, break_even
 from toolchain.energy.counts import LayerCounts, layer_counts, observe
+from toolchain.energy.layer import LayerEnergy, Spread
 from toolchain.energy.memory import ANN_POLICIES, SNN_POLICIES, Memory
 from toolchain.energy.profiles import PROFILES, Profile, Published, load_profile, load_published
-from toolchain.energy.report import SCOPE, EnergyReport, LayerEnergy, Spread, estimate
+from toolchain.energy.report import SCOPE, EnergyReport, estimate
 from toolchain.energy.tables import COLUMNS, energy_content, energy_table
 
 __all__ = [

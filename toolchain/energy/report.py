@@ -14,6 +14,7 @@ import numpy as np
 from toolchain.energy.baselines import FAIREST, Baseline, baselines
 from toolchain.energy.breakeven import BreakEven, break_even
 from toolchain.energy.counts import LayerCounts, layer_counts
+from toolchain.energy.layer import PARTS, LayerEnergy
 from toolchain.energy.memory import (
     ANN_POLICIES,
     SNN_POLICIES,
@@ -30,111 +31,13 @@ from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
 from toolchain.trace import Activity
 
-__all__ = ["SCOPE", "EnergyReport", "LayerEnergy", "Spread", "estimate"]
+__all__ = ["SCOPE", "EnergyReport", "estimate"]
 
 SCOPE = (
     "compute, on-chip memory, and static and clock energy where cycles are known; reads of biases, thresholds and program "
     "are not included, nor what activation functions, pooling and biases cost the ANN"
 )
 _RANDOM_BITS = 8
-PARTS = ("sop", "input", "bias", "neuron", "weights", "state", "events", "static")
-"""Where the energy of a spiking layer goes: four of compute, three of memory, and static with clock energy."""
-_COMPUTE = PARTS[:4]
-_MEMORY = PARTS[4:7]
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean, standard deviation and 95th percentile over images."""
-
-    mean: float
-    std: float
-    p95: float
-
-    @staticmethod
-    def of(values: np.ndarray) -> "Spread":
-        """Of ``[N]``."""
-        return Spread(float(values.mean()), float(values.std()), float(np.percentile(values, 95)))
-
-
-@dataclass(frozen=True, eq=False)
-class LayerEnergy:
-    """One layer, or the ``total`` of all; energies in pJ for each image.
-
-    Members
-    -------
-    counts : LayerCounts or None
-        ``None`` for the total and for what belongs to no layer.
-    synapses : int
-        S.
-    sigma : float64 [N]
-    numbers : name → float64 [N]
-        ``spikes_in``, ``sop_executed``, ``sop_effective``, ``mac_input``, ``input_adds``, ``ac_bias``, ``neuron_ops``,
-        ``spikes_out``; what is unknown is missing.
-    parts : policy → part → float64 [N]
-        Energy of the spiking network, by ``PARTS``.
-    bits : policy → Traffic
-    ann : baseline → policy → float64 [N]
-    macs : baseline → float64 [N]
-    break_even : tuple of BreakEven
-        For each baseline and pair of policies.
-    """
-
-    name: str
-    counts: LayerCounts | None
-    synapses: int
-    sigma: np.ndarray
-    numbers: dict[str, np.ndarray]
-    parts: dict[str, dict[str, np.ndarray]]
-    bits: dict[str, Traffic]
-    ann: dict[str, dict[str, np.ndarray]]
-    macs: dict[str, np.ndarray]
-    break_even: tuple[BreakEven, ...]
-
-    def energy(self, policy: str, parts: Sequence[str] = PARTS) -> np.ndarray:
-        """Of the spiking network, pJ, float64 ``[N]``."""
-        return np.sum([self.parts[policy][part] for part in parts], axis=0)
-
-    def compute(self, policy: str) -> np.ndarray:
-        """Operations alone."""
-        return self.energy(policy, _COMPUTE)
-
-    def memory(self, policy: str) -> np.ndarray:
-        """Bits moved."""
-        return self.energy(policy, _MEMORY)
-
-    def static(self, policy: str) -> np.ndarray:
-        """Static and clock energy."""
-        return self.energy(policy, ("static",))
-
-    @property
-    def snn_bounds(self) -> tuple[float, float]:
-        """Least and largest mean over the memory policies, pJ."""
-        return _bounds([float(self.energy(policy).mean()) for policy in SNN_POLICIES])
-
-    def ann_bounds(self, baseline: str) -> tuple[float, float]:
-        """Likewise of a baseline."""
-        return _bounds([float(energy.mean()) for energy in self.ann[baseline].values()])
-
-    def ratio_bounds(self, baseline: str) -> tuple[float, float] | None:
-        """Least and largest ANN over SNN over all pairs of policies."""
-        ratios = [b.ratio for b in self.break_even if b.baseline == baseline and b.ratio is not None]
-        return _bounds(ratios) if ratios else None
-
-    def verdict(self, baseline: str | None) -> str:
-        """``SNN``, ``ANN`` (costs less under every pair of policies), ``depends`` (on the pair), or ``unknown``."""
-        margins = [b.margin for b in self.break_even if b.baseline == baseline]
-        if not margins:
-            return "unknown"
-        return "SNN" if min(margins) > 0 else "ANN" if max(margins) < 0 else "depends"
-
-    def at(self, baseline: str | None, snn: str, ann: str) -> BreakEven | None:
-        """The break-even of one baseline under one pair of policies."""
-        return next((b for b in self.break_even if (b.baseline, b.snn, b.ann) == (baseline, snn, ann)), None)
-
-
-def _bounds(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +52,7 @@ class EnergyReport:
     accuracy : float or None
         Per cent.
     layers : tuple of LayerEnergy
-        One for each layer, and one more if cycles of no layer were given.
+        One for each layer, and one more if cycles of no layer cost energy.
     total : LayerEnergy
         Their sum.
     baselines : tuple of Baseline
@@ -160,6 +63,11 @@ class EnergyReport:
     warnings : tuple of str
     again : profile=... → EnergyReport
         ``estimate`` of the same counts, cycles and memories.
+    lanes : int or None
+        Of the core whose cycles are charged, if that is known.
+    clock_mhz : float or None
+    utilization : float64 [N] or None
+        Operations, those on the frame included, over lanes × cycles.
     """
 
     network: FixedPointNetwork
@@ -174,6 +82,16 @@ class EnergyReport:
     sensitivity: dict[str, tuple[tuple[float, float], tuple[float, float]]]
     warnings: tuple[str, ...]
     again: Callable[..., "EnergyReport"]
+    lanes: int | None = None
+    clock_mhz: float | None = None
+    utilization: np.ndarray | None = None
+
+    @property
+    def latency_us(self) -> np.ndarray | None:
+        """From a frame's first word to its result's last, µs, float64 ``[N]``; needs cycles and a clock."""
+        if self.clock_mhz is None or "cycles" not in self.total.numbers:
+            return None
+        return self.total.numbers["cycles"] / self.clock_mhz
 
     @property
     def verdict(self) -> str:
@@ -255,7 +173,8 @@ class _Run:
     activity: Activity
     counts: tuple[LayerCounts, ...]
     memory: Memory
-    cycles: np.ndarray  # float64 [N, layers + 1], the last of no layer
+    cycles: np.ndarray | None  # float64 [N, layers + 1], the last of no layer
+    by_layer: bool  # whether those of each layer are known
     clock_mhz: float | None
     baselines: tuple[Baseline, ...]
     source_macs: np.ndarray | None
@@ -280,7 +199,7 @@ class _Run:
                 counts=count,
                 synapses=count.synapses,
                 sigma=count.sop / max(1, count.synapses),
-                numbers=_numbers(count),
+                numbers={**_numbers(count), **(self._spent(index) if self.by_layer else {})},
                 parts={
                     p: {
                         **compute,
@@ -305,9 +224,11 @@ class _Run:
             )
             layers.append(replace(layer, break_even=_against(layer, synapse, network.time_steps)))
         total = _sum(layers)
-        if self.cycles[:, -1].any():
-            layers.append(self._beside(profile, total))
-            total = _sum(layers)
+        if self.cycles is not None:
+            if self._static(profile, -1).any():
+                layers.append(self._beside(profile, total))
+                total = _sum(layers)
+            total = replace(total, numbers={**total.numbers, "cycles": self.cycles.sum(axis=1)})
         return tuple(layers), replace(total, break_even=_against(total, synapse, network.time_steps))
 
     def _compute(self, profile: Profile, count: LayerCounts) -> dict[str, np.ndarray]:
@@ -324,21 +245,27 @@ class _Run:
 
     def _static(self, profile: Profile, index: int) -> np.ndarray:
         """µW·cycles/MHz are pJ."""
+        if self.cycles is None:
+            return np.zeros(len(self.activity.operations))
         energy = self.cycles[:, index] * profile.value("clock_cycle")
         if self.clock_mhz is not None:
             energy = energy + self.cycles[:, index] * profile.value("static_power") / self.clock_mhz
         return energy
 
+    def _spent(self, index: int) -> dict[str, np.ndarray]:
+        assert self.cycles is not None
+        return {"cycles": self.cycles[:, index]}
+
     def _beside(self, profile: Profile, like: LayerEnergy) -> LayerEnergy:
         """What belongs to no layer: nothing but cycles."""
-        zero = np.zeros(len(self.cycles))
+        zero = np.zeros(len(self.activity.operations))
         still = {**dict.fromkeys(PARTS, zero), "static": self._static(profile, -1)}
         return LayerEnergy(
             name="beside the layers",
             counts=None,
             synapses=0,
             sigma=zero,
-            numbers=dict.fromkeys(like.numbers, zero),
+            numbers={**dict.fromkeys(like.numbers, zero), **self._spent(-1)},
             parts=dict.fromkeys(SNN_POLICIES, still),
             bits=dict.fromkeys(SNN_POLICIES, Traffic(zero, zero, zero)),
             ann={b: dict.fromkeys(ANN_POLICIES, zero) for b in like.ann},
@@ -361,11 +288,9 @@ def _numbers(count: LayerCounts) -> dict[str, np.ndarray]:
     return {name: values.astype(np.float64) for name, values in known.items() if values is not None}
 
 
-def _check_cycles(cycles: np.ndarray | float | None, images: int, layers: int) -> np.ndarray:
+def _check_cycles(cycles: np.ndarray | float, images: int, layers: int) -> np.ndarray:
     """As float64 ``[N, layers + 1]``, the last of no layer."""
     found = np.zeros((images, layers + 1))
-    if cycles is None:
-        return found
     given = np.asarray(cycles, np.float64)
     if given.ndim < 2:
         if given.shape not in ((), (images,)):
@@ -384,7 +309,12 @@ def _check_cycles(cycles: np.ndarray | float | None, images: int, layers: int) -
     return found
 
 
-def _warnings(run: _Run, profile: Profile, baseline: str | None, *, cycles_given: bool) -> tuple[str, ...]:
+def _utilization(activity: Activity, lanes: int, cycles: np.ndarray) -> np.ndarray:
+    used: np.ndarray = activity.operations.sum(axis=1) / (lanes * cycles.sum(axis=1))
+    return used
+
+
+def _warnings(run: _Run, profile: Profile, baseline: str | None) -> tuple[str, ...]:
     found = []
     if profile.kind == "float32":
         found.append(
@@ -400,7 +330,7 @@ def _warnings(run: _Run, profile: Profile, baseline: str | None, *, cycles_given
             f"{profile.value('multiply'):g} pJ: cycles decide, synaptic operations alone mislead; no ANN is compared, since "
             "its cycles are unknown"
         )
-    elif profile.has_cycles and not cycles_given:
+    elif profile.has_cycles and run.cycles is None:
         found.append("no cycles are given: static and clock energy of the profile are not included")
     if any(count.mac_nonzero is None for count in run.counts):
         found.append(
@@ -427,6 +357,7 @@ def estimate(
     profile: Profile | str = "45nm-int",
     memory: Memory | None = None,
     cycles: np.ndarray | float | None = None,
+    lanes: int | None = None,
     clock_mhz: float | None = None,
     source_macs: np.ndarray | None = None,
     baseline: str | None = None,
@@ -443,8 +374,10 @@ def estimate(
         Which policies stand in the tables; both are always computed.
     cycles : [N, layers], [N, layers + 1], [N] or one number
         Clock cycles of each image; the last of ``layers + 1``, and those of a whole image, belong to no layer.
+    lanes : int
+        Of the core that takes those cycles.
     clock_mhz : float
-        For static power.
+        For static power and latency.
     source_macs : int64 [N, layers]
         Effective multiply-accumulates of the source network in int8, the zeros of its own activations skipped.
     baseline : str
@@ -463,6 +396,7 @@ def estimate(
         activity,
         memory=memory,
         cycles=cycles,
+        lanes=lanes,
         clock_mhz=clock_mhz,
         source_macs=source_macs,
         baseline=baseline,
@@ -485,8 +419,9 @@ def estimate(
             f"no baseline {baseline!r} under profile {profile.name} with what was counted; there are {', '.join(names) or 'none'}"
         )
     chosen = baseline or (names[-1] if names else None)
-    spent = _check_cycles(cycles, *shape)
-    run = _Run(network, activity, counts, memory, spent, clock_mhz, found, source_macs)
+    spent = None if cycles is None else _check_cycles(cycles, *shape)
+    by_layer = np.ndim(cycles) == 2 if cycles is not None else False
+    run = _Run(network, activity, counts, memory, spent, by_layer, clock_mhz, found, source_macs)
     layers, total = run.charge(profile)
     sensitivity = {}
     if chosen is not None and "sram_divisor" in profile.constants:
@@ -504,6 +439,9 @@ def estimate(
         baselines=found,
         baseline=chosen,
         sensitivity=sensitivity,
-        warnings=_warnings(run, profile, chosen, cycles_given=cycles is not None),
         again=again,
+        warnings=_warnings(run, profile, chosen),
+        lanes=lanes,
+        clock_mhz=clock_mhz,
+        utilization=None if lanes is None or spent is None else _utilization(activity, lanes, spent),
     )

@@ -10,13 +10,14 @@ import pandas as pd
 
 from toolchain.energy.baselines import Baseline
 from toolchain.energy.breakeven import BreakEven
+from toolchain.energy.layer import PARTS, LayerEnergy, Spread
 from toolchain.energy.memory import SNN_POLICIES
 from toolchain.energy.profiles import load_published
-from toolchain.energy.report import PARTS, SCOPE, EnergyReport, LayerEnergy, Spread
+from toolchain.energy.report import SCOPE, EnergyReport
 
 __all__ = ["COLUMNS", "SCHEMA", "energy_content", "energy_table", "report_html"]
 
-SCHEMA = 2
+SCHEMA = 3
 COLUMNS = (
     "layer", "type", "T", "input_kind", "neurons", "synapses_dense", "spikes_in", "rate", "sigma", "sop_executed",
     "sop_effective", "mac_input", "ac_bias", "neuron_ops", "weight_bits_read", "state_bits_moved", "event_bits_moved",
@@ -128,6 +129,20 @@ def _baseline(found: Baseline) -> dict[str, Any]:
     return {**asdict(found), **lists, "label": found.label}
 
 
+def _latency(report: EnergyReport) -> dict[str, Any] | None:
+    """Cycles from a frame's first word to its result's last, and what follows from them; ``None`` if unknown."""
+    if "cycles" not in report.total.numbers:
+        return None
+    spent, used = report.latency_us, report.utilization
+    return {
+        "lanes": report.lanes,
+        "clock_MHz": report.clock_mhz,
+        "cycles": _spread(report.total.numbers["cycles"]),
+        "us": None if spent is None else _spread(spent),
+        "utilization": None if used is None else _spread(used),
+    }
+
+
 def _report(report: EnergyReport) -> dict[str, Any]:
     network = report.network
     return {
@@ -147,6 +162,7 @@ def _report(report: EnergyReport) -> dict[str, Any]:
         "total": _layer(report, report.total),
         "layers": [_layer(report, layer) for layer in report.layers],
         "verdict": report.verdict,
+        "latency": _latency(report),
         "sensitivity": {
             name: {"snn_bounds_pJ": list(snn), "ann_bounds_pJ": list(ann)}
             for name, (snn, ann) in report.sensitivity.items()
@@ -183,6 +199,8 @@ def report_html(report: EnergyReport) -> str:
     if name is not None:
         low, high = total.ann_bounds(name)
         sums += f", ANN {low / 1000:,.1f} to {high / 1000:,.1f} nJ: {report.verdict}"
+    if "cycles" in total.numbers:
+        sums += f"; {total.numbers['cycles'].mean():,.0f} cycles"
     table = energy_table([report]).to_html(index=False, border=0, float_format=lambda value: f"{value:.4g}")
     notes = "".join(f"<li>{escape(text)}</li>" for text in report.warnings)
     return f"<p><b>{escape(caption)}</b><br>{escape(sums)}</p>{table}<ul>{notes}</ul>"

@@ -66,6 +66,8 @@ def plot(data: list[dict[str, Any]], *, height: int, alt: str, **layout: Any) ->
     """A plot; ``layout`` as plotly has it, its axes and legend get the look of all charts."""
     for name in [name for name in layout if name[1:].startswith("axis")]:
         layout[name] = _axis(layout[name])
+        if "title" in layout[name]:
+            layout[name]["title"] = {"font": {"size": 13}, **layout[name]["title"]}
     return {
         "data": data,
         "alt": alt,
