@@ -4,12 +4,12 @@ A plot is ``{data, layout, alt}`` as plotly.js reads it. Every colour in it is a
 replaces by that of its theme (``THEMES``). Texts that come from files must go through ``plain``: plotly reads some HTML.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from math import ceil, floor, log10
 from typing import Any
 
-__all__ = ["SYMBOLS", "THEMES", "hatch", "interval", "log_axis", "plain", "plot", "series"]
+__all__ = ["SYMBOLS", "THEMES", "Plots", "hatch", "interval", "layer_names", "log_axis", "plain", "plot", "series"]
 
 THEMES = {
     "light": {
@@ -41,6 +41,8 @@ SYMBOLS = {
     "equal_information_dense": "diamond",
     "equal_information_zero_skipping": "diamond-open",
 }
+Plots = dict[str, dict[str, Any]]
+"""The plots of one chart under the keys that the page's menus choose by."""
 _LONGEST = 40
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -48,6 +50,12 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 
 def plain(text: str) -> str:
     """A text from outside as plotly must get it: no markup, not endless."""
     return escape(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")
+
+
+def layer_names(report: Mapping[str, Any]) -> list[str]:
+    """Names of the layers as plotly must get them, told apart even if a file calls two the same."""
+    names = [plain(f"layer {name}" if name.isdigit() else name) for name in (lr["layer"] for lr in report["layers"])]
+    return [f"{i + 1}. {name}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
 def _axis(axis: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +145,9 @@ def hatch(shape: str) -> dict[str, Any]:
     return {"shape": shape, "fillmode": "overlay", "fgcolor": "@panel", "fgopacity": 0.6, "size": 6, "solidity": 0.25}
 
 
-def interval(name: str, role: str, y: Sequence[Any], bounds: Sequence[tuple[float, float]], **more: Any) -> dict[str, Any]:
+def interval(
+    name: str, role: str, y: Sequence[Any], bounds: Sequence[tuple[float, float]], **more: Any
+) -> dict[str, Any]:
     """Horizontal bars from low to high, one for each of ``y``."""
     return {
         "type": "bar",

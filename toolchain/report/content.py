@@ -8,7 +8,8 @@ from typing import Any
 
 from toolchain.energy import ANN_POLICIES, BASELINES, SNN_POLICIES, EnergyReport
 from toolchain.errors import InvalidValue
-from toolchain.report import figures
+from toolchain.report import breakeven_figures, figures
+from toolchain.report.canvas import Plots
 from toolchain.report.numbers import energy_unit, pointer, shown
 from toolchain.report.sensitivity import tornado
 from toolchain.report.surface import surface
@@ -35,8 +36,6 @@ class Evidence:
 
     Members
     -------
-    data : str
-        Name of the data set.
     provenance : mapping
         Of the network, shown as it is.
     source : mapping or None
@@ -49,9 +48,10 @@ class Evidence:
         That make the page again.
     verify : sequence of str
         Commands that verify the network.
+    steps : int or None
+        T that the verdict is about; the largest by default.
     """
 
-    data: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
     source: Mapping[str, Any] | None = None
     verification: Mapping[str, Any] | None = None
@@ -120,23 +120,30 @@ def _network(report: EnergyReport, evidence: Evidence) -> list[list[str]]:
         ["layers", f"{len(network.layers)}: {', '.join(layer.name for layer in network.layers)}"],
         ["weights, neurons", f"{network.weights:,}, {network.neurons:,}"],
         ["neuron", f"{network.schedule}, negative {network.negative}, reset {network.reset}, fires at V {fires} θ"],
-        ["widths", f"weights {network.weight_bits} bit, membranes {network.membrane_bits} bit (at T = {network.time_steps})"],
+        [
+            "widths",
+            f"weights {network.weight_bits} bit, membranes {network.membrane_bits} bit (at T = {network.time_steps})",
+        ],
     ]
     return rows + [[f"provenance: {name}", _value(value)] for name, value in sorted(evidence.provenance.items())]
 
 
 def _figures(
-    reports: Sequence[Mapping[str, Any]], focus: Mapping[str, Any], energy: Mapping[str, Any], evidence: Evidence, unit: str
+    reports: Sequence[Mapping[str, Any]],
+    focus: Mapping[str, Any],
+    energy: Mapping[str, Any],
+    evidence: Evidence,
+    unit: str,
 ) -> dict[str, Any]:
     """Charts by name: what menus choose by, and the plots."""
     page = energy["page"]
-    found: dict[str, tuple[list[str], figures.Plots]] = {
+    found: dict[str, tuple[list[str], Plots]] = {
         "accuracy": ([], figures.accuracy(reports, focus, page["source"], unit)),
         "energies": ([], figures.energies(reports, focus, unit)),
         "stacks": (["T"], figures.stacks(reports, unit)),
-        "sigmas": (["T"], figures.sigmas(reports)),
-        "map": (["pair"], figures.heat(page["break_even_map"]) if page["break_even_map"] else {}),
-        "tornado": (["T", "pair"], figures.tornados(page["tornado"], unit)),
+        "sigmas": (["T"], breakeven_figures.sigmas(reports)),
+        "map": (["pair"], breakeven_figures.heat(page["break_even_map"]) if page["break_even_map"] else {}),
+        "tornado": (["T", "pair"], breakeven_figures.tornados(page["tornado"], unit)),
         "cycles": (["T"], figures.cycle_bars(reports)),
         **{f"raster{index}": ([], figures.raster(image)) for index, image in enumerate(evidence.rasters)},
     }
@@ -165,7 +172,11 @@ def _constants(energy: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name, profile in energy["profiles"].items():
         for kind in ("constants", "orientation"):
             for constant, entry in profile.get(kind, {}).items():
-                more = f"; fitted from {_value(entry['range'][0])} to {_value(entry['range'][1])} bit" if "range" in entry else ""
+                more = (
+                    f"; fitted from {_value(entry['range'][0])} to {_value(entry['range'][1])} bit"
+                    if "range" in entry
+                    else ""
+                )
                 rows.append(
                     {
                         "profile": name,
@@ -258,7 +269,9 @@ def page_content(reports: Sequence[EnergyReport], energy: Mapping[str, Any], evi
         "all": [{"place": pointer("reports", i), **_named(report)} for i, report in enumerate(energy["reports"])],
         "baseline": baseline,
         "baselines": {name: BASELINES[name] for name in focus["total"]["ann"]},
-        "pairs": {pair: pair.replace("/", " against ") for pair in pairs} if baseline else dict.fromkeys(SNN_POLICIES, ""),
+        "pairs": {pair: pair.replace("/", " against ") for pair in pairs}
+        if baseline
+        else dict.fromkeys(SNN_POLICIES, ""),
         "pair": headline if baseline else focus["memory"]["snn"],
         "levels": {
             name: _levels(focus["total"], pointer("reports", places[page["T"]], "total"), name)

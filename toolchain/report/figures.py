@@ -1,4 +1,4 @@
-"""The charts of a page, from its JSON: accuracy and energy over T, layers, break-even, constants, rasters, cycles.
+"""The charts of a page, from its JSON: accuracy and energy over T, layers, rasters, cycles.
 
 Each function gives the plots of one chart under the keys that the page's menus choose by (``""`` without menus, ``T``,
 ``snn/ann``, or ``T|snn/ann``).
@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from toolchain.energy import ANN_POLICIES, BASELINES, SNN_POLICIES
-from toolchain.report.canvas import hatch, interval, log_axis, plain, plot, series
+from toolchain.report.canvas import Plots, hatch, interval, layer_names, log_axis, plot, series
 from toolchain.report.numbers import UNITS, shown
 
-__all__ = ["Plots", "accuracy", "cycle_bars", "energies", "heat", "raster", "sigmas", "stacks", "tornados"]
+__all__ = ["accuracy", "cycle_bars", "energies", "raster", "stacks"]
 
-Plots = dict[str, dict[str, Any]]
 _LADDER = 8
 """Most values of T that one chart of bars shows."""
 _PARTS = {
@@ -26,8 +25,16 @@ _PARTS = {
     "events": "spike traffic",
     "static": "static and clock",
 }
-_PATTERNS = {"sop": "", "input": "/", "bias": "\\", "neuron": ".", "weights": "", "state": "/", "events": ".", "static": "x"}
-_PAIR_SYMBOLS = ("triangle-left", "triangle-right", "line-ns-open", "diamond-wide")
+_PATTERNS = {
+    "sop": "",
+    "input": "/",
+    "bias": "\\",
+    "neuron": ".",
+    "weights": "",
+    "state": "/",
+    "events": ".",
+    "static": "x",
+}
 
 
 def _snn(report: Mapping[str, Any], policy: str) -> float:
@@ -39,7 +46,12 @@ def _ann(report: Mapping[str, Any], name: str, policy: str) -> float:
 
 
 def _two_policies(
-    name: str, role: str, reports: Sequence[Mapping[str, Any]], of: Callable[..., float], policies: Sequence[str], **more: Any
+    name: str,
+    role: str,
+    reports: Sequence[Mapping[str, Any]],
+    of: Callable[..., float],
+    policies: Sequence[str],
+    **more: Any,
 ) -> list[dict[str, Any]]:
     """The area between a network's two policies over T, and a line for each."""
     low, high = ([of(report, policy) for report in reports] for policy in policies)
@@ -65,9 +77,10 @@ def _two_policies(
             x,
             y,
             text=steps,
+            customdata=steps,
             legendgroup=role,
             line={"dash": dash},
-            hovertemplate=f"{name}, {policy}<br>%{{text}}: %{{x:.3g}}, %{{y:.2f}} %<extra></extra>",
+            hovertemplate=f"{name}, {policy}<br>%{{customdata}}: %{{x:.3g}}, %{{y:.2f}} %<extra></extra>",
             **more,
         )
         for policy, x, dash in zip(policies, (low, high), ("solid", "dot"), strict=True)
@@ -139,7 +152,7 @@ def energies(reports: Sequence[Mapping[str, Any]], focus: Mapping[str, Any], uni
         kept = {round(index * (len(reports) - 1) / (_LADDER - 1)) for index in range(_LADDER)}
         reports = [report for index, report in enumerate(reports) if index in kept or report["T"] == focus["T"]]
     rows = [f"T = {report['T']}" for report in reports]
-    hover = "%{{fullData.name}}, %{{y}}<br>%{{base:.3g}} to %{{customdata:.3g}} {0}<extra></extra>".format(unit)
+    hover = f"%{{fullData.name}}, %{{y}}<br>%{{base:.3g}} to %{{customdata:.3g}} {unit}<extra></extra>"
     traces, x = [], []
     for name in (None, *focus["total"]["ann"]):
         found = [r["total"]["snn_bounds_pJ"] if name is None else r["total"]["ann"][name]["bounds_pJ"] for r in reports]
@@ -168,17 +181,11 @@ def energies(reports: Sequence[Mapping[str, Any]], focus: Mapping[str, Any], uni
     }
 
 
-def _names(report: Mapping[str, Any]) -> list[str]:
-    """Names of the layers as plotly must get them, told apart even if a file calls two the same."""
-    names = [plain(f"layer {name}" if name.isdigit() else name) for name in (lr["layer"] for lr in report["layers"])]
-    return [f"{i + 1}. {name}" if names.count(name) > 1 else name for i, name in enumerate(names)]
-
-
 def stacks(reports: Sequence[Mapping[str, Any]], unit: str) -> Plots:
     """Where the energy of each layer goes, under both policies, for each T."""
     size, plots = UNITS[unit], {}
     for report in reports:
-        layers, names, baseline = report["layers"], _names(report), report["baseline"]
+        layers, names, baseline = report["layers"], layer_names(report), report["baseline"]
         rows = [[name for name in names for _ in SNN_POLICIES], [p for _ in names for p in SNN_POLICIES]]
         traces = []
         for part, label in _PARTS.items():
@@ -197,7 +204,9 @@ def stacks(reports: Sequence[Mapping[str, Any]], unit: str) -> Plots:
                 }
             )
         if baseline is not None:
-            ends = {p: [layer["ann"][baseline][p]["e_total_pJ"]["mean"] / size for layer in layers] for p in ANN_POLICIES}
+            ends = {
+                p: [layer["ann"][baseline][p]["e_total_pJ"]["mean"] / size for layer in layers] for p in ANN_POLICIES
+            }
             for policy, values in ends.items():
                 traces.append(
                     {
@@ -230,230 +239,14 @@ def stacks(reports: Sequence[Mapping[str, Any]], unit: str) -> Plots:
     return plots
 
 
-def sigmas(reports: Sequence[Mapping[str, Any]]) -> Plots:
-    """σ of each layer against its σ* under every pair of policies, for each T."""
-    plots = {}
-    for report in reports:
-        baseline = report["baseline"]
-        rows = [layer for layer in (*report["layers"], report["total"]) if layer["break_even"]]
-        if baseline is None or not rows:
-            continue
-        names = [name for name, layer in zip(_names(report), report["layers"], strict=True) if layer["break_even"]]
-        names.append("whole network")
-        stars = [[level for level in layer["break_even"] if level["baseline"] == baseline] for layer in rows]
-        own = [layer["counts"]["sigma"]["mean"] for layer in rows]
-        known = [v for v in (*own, *(level["sigma_star"] for found in stars for level in found)) if v > 0]
-        least = min(known, default=1.0) / 2
-        traces = [
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": [end for found in stars for end in _ends([max(lv["sigma_star"], least) for lv in found])],
-                "y": [y for name in names for y in (name, name, None)],
-                "line": {"color": f"@{baseline}", "width": 7},
-                "opacity": 0.3,
-                "hoverinfo": "skip",
-                "showlegend": False,
-            }
-        ]
-        for symbol, index in zip(_PAIR_SYMBOLS, range(len(stars[0])), strict=True):
-            values = [found[index]["sigma_star"] for found in stars]
-            pair = f"{stars[0][index]['snn']} / {stars[0][index]['ann']}"
-            traces.append(_clamped(f"σ*, {pair}", baseline, values, names, least, symbol))
-        traces.append(_clamped("σ of this network", "snn", own, names, least, "circle"))
-        last = names[-1]
-        plots[str(report["T"])] = plot(
-            traces,
-            height=210 + 38 * len(names),
-            alt=f"Spikes per synapse at T = {report['T']}: σ is {shown(own[-1])} for the whole network, break-even σ* from "
-            f"{shown(min(lv['sigma_star'] for lv in stars[-1]))} to {shown(max(lv['sigma_star'] for lv in stars[-1]))} "
-            f"over the pairs of memory policies, against {BASELINES[baseline]}.",
-            xaxis=log_axis([*known, least], "spikes per synapse and image; σ simulated, σ* estimated"),
-            yaxis={"autorange": "reversed", "type": "category", "categoryorder": "array", "categoryarray": names, "ticklabelstandoff": 4},
-            shapes=[
-                {
-                    "type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y",
-                    "y0": names.index(last) - 0.5, "y1": names.index(last) - 0.5, "line": {"color": "@zero", "width": 1},
-                }
-            ],
-        )  # fmt: skip
-    return plots
-
-
-def _ends(values: Sequence[float]) -> list[float | None]:
-    return [min(values), max(values), None]
-
-
-def _clamped(
-    name: str, role: str, values: Sequence[float], rows: Sequence[str], least: float, symbol: str
-) -> dict[str, Any]:
-    """Markers; what a logarithmic axis cannot show lies at its left end, and says so."""
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "x": [max(value, least) for value in values],
-        "y": list(rows),
-        "text": [shown(value) + ("" if value > 0 else " (off the axis)") for value in values],
-        "marker": {"color": f"@{role}", "symbol": symbol, "size": 13, "line": {"width": 2.5, "color": f"@{role}"}},
-        "hovertemplate": "%{text}<extra>" + name + "</extra>",
-    }
-
-
-def heat(surface: Mapping[str, Any]) -> Plots:
-    """The break-even map of each pair of policies; with a single T the curve of its row."""
-    plots = {}
-    rates, steps = surface["rates"], [f"T = {t}" for t in surface["T"]]
-    label = BASELINES[surface["baseline"]]
-    for pair, found in surface["pairs"].items():
-        snn, _, ann = pair.partition("/")
-        alt = f"ANN over SNN under {snn} against {ann}, baseline {label}. " + " ".join(
-            f"{t}: rate {shown(rate)}, break-even at {shown(max(star, 0.0))}."
-            for t, rate, star in zip(steps, found["rate"], found["rate_star"], strict=True)
-        )
-        title = "spikes per synapse and step (rate)"
-        if len(steps) == 1:
-            plots[pair] = _curve(surface, found, title, alt)
-            continue
-        left = rates[0]
-        lines = series(
-            "break-even",
-            "text",
-            [max(star, left) for star in found["rate_star"]],
-            steps,
-            mode="lines+markers",
-            marker={"symbol": ["line-ns-open" if star > left else "triangle-left" for star in found["rate_star"]]},
-            customdata=[shown(star) for star in found["rate_star"]],
-            hovertemplate="break-even at rate %{customdata}, %{y}<extra></extra>",
-        )
-        own = series(
-            "this network",
-            "text",
-            found["rate"],
-            steps,
-            mode="markers",
-            marker={"symbol": "circle", "size": 12, "color": "@panel", "line": {"color": "@text", "width": 2.5}},
-            customdata=found["own_ratio"],
-            hovertemplate="this network, %{y}: rate %{x:.3g}, ratio %{customdata:.3g}<extra></extra>",
-        )
-        plots[pair] = plot(
-            [_heat(rates, steps, found["ratio"]), lines, own],
-            height=150 + 46 * len(steps),
-            alt=alt,
-            xaxis=log_axis([rates[0], rates[-1]], title, margin=0.0) | {"showgrid": False},
-            yaxis={"type": "category", "showgrid": False, "categoryorder": "array", "categoryarray": steps},
-        )
-    return plots
-
-
-def _heat(rates: Sequence[float], steps: Sequence[str], ratios: Sequence[Sequence[float | None]]) -> dict[str, Any]:
-    """log10 of the ratio, blue where the spiking network costs less, orange where it costs more."""
-    from math import log10
-
-    values = [[None if ratio is None or ratio <= 0 else log10(ratio) for ratio in row] for row in ratios]
-    return {
-        "type": "heatmap",
-        "x": list(rates),
-        "y": list(steps),
-        "z": [[None if v is None else round(v, 4) for v in row] for row in values],
-        "customdata": [[None if r is None else float(f"{r:.4g}") for r in row] for row in ratios],
-        "zmin": -2,
-        "zmax": 2,
-        "colorscale": [[0, "@lose"], [0.5, "@even"], [1, "@win"]],
-        "colorbar": {
-            "title": {"text": "ANN / SNN", "side": "right"},
-            "tickvals": [-2, -1, 0, 1, 2],
-            "ticktext": ["≤ 0.01", "0.1", "1", "10", "≥ 100"],
-            "thickness": 14,
-            "outlinewidth": 0,
-        },
-        "hovertemplate": "%{y}, rate %{x:.3g}: ANN / SNN = %{customdata:.3g}<extra></extra>",
-    }
-
-
-def _curve(surface: Mapping[str, Any], found: Mapping[str, Any], title: str, alt: str) -> dict[str, Any]:
-    rates, ratios = surface["rates"], [ratio for ratio in found["ratio"][0]]
-    curve = series("ratio at other rates", "snn", rates, ratios, mode="lines", hovertemplate="rate %{x:.3g}: %{y:.3g}")
-    own = series("this network", "text", found["rate"], found["own_ratio"], mode="markers", marker={"size": 12})
-    known = [ratio for ratio in (*ratios, 1.0) if ratio is not None]
-    level = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 1, "y1": 1, "line": {"color": "@text", "dash": "dash"}}
-    return plot(
-        [curve, own],
-        height=380,
-        alt=alt,
-        xaxis=log_axis([rates[0], rates[-1]], title, margin=0.0),
-        yaxis=log_axis(known, "ANN / SNN, above 1 the SNN costs less"),
-        shapes=[level],
-    )
-
-
-def tornados(found: Sequence[Mapping[str, Any]], unit: str) -> Plots:
-    """How far each constant moves the total, for each T and pair of policies."""
-    plots = {}
-    for one in found:
-        energy = one["measure"] == "e_snn_pJ"
-        size = UNITS[unit] if energy else 1.0
-        what = f"SNN energy of an image, {unit}" if energy else "ANN / SNN"
-        for pair, content in one["pairs"].items():
-            nominal, rows = content["nominal"] / size, content["rows"]
-            known = [change["value"] / size for row in rows for change in row["changes"] if change["value"]]
-            constants = [row for row in rows if row["kind"] != "policy"]
-            policies = [row for row in rows if row["kind"] == "policy"]
-            traces = [
-                _bars(constants, nominal, size, "halved, or the first end of a band", "snn", 0),
-                _bars(constants, nominal, size, "doubled, or the second end", "int8_dense", 1),
-                _bars(policies, nominal, size, "the other memory policy", "static", 0),
-            ]
-            first = rows[0]
-            plots[f"{one['T']}|{pair}"] = plot(
-                traces,
-                height=130 + 34 * len(rows),
-                alt=f"{what} at T = {one['T']}, {pair.replace('/', ' against ')}: {shown(nominal)}. {first['name']} matters most, "
-                f"by a factor of up to {shown(first['factor'])}.",
-                barmode="overlay",
-                bargap=0.35,
-                xaxis=log_axis([*known, nominal, *([] if energy else [1.0])], f"{what} (estimated)"),
-                yaxis={
-                    "autorange": "reversed",
-                    "type": "category",
-                    "categoryorder": "array",
-                    "categoryarray": [plain(row["name"]) for row in rows],
-                },
-                shapes=[_rule(nominal, "solid", "@text"), *([] if energy else [_rule(1.0, "dash", "@zero")])],
-            )
-    return plots
-
-
-def _rule(x: float, dash: str, colour: str) -> dict[str, Any]:
-    line = {"color": colour, "width": 1.5, "dash": dash}
-    return {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": x, "x1": x, "line": line}
-
-
-def _bars(rows: Sequence[Mapping[str, Any]], nominal: float, size: float, name: str, role: str, index: int) -> dict[str, Any]:
-    """The first or second change of each of ``rows``."""
-    kept = [row for row in rows if len(row["changes"]) > index and row["changes"][index]["value"]]
-    changes = [row["changes"][index] for row in kept]
-    values = [change["value"] / size for change in changes]
-    bounds = [(min(value, nominal), max(value, nominal)) for value in values]
-    return interval(
-        name,
-        role,
-        [plain(row["name"]) for row in kept],
-        bounds,
-        marker={"color": f"@{role}", "pattern": hatch("/" if index else "")},
-        text=[change["label"] for change in changes],
-        textposition="none",
-        customdata=values,
-        hovertemplate="%{y}, %{text}: %{customdata:.3g}<extra></extra>",
-    )
-
-
 def cycle_bars(reports: Sequence[Mapping[str, Any]]) -> Plots:
     """Clock cycles of each layer, mean, with the 95th percentile, for each T."""
     plots = {}
     for report in reports:
         rows = [layer for layer in report["layers"] if "cycles" in layer["counts"]]
-        names = [n for n, layer in zip(_names(report), report["layers"], strict=True) if "cycles" in layer["counts"]]
+        names = [
+            n for n, layer in zip(layer_names(report), report["layers"], strict=True) if "cycles" in layer["counts"]
+        ]
         if not rows:
             continue
         spread = [layer["counts"]["cycles"] for layer in rows]
@@ -532,4 +325,3 @@ def raster(image: Mapping[str, Any]) -> Plots:
         f"{shown(layer['spikes'], 'count')} in layer {layer['layer']}" for layer in layers
     )
     return {"": plot(traces, height=total, alt=alt + ".", margin={"l": 10, "r": 8, "t": 4, "b": 26}, **layout)}
-

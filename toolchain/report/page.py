@@ -80,7 +80,13 @@ def _numbers(energy: Mapping[str, Any], unit: str) -> dict[str, Any]:
         """Low and high of a list of two."""
         return num(f"{place}/0", "energy") + Markup('<span class="to"> to </span>') + num(f"{place}/1", "energy")
 
-    return {"num": num, "maybe": number_or_dash, "sort": sort, "bounds": least, "value": lambda place: at(energy, place)}
+    return {
+        "num": num,
+        "maybe": number_or_dash,
+        "sort": sort,
+        "bounds": least,
+        "value": lambda place: at(energy, place),
+    }
 
 
 def render(content: Mapping[str, Any], table: str) -> str:
@@ -116,4 +122,3 @@ def render(content: Mapping[str, Any], table: str) -> str:
         energy_file=_packed(json.dumps(content["energy"], indent=2) + "\n"),
         table_file=_packed(table),
     )
-

@@ -52,7 +52,9 @@ def png(frame: np.ndarray) -> str:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw, 9)) + chunk(b"IEND", b"")
+    content = (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw, 9)) + chunk(b"IEND", b"")
+    )
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
@@ -76,7 +78,12 @@ def _layer(name: str, spikes: np.ndarray, layers: int) -> dict[str, Any]:
 
 
 def rasters(
-    network: FixedPointNetwork, frames: np.ndarray, labels: np.ndarray, trace: SpikeTrace, numbers: Sequence[int], data: str
+    network: FixedPointNetwork,
+    frames: np.ndarray,
+    labels: np.ndarray,
+    trace: SpikeTrace,
+    numbers: Sequence[int],
+    data: str,
 ) -> list[dict[str, Any]]:
     """As JSON values, one for each of the frames ``[N, C, H, W]``, which are images ``numbers`` of data set ``data``.
 

@@ -81,7 +81,8 @@ def _over_steps(reports: Sequence[Report]) -> str | None:
     if len(reports) < 2 or reports[0]["baseline"] is None:
         return None
     found = {
-        kind: [str(report["T"]) for report in reports if report["verdict"] == kind] for kind in ("SNN", "ANN", "depends")
+        kind: [str(report["T"]) for report in reports if report["verdict"] == kind]
+        for kind in ("SNN", "ANN", "depends")
     }
     words = {"SNN": "it wins", "ANN": "it loses", "depends": "the memory policies decide"}
     said = [f"{words[kind]} at T = {listed(steps)}" for kind, steps in found.items() if steps]
@@ -97,7 +98,9 @@ def _why(report: Report) -> str:
         name = max(parts, key=parts.__getitem__)
         if whole:
             said.append(f"{shown(100 * parts[name] / whole)} % for {_PARTS[name]} under {policy}")
-    return f"Most of its energy goes into one thing: {listed(said)}." if said else "It costs nothing: no spike was fired."
+    return (
+        f"Most of its energy goes into one thing: {listed(said)}." if said else "It costs nothing: no spike was fired."
+    )
 
 
 def _break_even(report: Report) -> str | None:
@@ -149,7 +152,10 @@ def _equivalence(verification: Mapping[str, Any] | None) -> tuple[str, str]:
     images = f"{verification['images']:,} images on {verification['simulator']}"
     if verification["passed"]:
         return f"The generated hardware agrees with these integers in every bit, on {images}.", "simulated"
-    return f"The generated hardware DIFFERS from these integers, on {images}: the figures above are not of it.", "simulated"
+    return (
+        f"The generated hardware DIFFERS from these integers, on {images}: the figures above are not of it.",
+        "simulated",
+    )
 
 
 def plain_words(

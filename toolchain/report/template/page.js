@@ -73,6 +73,25 @@
     const { by, plots } = page.figures[id];
     return plots[by.map((name) => chosen[name]).join("|")];
   };
+  const halves = (text) => {
+    const middle = text.lastIndexOf(" ", Math.ceil(text.length / 2) + 3);
+    return text.length < 30 || middle < 0 ? text : text.slice(0, middle) + "<br>" + text.slice(middle + 1);
+  };
+  const narrow = (data, layout) => {  // a phone: smaller, fewer ticks, only the ends of a line named
+    layout.font.size = 11;
+    layout.legend.font.size = 10.5;
+    layout.margin = { ...layout.margin, l: 4, r: 8 };
+    for (const axis of Object.keys(layout).filter((name) => /^[xy]axis/.test(name)).map((name) => layout[name])) {
+      if (axis.title) axis.title = { ...axis.title, text: halves(axis.title.text), font: { size: 11 } };
+      if (axis.type === "log" && axis.tickvals.length > 5) {
+        const kept = (_, index) => index % 2 === axis.tickvals.findIndex((v) => /^10*$|^0\.0*1$/.test(String(v))) % 2;
+        [axis.tickvals, axis.ticktext] = [axis.tickvals.filter(kept), axis.ticktext.filter(kept)];
+      }
+    }
+    for (const trace of data) {
+      if (trace.mode?.includes("text")) trace.text = trace.text.map((t, i, all) => (i % (all.length - 1 || 1) ? "" : t));
+    }
+  };
   const draw = (element) => {
     const plot = plotOf(element.dataset.figure);
     const figure = element.closest("figure");
@@ -80,13 +99,10 @@
     if (plot === undefined) return undefined;
     const layout = coloured(plot.layout, theme());
     layout.width = printing ? Math.min(PRINT_WIDTH, element.dataset.figure.startsWith("raster") ? 320 : PRINT_WIDTH) : element.clientWidth;
-    if (layout.width < 520) {
-      layout.font.size = 11;
-      layout.legend.font.size = 10.5;
-      layout.margin = { ...layout.margin, l: 4, r: 8 };
-    }
+    const data = coloured(plot.data, theme());
+    if (layout.width < 520) narrow(data, layout);
     element.setAttribute("aria-label", plot.alt);
-    return Plotly.react(element, coloured(plot.data, theme()), layout, { displayModeBar: false, responsive: false });
+    return Plotly.react(element, data, layout, { displayModeBar: false, responsive: false });
   };
   const charts = $$(".chart");
   const drawAll = () => charts.map(draw);
