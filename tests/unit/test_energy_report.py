@@ -34,6 +34,7 @@ from toolchain.energy import (
     estimate,
     load_profile,
 )
+from toolchain.energy.memory import snn_capacities
 from toolchain.errors import InvalidValue
 from toolchain.flow import energy_sweep, fixed_energy, write_energy
 from toolchain.ir import INPUT, FixedPointNetwork
@@ -348,6 +349,18 @@ def test_energy_is_of_the_cores_own_cycles(monkeypatch):
     assert stated.total.numbers["cycles"].tolist() == 7 * [5] and stated.lanes is stated.utilization is None
     (silent,) = fixed_energy(network, dataset, profiles=[INTEGER], lanes=None)
     assert energy_content([silent])["reports"][0]["latency"] is None and silent.latency_us is None
+
+
+@pytest.mark.parametrize("negative", ["correcting", "memory"])
+def test_sums_of_spikes_are_state(negative):
+    """Networks that differ in nothing but the sum that each neuron keeps: T = 4 takes 3 bits of it."""
+    layers = make_layer(INPUT, [[1]], np.array([3]), [0]), make_layer(0, [[1]], None, [0])
+    kept = make_network("stream", 4, (1, 1, 1), *layers, negative=negative)
+    plain = replace(kept, negative="symmetric")
+    silent = Activity(*(np.zeros((1, 2), np.int64) for _ in range(3)))
+    bits = [estimate(n, silent).total.bits["stationary"].state[0] for n in (kept, plain)]
+    assert bits == [2 * (n.membrane_bits + extra) * 4 for n, extra in ((kept, 3), (plain, 0))]
+    assert [snn_capacities(n)[1] for n in (kept, plain)] == [kept.membrane_bits + 3, plain.membrane_bits]
 
 
 def test_sensitivity_and_memory_of_weights():

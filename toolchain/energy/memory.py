@@ -10,7 +10,7 @@ from toolchain.energy.baselines import Baseline
 from toolchain.energy.counts import LayerCounts
 from toolchain.energy.profiles import Profile
 from toolchain.errors import InvalidValue
-from toolchain.ir import INPUT, FixedPointNetwork
+from toolchain.ir import COUNTING_NEGATIVES, INPUT, FixedPointNetwork
 from toolchain.trace import Activity
 
 __all__ = [
@@ -58,7 +58,7 @@ class Memory:
 
 @dataclass(frozen=True, eq=False)
 class Traffic:
-    """Bits that one layer moves for each image, float64 ``[N]``: weights, membranes (``state``), spikes or activations."""
+    """Bits that one layer moves for each image, float64 ``[N]``: weights, membranes and sums of spikes (``state``), spikes or activations."""
 
     weights: np.ndarray
     state: np.ndarray
@@ -97,6 +97,11 @@ class BitCosts:
         return traffic.weights * self.weights + traffic.state * self.state + traffic.events * self.events
 
 
+def _fired_bits(network: FixedPointNetwork) -> int:
+    """Of the sum of its spikes that each neuron of ``correcting`` and ``memory`` keeps beside its membrane."""
+    return network.time_steps.bit_length() if network.negative in COUNTING_NEGATIVES else 0
+
+
 def _train_bits(network: FixedPointNetwork, index: int) -> int:
     """Bits of a layer's spikes over all steps, as bitmap."""
     return network.time_steps * prod(network.shapes[index]) * (1 + network.signed_spikes)
@@ -107,13 +112,13 @@ def _address_bits(network: FixedPointNetwork, neurons: int, *, signed: bool) -> 
 
 
 def snn_capacities(network: FixedPointNetwork) -> tuple[int, int, int]:
-    """Bits of all weights, of the largest layer's membranes, and of the most spikes a layer reads and writes."""
+    """Bits of all weights, of the largest layer's state, and of the most spikes a layer reads and writes."""
     trains = 0
     for index, layer in enumerate(network.layers):
         read = sum(_train_bits(network, c.source) for c in layer.connections if c.source != INPUT)
         trains = max(trains, read + (_train_bits(network, index) if layer.threshold is not None else 0))
     neurons = max(prod(shape) for shape in network.shapes)
-    return network.weights * network.weight_bits, neurons * network.membrane_bits, trains
+    return network.weights * network.weight_bits, neurons * (network.membrane_bits + _fired_bits(network)), trains
 
 
 def snn_traffic(
@@ -124,7 +129,7 @@ def snn_traffic(
     found = []
     for index, (layer, count) in enumerate(zip(network.layers, counts, strict=True)):
         synaptic = count.sop + count.mac_input + count.plane_sums
-        scan = 2 * network.membrane_bits * steps * count.neurons if count.fires else 0
+        scan = 2 * (network.membrane_bits + _fired_bits(network)) * steps * count.neurons if count.fires else 0
         moved = 2 * network.membrane_bits * synaptic if policy == "event_driven" else 0
         spikes = np.zeros(len(synaptic))
         if events == "bitmap":
