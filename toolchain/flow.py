@@ -35,7 +35,7 @@ from toolchain.ir import FixedPointNetwork, SpikingNetwork
 from toolchain.netfile import load_fixed_point, replacing, save_network
 from toolchain.quantize import error_table, quantize
 from toolchain.report import Evidence, checked
-from toolchain.reporting import examples, ready_folder, write_report
+from toolchain.reporting import examples, write_report
 from toolchain.testbench import write_testbench
 from toolchain.tools import find_simulator
 from toolchain.trace import Activity
@@ -369,7 +369,7 @@ class Demo:
 
     def report(self) -> Path:
         """The page, with ``energy.json`` and ``energy.csv``."""
-        folder = ready_folder(self._ready())
+        folder = self._ready()
         content = write_energy(self.reports, self.dataset, None, None, provenance=self.spiking.provenance)
         images = len(self.dataset.frames)
         reached = {"accuracy": self.source_accuracy, "images": images, "data": self.dataset.name, "same_images": True}

@@ -114,13 +114,13 @@ def report(
     """
     from toolchain import flow
     from toolchain.report import checked, read_verification
-    from toolchain.reporting import ready_folder, write_report
+    from toolchain.reporting import check_folder, write_report
 
     subject = _Subject.of(network)
     target = folder or (network if network.is_dir() else None)
     if target is None:
         raise InvalidValue(f"{network} is no folder that the page could go into: name one with -o DIR")
-    ready_folder(target)  # before, not after, the counting
+    check_folder(target)  # before, not after, the counting
     named = source or subject.said("source")
     costs = Costs.of(
         subject.network,
