@@ -1,6 +1,7 @@
 """The system's Chromium under Playwright; without one, the tests are skipped and say so."""
 
 import shutil
+import time
 
 import pytest
 
@@ -47,6 +48,13 @@ class Watched:
 
     def run(self, script, *arguments):
         return self.page.evaluate(script, *arguments)
+
+    def until(self, condition, seconds=60):
+        """Wait for an expression to be true; the page's policy forbids Playwright's own way, which is ``eval``."""
+        end = time.monotonic() + seconds
+        while not self.run(condition):
+            assert time.monotonic() < end, f"never true: {condition}"
+            self.page.wait_for_timeout(50)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from tests.pages import HOSTILE, evidence_of, reports_of
 from toolchain.report.canvas import THEMES
-from toolchain.report.numbers import at
+from toolchain.report.numbers import at, shown
 from toolchain.reporting import write_report
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "device_scale_factor": 2}
@@ -74,12 +74,12 @@ def test_numbers_are_those_of_the_json(path, opened):
         assert json.loads(value) == exact, place
         if kind == "exact" or exact is None:
             continue
-        shown = float(text.replace(",", "").replace("−", "-").rstrip("\u00a0↕"))
-        assert shown == pytest.approx(text_of(exact, kind, unit), rel=0.006, abs=0.006 if kind == "percent" else 0), (
+        read = float(text.replace(",", "").replace("−", "-").rstrip("\u00a0↕"))
+        assert read == pytest.approx(text_of(exact, kind, unit), rel=0.006, abs=0.006 if kind == "percent" else 0), (
             place
         )
     sentence = view.run("document.querySelector('.said').textContent")
-    low, high = (f"{at(energy, f'/reports/4/total/snn_bounds_pJ/{i}') / SCALES[unit]:.3g}" for i in (0, 1))
+    low, high = (shown(at(energy, f"/reports/4/total/snn_bounds_pJ/{i}"), "energy", unit) for i in (0, 1))
     assert energy["reports"][4]["T"] == 4 and f"{low} to {high} {unit}" in sentence
     view.page.context.set_default_timeout(20_000)
     for name in ("energy.json", "energy.csv"):
@@ -144,24 +144,24 @@ def test_dark_mode_and_its_change(path, opened):
     dark = view.run(back)
     assert view.run(TEXT_COLOUR) == rgb(THEMES["dark"]["text"])
     view.page.emulate_media(color_scheme="light")
-    view.page.wait_for_function(f"{TEXT_COLOUR} === '{rgb(THEMES['light']['text'])}'", timeout=30_000)
+    view.until(f"{TEXT_COLOUR} === '{rgb(THEMES['light']['text'])}'")
     assert view.run(back) != dark
     fill = "getComputedStyle(document.querySelector('#chart-stacks .point path')).fill"
     light = view.run(fill)
     view.page.emulate_media(color_scheme="dark")
-    view.page.wait_for_function(f"{TEXT_COLOUR} === '{rgb(THEMES['dark']['text'])}'", timeout=30_000)
+    view.until(f"{TEXT_COLOUR} === '{rgb(THEMES['dark']['text'])}'")
     assert view.run(fill) != light
 
 
 def test_print_is_light_and_fits_the_paper(path, opened):
     view = opened(path, color_scheme="dark", viewport={"width": 1400, "height": 900})
     view.page.emulate_media(media="print", color_scheme="dark")
-    view.page.wait_for_function(f"{TEXT_COLOUR} === '{rgb(THEMES['light']['text'])}'", timeout=30_000)
+    view.until(f"{TEXT_COLOUR} === '{rgb(THEMES['light']['text'])}'")
     assert view.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert all(chart["svg"] <= 661 for chart in charts(view))
     assert view.run("getComputedStyle(document.querySelector('nav')).display") == "none"
     view.page.emulate_media(media="screen", color_scheme="dark")
-    view.page.wait_for_function(f"{TEXT_COLOUR} === '{rgb(THEMES['dark']['text'])}'", timeout=30_000)
+    view.until(f"{TEXT_COLOUR} === '{rgb(THEMES['dark']['text'])}'")
     assert view.page.pdf(format="A4").startswith(b"%PDF")
 
 
@@ -174,9 +174,7 @@ def test_phone_has_no_sideways_scroll(path, opened):
     )
     assert all(box > 0 for _, box in boxes) and any(table > box for table, box in boxes)
     view.page.set_viewport_size({"width": 844, "height": 390})
-    view.page.wait_for_function(
-        "document.querySelector('#chart-stacks svg').getBoundingClientRect().width > 500", timeout=30_000
-    )
+    view.until("document.querySelector('#chart-stacks svg').getBoundingClientRect().width > 500")
     assert view.run(NO_OVERFLOW)
 
 
