@@ -89,7 +89,7 @@ def plot(data: list[dict[str, Any]], *, height: int, alt: str, **layout: Any) ->
             "dragmode": False,
             **layout,
             "legend": {
-                "orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "font": {"size": 12},
+                "orientation": "h", "maxheight": 0.9, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "font": {"size": 12},
                 **layout.get("legend", {}),
             },
         },

@@ -227,7 +227,7 @@ def stacks(reports: Sequence[Mapping[str, Any]], unit: str) -> Plots:
         largest = max(layers, key=lambda layer: layer["snn_bounds_pJ"][1])
         plots[str(report["T"])] = plot(
             traces,
-            height=190 + 54 * len(names),
+            height=270 + 54 * len(names),
             alt=f"Energy of each layer at T = {report['T']} by its parts. Layer {largest['layer']} costs most, up to "
             f"{shown(largest['snn_bounds_pJ'][1], 'energy', unit)} {unit}.",
             barmode="stack",

@@ -91,16 +91,20 @@ def _over_steps(reports: Sequence[Report]) -> str | None:
 
 
 def _why(report: Report) -> str:
+    """The largest part under each policy, and the layer that costs most."""
     said = []
     for policy in SNN_POLICIES:
         parts = report["total"]["snn"][policy]["parts_pJ"]
         whole = sum(parts.values())
         name = max(parts, key=parts.__getitem__)
         if whole:
-            said.append(f"{shown(100 * parts[name] / whole)} % for {_PARTS[name]} under {policy}")
-    return (
-        f"Most of its energy goes into one thing: {listed(said)}." if said else "It costs nothing: no spike was fired."
-    )
+            said.append(f"{shown(100 * parts[name] / whole)} % of its energy for {_PARTS[name]} under {policy}")
+    if not said:
+        return "It costs nothing: no spike was fired."
+    most = max(report["layers"], key=lambda layer: layer["snn_bounds_pJ"][1])
+    share = 100 * most["snn_bounds_pJ"][1] / report["total"]["snn_bounds_pJ"][1]
+    text = f"Where it goes: {listed(said)}. Layer {most['layer']} takes {shown(share)} % of the upper bound"
+    return f"{text}, and reads the frame, not spikes." if most.get("input_kind") == "direct" else f"{text}."
 
 
 def _break_even(report: Report) -> str | None:
