@@ -3,26 +3,26 @@
 A layer takes initialization + control + scans + fire passes, in cycles, with W neuron words
 (``H·W·⌈C / P⌉``) and R rounds, T where the layer fires after every step and otherwise 1:
 
-- initialization: ``W + 2``.
-- control: ``R·(3·connections + 1) + 1``, in each round fetch, decode and start of every connection and
-  the round's end, then the storing of the counters.
-- fire: ``R·(W·F + 4)``, F = 1 with rounds and otherwise T; nothing for a readout that is not swept.
-- scan, for each connection and round: ``max(L + d, s + c + 2) + 2``, without events ``L + 2``.
+- initialization: ``W + 3``.
+- control: ``R·(4·connections + 1) + 1``, in each round fetch, read, decode and start of every connection
+  and the round's end, then the storing of the counters.
+- fire: ``R·(W·F + 5)``, F = 1 with rounds and otherwise T; nothing for a readout that is not swept.
+- scan, for each connection and round: ``max(L + d, s + c) + 5``, without events ``L + 5``.
   ``L = Σ max(1, n)`` over the words of the source, n events each, none where no synapse is reached; d is how long the scanner was held
   back, s when the synapse engine took the last event and c how long that one occupies it.
 
 An event occupies the engine for ``c = taps × groups`` cycles. Counted from the start of the scan, event i
 leaves the scanner in cycle ``m_i`` and is taken by the engine in ``s_i``:
 
-    s_i = max(m_i + 4, s_(i−1) + c_(i−1))
-    m_i = first cycle t ≥ m_(i−1) + g_i with #{j < i: m_j ≤ t − 3} − #{j: s_j < t} ≤ 5
+    s_i = max(m_i + 5, s_(i−1) + c_(i−1))
+    m_i = first cycle t ≥ m_(i−1) + g_i with #{j < i: m_j ≤ t − 5} − #{j: s_j ≤ t − 2} ≤ 11
 
-``g_i`` is 1 within a word, and between words 1 more for each word without events in between; ``m_0 = 2 + `` words
-before it. The 4 are two pipeline stages and the FIFO's write and read; what stands in m's condition
-is the FIFO's level, which lags 3 cycles behind the scanner and must leave room for 3 events.
+``g_i`` is 1 within a word, and between words 1 more for each word without events in between; ``m_0 = 5 + `` words
+before it. The 5 are three pipeline stages and the FIFO's write and read; what stands in m's condition
+is the FIFO's level a cycle ago, which lags 4 cycles behind the scanner and must leave room for 5 of 16 events.
 
 The counter of an inference holds ``⌈pixels / 4⌉ + 3`` cycles more than its layers': header, frame, its completion, and the
-order to send. Sending takes ``4 + ⌈classes / P⌉ + 2·classes + 9·layers`` after that.
+order to send. Sending takes ``4 + 3·⌈classes / P⌉ + 2·classes + 10·layers`` after that.
 """
 
 from dataclasses import dataclass, fields
@@ -40,12 +40,15 @@ from toolchain.trace import SpikeTrace
 
 __all__ = ["CycleCounts", "cycles"]
 
-_LATENCY = 4
+_LATENCY = 5
 """Cycles from the scanner to the synapse engine, if both are free."""
-_HELD = 6
+_HELD = 12
 """An event waits until the one so many places before it, of those that the FIFO's level knows, was taken."""
-_RING = 16
-"""Events whose time is kept: more than ``_HELD`` and the two that the level does not know."""
+_UNKNOWN = 4
+"""Cycles before a decision in which events left the scanner that the FIFO's level does not know yet."""
+
+_RING = 32
+"""Events whose time is kept: more than ``_HELD`` and those that the level does not know."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,11 +115,11 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
                 words = _words(given, 1 if connection.source == INPUT else lanes, bool(instruction.per_step))
                 scan[image, index] += _scans(words, np.repeat(service.ravel(), words.shape[1] // service.size))
         rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
-        initialization[:, index] = instruction.words + 2
-        control[:, index] = rounds * (3 * len(layer.connections) + 1) + 1
-        fire[:, index] = rounds * (instruction.words * firings + 4) if instruction.sweep else 0
+        initialization[:, index] = instruction.words + 3
+        control[:, index] = rounds * (4 * len(layer.connections) + 1) + 1
+        fire[:, index] = rounds * (instruction.words * firings + 5) if instruction.sweep else 0
     classes = network.shapes[-1][0]
-    sending = 4 + program.groups(classes) + 2 * classes + 9 * len(network.layers)
+    sending = 4 + 3 * program.groups(classes) + 2 * classes + 10 * len(network.layers)
     ends = (np.full(len(frames), duration, np.int64) for duration in (-(-program.pixels // 4) + 3, sending))
     return CycleCounts(initialization, scan, fire, control, *ends)
 
@@ -151,27 +154,28 @@ def _scans(rounds: np.ndarray, service: np.ndarray) -> int:
     """Cycles of all scans of one image, from ``[rounds, words]`` events and ``[words]`` cycles of an event there."""
     total = 0
     for words in rounds:
-        taken = np.full(_RING, -1)
-        length, number, free = 0, 0, 0
-        unheld = last = before = -_LATENCY
+        taken = np.full(_RING, -1)  # by the engine, of the last events
+        left = np.zeros(_RING, np.int64)  # the scanner, likewise
+        length, number, free, unheld, last = 0, 0, 0, 0, 0
         for word in range(len(words)):
             cost = service[word]
             count = words[word] if cost > 0 else 0
             if count == 0:
                 length += 1
             for _ in range(count):
-                now = last + 2 + length - unheld  # in step with a scanner that nothing holds back
-                unheld = 2 + length
+                now = last + 5 + length - unheld  # in step with a scanner that nothing holds back
+                unheld = 5 + length
                 while True:
-                    # the level does not know yet what left in the last two cycles
-                    event = number - _HELD - (last >= now - 2) - (before >= now - 2)
-                    if event < 0 or taken[event % _RING] < now:
+                    known = number
+                    while number - known < _UNKNOWN and known > 0 and left[(known - 1) % _RING] >= now - _UNKNOWN:
+                        known -= 1
+                    if known < _HELD or taken[(known - _HELD) % _RING] < now - 1:
                         break
-                    now = taken[event % _RING] + 1
-                before, last = last, now
+                    now = taken[(known - _HELD) % _RING] + 2
+                last = left[number % _RING] = now
                 taken[number % _RING] = max(now + _LATENCY, free)
                 free = taken[number % _RING] + cost
                 number += 1
                 length += 1
-        total += (max(length + last - unheld, free + 2) if number else length) + 2
+        total += (max(length + last - unheld, free) if number else length) + 5
     return total

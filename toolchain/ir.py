@@ -201,6 +201,7 @@ class Network(Generic[L]):
         The last is the readout: no threshold, ``1 × 1``.
     provenance : mapping of JSON values
         Where the network comes from; free of meaning for the integers, no part of the fingerprint.
+        ``fixed_time_steps`` is the only T that an imported network may have.
     """
 
     name: str
@@ -244,6 +245,11 @@ class Network(Generic[L]):
         if not isinstance(self.time_steps, int) or not 1 <= self.time_steps <= most:
             where = " in radix" if self.schedule == "radix" else ""
             raise InvalidValue(f"time steps is {self.time_steps}, must be 1 to {most}{where}")
+        if self.provenance.get("fixed_time_steps", self.time_steps) != self.time_steps:
+            raise InvalidValue(
+                f"time steps is {self.time_steps}, must be {self.provenance['fixed_time_steps']}: the network was imported "
+                "for that many, and with more its neurons would leak"
+            )
 
     def _validate(self) -> None:
         self._validate_neuron()

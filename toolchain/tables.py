@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from toolchain.energy import EnergyReport
     from toolchain.steps import Tried
     from toolchain.survey import Row
+    from toolchain.synth import SynthesisResult
 
 __all__ = [
-    "out", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_survey", "show_tried",
-    "show_verdict",
+    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_survey",
+    "show_synthesis", "show_tried", "show_verdict",
 ]  # fmt: skip
 
 out = Console(highlight=False, soft_wrap=True)
@@ -276,3 +277,61 @@ def show_exits(exits: Sequence["Exit"]) -> None:
         for e in exits
     ]
     _table("Early exit (simulated)", ("", "acc. %", "steps", "SOP", "% of images that end at each T"), shown)
+
+
+def show_synthesis(results: Sequence["SynthesisResult"]) -> None:
+    """A row for each device and number of lanes, then what does not fit and what is only estimated."""
+    from toolchain.synth import RESOURCES  # heavy, and help must answer at once
+
+    def share(result: "SynthesisResult", resource: str) -> str:
+        used, has = result.used.get(resource, 0), result.has.get(resource)
+        return f"{used:,} {100 * used / has:.0f}%" if has else f"{used:,}"
+
+    rows = [
+        (
+            result.device.name,
+            str(result.lanes),
+            share(result, "lut"),
+            *(f"{result.used.get(name, 0):,}" for name in ("ff", "carry")),
+            *(share(result, name) for name in ("bram", "dsp")),
+            "-" if result.fmax_mhz is None else f"{result.fmax_mhz:.1f}",
+            "yes" if result.fits else "no",
+        )
+        for result in results
+    ]
+    columns = ("device", "lanes", "LUT", "FF", "carry", "BRAM", "DSP", "MHz", "fits")
+    _table(
+        f"{results[0].network}, {results[0].weight_bits}-bit weights: used, and share of what there is", columns, rows
+    )
+    for result in results:
+        mark = "[bold green]PASS[/]" if result.meets else "[bold red]FAIL[/]"
+        where = f"{result.device.name}, {result.lanes} lanes"
+        out.print(f"{mark} {where}: {escape(result.verdict)}; took {result.seconds['total']:.0f} s")
+        if result.way_out:
+            out.print(f"     Way out: {result.way_out}", markup=False)
+        more = [f"{result.used[name]:,} {RESOURCES[name]}" for name in ("lutram", "spram") if result.used.get(name)]
+        if more:
+            out.print(f"     Also {', '.join(more)}", markup=False)
+        out.print(f"     Logs and netlist in {result.folder}", markup=False)
+    tools = dict.fromkeys(f"{name} {version}" for result in results for name, version in result.tools.items())
+    kinds = sorted({result.status for result in results})
+    meaning = {
+        "estimated": "estimated: counted by Yosys before placement",
+        "simulated": "simulated: by place and route, with its maximum delays",
+    }
+    out.print(
+        f"{', '.join(tools)}; {'; '.join(meaning[kind] for kind in kinds)}. Nothing ran on silicon.",
+        markup=False,
+    )
+
+
+def show_critical_path(result: "SynthesisResult") -> None:
+    """The slowest path between registers, hop by hop, in the design's names."""
+    rows = []
+    total = 0.0
+    for hop in result.path:
+        total += hop.logic_ns + hop.routing_ns
+        name = f"beside {hop.name}" if hop.beside else hop.name
+        rows.append((name, f"{hop.logic_ns:.2f}", f"{hop.routing_ns:.2f}", f"{total:.2f}"))
+    where = f"{result.device.name}, {result.lanes} lanes"
+    _table(f"Critical path on {where}, ns", ("signal", "logic", "routing", "sum"), rows)

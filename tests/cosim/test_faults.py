@@ -54,15 +54,16 @@ HARDWARE = {
     "greater_instead_of_at_least": (TWO_PHASE, "score", "hdl.lane", (("(excess >= 0)", "(excess > 0)"),)),
     "missed_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_last.eq(valid", "forward_last.eq(0 & valid"),)),
     "missed_second_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_before.eq(valid", "forward_before.eq(0 & valid"),)),
+    "missed_third_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("transparent_for=(write_port,)", ""),)),
     "stale_membrane_between_images": (
         SMALL_TWO_PHASE, "spike", "hdl.neurons", (("sweep.write_initial | sweep.write_after),\n            ]", "sweep.write_after),\n            ]"),),
     ),
     "lane_swap": (STREAM, "spike", "hdl.neurons", (("self.spike_bits[number].eq(", "self.spike_bits[number ^ 1].eq("),)),
-    "lost_event": (STREAM, "counter", "hdl.scanner", (("w_en.eq(total_valid)", "w_en.eq(total_valid & ~fifo.level[1])"),)),
+    "lost_event": (STREAM, "counter", "hdl.scanner", (("w_en.eq(valid[3])", "w_en.eq(valid[3] & ~fifo.level[1])"),)),
     "lost_event_under_back_pressure": (
         TWO_PHASE, "counter", "hdl.scanner", (("fifo.level <= _FIFO_DEPTH - _IN_FLIGHT", "fifo.level <= _FIFO_DEPTH"),),
     ),
-    "off_by_one_tap": (STREAM, "spike", "hdl.synapses", (("tap_membrane - self.groups", "tap_membrane - self.groups - 1"),)),
+    "off_by_one_tap": (STREAM, "spike", "hdl.synapses", (("tap_start_membrane - self.groups", "tap_start_membrane - self.groups - 1"),)),
     "wrong_stride": (
         STREAM, "spike", "hdl.program", (("column_stride=connection.stride[1] * groups", "column_stride=groups"),),
     ),
@@ -71,12 +72,12 @@ HARDWARE = {
         TWO_PHASE, "spike", "hdl.program", (('"stream":\n            return {**values, "initial": layer', '"stream":\n            return {**values, "initial": 0 * layer'),),
     ),
     "bias_twice": (
-        STREAM, "spike", "hdl.lane", (("self.membrane + self.addend", "self.membrane + self.addend + self.addend"),),
+        STREAM, "spike", "hdl.lane", (("self.held + self.addend", "self.held + self.addend + self.addend"),),
     ),
     "bias_in_the_fire_phase": (
         STREAM, "spike", "hdl.lane",
         (
-            ("loaded = self.membrane + self.addend", "loaded = self.membrane"),
+            ("loaded = self.held + self.addend", "loaded = self.held"),
             ("else 0, potential)),", "else 0, potential) + self.addend),"),
         ),
     ),
@@ -97,7 +98,7 @@ HARDWARE = {
         lively("stream", "none", "rate"), "spike", "hdl.scanner", (("m.If(self.start & self.restart)", "m.If(0)"),),
     ),
     "random_number_of_other_bits": (
-        lively("two_phase", "none", "rate"), "spike", "hdl.scanner", (("number.eq(register[:8])", "number.eq(register[8:16])"),),
+        lively("two_phase", "none", "rate"), "spike", "hdl.scanner", (("number[0].eq(register[:8])", "number[0].eq(register[8:16])"),),
     ),
     "one_threshold_for_both_signs": (
         lively("stream", "asymmetric"), "spike", "hdl.lane", (("below.eq(self.negative_threshold.shift_left(shift))", "below.eq(self.threshold.shift_left(shift))"),),
@@ -113,13 +114,13 @@ HARDWARE = {
     ),
     "sign_lost_between_layers": (
         lively("two_phase", "symmetric"), "spike", "hdl.scanner",
-        (("negative = (self.spikes[self._lanes :] & lowest).any() if signed_spikes", "negative = Const(0) if signed_spikes"),),
+        (("negative = (word.signs & chosen).any() if signed_spikes", "negative = Const(0) if signed_spikes"),),
     ),
     "corrections_forget_earlier_steps": (
         lively("stream", "correcting"), "spike", "hdl.neurons", (("lane.count.eq(counts.read[number])", "lane.count.eq(0)"),),
     ),
     "operations_counted_too_often": (
-        STREAM, "counter", "hdl.counters", (("operations + self.operations", "operations + self.operations + self.event"),),
+        STREAM, "counter", "hdl.counters", (("operations + performed", "operations + performed + event"),),
     ),
     "cycles_off_by_one": (TWO_PHASE, "counter", "hdl.counters", (("self.total.eq(1)", "self.total.eq(0)"),)),
     "last_of_equal_scores_wins": (tied(STREAM), "prediction", "hdl.host", (("(score > best)", "(score >= best)"),)),

@@ -1,0 +1,26 @@
+"""Imported networks in hardware: golden model = naive oracle = RTL for each contract, on integers of the imported weights."""
+
+import numpy as np
+import pytest
+
+from sim import golden, oracle, runner
+from tests.nir_graphs import image
+from toolchain.emit import emit
+from toolchain.interchange import Options, read_nir, to_nir
+from toolchain.quantize import quantize
+
+
+@pytest.mark.usefixtures("fast_compile")
+@pytest.mark.parametrize("preset", ["snntorch", "spikingjelly", "sinabs"])
+def test_an_imported_graph_in_hardware(tmp_path, preset):
+    """snnTorch fires above θ and subtracts, spikingjelly at θ and resets, sinabs at θ and subtracts."""
+    spiking = read_nir(image(np.random.default_rng(1)), Options(preset, dt=1.0, time_steps=6, pixel_scale=1 / 256))
+    assert read_nir(to_nir(spiking)).fingerprint == spiking.fingerprint
+    network = quantize(spiking, 8)
+    frames = np.random.default_rng(3).integers(0, 256, (4, 2, 8, 8)).astype(np.uint8)
+    trace, exact = golden.run(network, frames, "spikes"), oracle.run(network, frames)
+    assert np.array_equal(trace.scores, exact.scores) and trace.activity == exact.activity
+    assert all(np.array_equal(a, b) for a, b in zip(trace.spikes, exact.spikes, strict=True))
+    assert all(train.any() and not train.all() for train in trace.spikes)
+    result = runner.verify(emit(network, tmp_path, lanes=4), network, frames)
+    assert result.passed, result.differences

@@ -1,0 +1,154 @@
+"""Verbs for networks from and for other frameworks: ``import`` and ``export``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from toolchain.cli.shared import AsJson, Network, app, log, print_json
+from toolchain.errors import InvalidValue
+from toolchain.tables import out
+
+__all__ = ["PRESET_NAMES"]
+
+PRESET_NAMES = ("nir", "snntorch", "spikingjelly", "sinabs", "norse", "rockpool")
+"""``toolchain.interchange.PRESETS``, whose module is slow to import; a test holds them equal."""
+
+
+def _shape(text: str | None) -> tuple[int, int, int] | None:
+    """``1,28,28`` as (C, H, W)."""
+    if text is None:
+        return None
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if len(sizes) != 3 or not all(1 <= size <= 1 << 20 for size in sizes):
+        raise InvalidValue(f"input shape {text!r} is not C,H,W, such as 1,28,28")
+    return (sizes[0], sizes[1], sizes[2])
+
+
+@app.command("import")
+def import_nir(
+    source: Annotated[Path, typer.Argument(metavar="GRAPH", help="NIR graph (.nir).")],
+    target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
+    time_steps: Annotated[
+        int | None,
+        typer.Option("--time-steps", "-T", help="T, which NIR does not say; needed unless the file is ours."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", help=f"Rules of the framework that exported it: {', '.join(PRESET_NAMES)}."),
+    ] = None,
+    reset: Annotated[
+        str | None,
+        typer.Option("--reset", help="subtract, zero or value (v_reset of the file); the preset's by default."),
+    ] = None,
+    compare: Annotated[
+        str | None, typer.Option("--compare", help="Fire at ge (V ≥ θ) or gt (V > θ); the preset's by default.")
+    ] = None,
+    dt: Annotated[
+        float | None,
+        typer.Option("--dt", help="Time step, in the unit of the file's τ and 1/r; the preset's by default."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--start", help="V(0): zero, or reset (v_reset); the preset's by default.")
+    ] = None,
+    clamp: Annotated[
+        str | None, typer.Option("--clamp", help="Lower bound of membranes; only none is supported.")
+    ] = None,
+    input_code: Annotated[
+        str | None,
+        typer.Option("--input", help="direct (pixels as current) or rate (random spikes); direct by default."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of input rate; a fixed one by default.")] = None,
+    pixel_scale: Annotated[
+        float | None, typer.Option("--pixel-scale", help="What a pixel step is on the graph's Input; 1/255 by default.")
+    ] = None,
+    input_shape: Annotated[
+        str | None, typer.Option("--input-shape", help="C,H,W of the frames, where the graph reads a vector.")
+    ] = None,
+    readout: Annotated[
+        str | None,
+        typer.Option(
+            "--readout", help="Of a graph that ends in spikes: count them (default), or membrane (never fires)."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Read a NIR graph as a spiking network, and say which rules were assumed where NIR leaves them open.
+
+    The rules, the semantics contract, are printed and kept in the network's provenance. What golden model and hardware
+    cannot do, a leak or a recurrent connection, is refused by name.
+
+    Example: spikeloom import net.nir --preset snntorch -T 16 --input-shape 1,28,28 -o snn.safetensors
+    """
+    from toolchain.interchange import Contract, Options, read_nir
+    from toolchain.netfile import check_writable, save_network
+
+    check_writable(target)
+    options = Options(
+        preset,
+        reset,
+        compare,
+        dt,
+        start,
+        clamp,
+        time_steps,
+        input_code,
+        seed,
+        pixel_scale,
+        _shape(input_shape),
+        readout,
+    )
+    network = read_nir(source, options)
+    save_network(network, target)
+    told: dict[str, Any] = network.provenance["nir"]
+    for warning in told["warnings"]:
+        log.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    if as_json:
+        print_json({**network.header(), "fingerprint": network.fingerprint, "nir": told, "file": str(target)})
+    else:
+        out.print(
+            f"{target}: {len(network.layers)} layers, {network.weights:,} weights, {network.neurons:,} neurons, "
+            f"T = {network.time_steps}, {network.schedule}, fingerprint {network.fingerprint[:16]}"
+        )
+        out.print("semantics contract:", markup=False)
+        for line in (*Contract(**told["contract"]).lines(), *told["notes"]):
+            out.print(f"  {line}", markup=False)
+    return 0
+
+
+@app.command("export")
+def export_nir(
+    network: Network,
+    target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.nir).")],
+    folded: Annotated[
+        bool, typer.Option("--folded", help="No Scale nodes, for readers that know none; may round the last bit.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Write a spiking network as a NIR graph that reads back as the same network.
+
+    NIR can say schedule stream with neurons that fire 0 or 1 and start at 0. The rules that it leaves open are in the
+    graph's metadata, which spikeloom import reads; tell them to other readers.
+
+    Example: spikeloom export snn.safetensors -o net.nir
+    """
+    from toolchain.interchange import write_nir
+    from toolchain.netfile import check_writable, load_spiking
+
+    check_writable(target)
+    spiking = load_spiking(network)
+    nodes = write_nir(spiking, target, folded=folded)
+    if as_json:
+        print_json({"nodes": nodes, "fingerprint": spiking.fingerprint, "file": str(target)})
+    else:
+        fires = "V ≥ θ" if spiking.compare == "ge" else "V > θ"
+        after = "θ is subtracted" if spiking.reset == "subtract" else "V = 0"
+        out.print(f"{target}: {sum(nodes.values())} nodes, fingerprint {spiking.fingerprint[:16]}")
+        out.print(
+            f"NIR does not say, so tell the reader: dt = 1; fires at {fires}; then {after}; V(0) = 0; T = {spiking.time_steps}; "
+            f"Input = pixel·{spiking.pixel_scale:.6g}"
+        )
+    return 0

@@ -1,0 +1,19 @@
+"""Networks from and for other frameworks: NIR graphs in, under a contract that is said out loud, and out."""
+
+from toolchain.interchange.reading import READOUTS, Options, import_graph, load_graph, read_nir
+from toolchain.interchange.semantics import PRESETS, RESETS_OF_NIR, STARTS, Contract
+from toolchain.interchange.writing import to_nir, write_nir
+
+__all__ = [
+    "PRESETS",
+    "READOUTS",
+    "RESETS_OF_NIR",
+    "STARTS",
+    "Contract",
+    "Options",
+    "import_graph",
+    "load_graph",
+    "read_nir",
+    "to_nir",
+    "write_nir",
+]

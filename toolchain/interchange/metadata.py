@@ -1,0 +1,62 @@
+"""What NIR has no place for, kept in a graph's metadata by the exporter and believed by the importer, once checked."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from toolchain.errors import InvalidValue
+from toolchain.ir import SpikingNetwork
+
+__all__ = ["own_metadata", "metadata_of"]
+
+_KEY = "spikeloom"
+_SCHEMA = 1
+_KINDS = {
+    "schema": int,
+    "name": str,
+    "layers": list,
+    "time_steps": int,
+    "input": str,
+    "seed": int,
+    "pixel_scale": float,
+    "reset": str,
+    "compare": str,
+}
+
+
+def metadata_of(network: SpikingNetwork) -> dict[str, str]:
+    """Metadata of the exported graph: names, T, input and the semantics contract, as one JSON text."""
+    content = {
+        "schema": _SCHEMA,
+        "name": network.name,
+        "layers": [layer.name for layer in network.layers],
+        "time_steps": network.time_steps,
+        "input": network.input,
+        "seed": network.seed,
+        "pixel_scale": float(network.pixel_scale),
+        "reset": network.reset,
+        "compare": network.compare,
+    }
+    return {_KEY: json.dumps(content, sort_keys=True)}
+
+
+def own_metadata(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What ``metadata_of`` wrote; ``None``: the graph is not ours.
+
+    Raises
+    ------
+    InvalidValue
+        It was edited into something else.
+    """
+    text = metadata.get(_KEY)
+    if text is None:
+        return None
+    damaged = InvalidValue("the file's Spikeloom metadata are damaged; choose --preset and -T to do without them")
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise damaged from error
+    sound = isinstance(found, dict) and all(type(found.get(key)) is kind for key, kind in _KINDS.items())
+    if not sound or found["schema"] != _SCHEMA or not all(isinstance(name, str) for name in found["layers"]):
+        raise damaged
+    return dict(found)

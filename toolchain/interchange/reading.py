@@ -1,0 +1,320 @@
+"""From a NIR graph to a ``SpikingNetwork`` of schedule ``stream``, under a semantics contract."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolchain.connection import Shape
+from toolchain.errors import InvalidValue, NetworkFileError, UnsupportedModule
+from toolchain.interchange.graph import Graph, Node, graph_of
+from toolchain.interchange.hdf5 import read_contents
+from toolchain.interchange.metadata import own_metadata
+from toolchain.interchange.neurons import NEURONS, Neuron, neuron_of
+from toolchain.interchange.semantics import DEFAULT_PRESET, Contract, guess, preset
+from toolchain.interchange.signals import Signal, Term, added, connected, fold, frame_of, through
+from toolchain.interchange.values import extents, numbers
+from toolchain.ir import DEFAULT_SEED, INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
+
+__all__ = ["READOUTS", "Options", "import_graph", "load_graph", "read_nir"]
+
+READOUTS = ("count", "membrane")
+"""What the scores are where the graph ends in spikes: how often each neuron fired, or its membrane without firing."""
+MAX_COUNTED = 4096
+"""Neurons whose spikes are counted by a square of weights."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose; ``None`` takes the preset's, or what a file written by Spikeloom says.
+
+    ``reset``, ``compare``, ``dt``, ``start`` and ``clamp`` as in ``Contract``; ``time_steps`` is T, ``input`` and ``seed`` as in
+    ``Network``, ``pixel_scale`` what a pixel step adds to the graph's Input, ``input_shape`` (C, H, W) of the frames where
+    the graph reads a vector, ``readout`` one of ``READOUTS``.
+    """
+
+    preset: str | None = None
+    reset: str | None = None
+    compare: str | None = None
+    dt: float | None = None
+    start: str | None = None
+    clamp: str | None = None
+    time_steps: int | None = None
+    input: str | None = None
+    seed: int | None = None
+    pixel_scale: float | None = None
+    input_shape: Shape | None = None
+    readout: str | None = None
+    name: str | None = None
+
+
+@dataclass
+class _Import:
+    """State of one import: the layers so far, and the signal at each node."""
+
+    graph: Graph
+    contract: Contract
+    time_steps: int
+    input_shape: Shape | None
+    readout: str
+    layers: list[SpikingLayer] = field(default_factory=list)
+    signals: dict[str, Signal] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    one_step: bool = False
+    frame: Shape = (1, 1, 1)
+
+    def run(self) -> None:
+        """Walk the nodes in order; afterwards ``layers`` is the network."""
+        for node in self.graph.order():
+            if node.kind == "Input":
+                self.signals[node.name] = self.enter(node)
+                continue
+            incoming = added(node, [self.signals[name] for name in self.graph.sources[node.name]])
+            if node.kind == "Output":
+                self.leave(node, incoming)
+            elif node.kind in NEURONS:
+                self.signals[node.name] = self.fire(node, incoming)
+            else:
+                self.signals[node.name] = through(node, incoming)
+
+    def enter(self, node: Node) -> Signal:
+        """The input frame as a signal."""
+        shape = extents(node)
+        if len(shape) == 4:
+            if shape[0] != 1:
+                raise InvalidValue(f"{node}: shape {shape} has four sizes; export one example, without batch or time")
+            shape = shape[1:]
+        self.frame = frame_of(shape)
+        if self.input_shape is not None and self.input_shape != self.frame:
+            after = [self.graph.nodes[b] for a, b in self.graph.edges if a == node.name]
+            if np.prod(self.input_shape) != np.prod(shape) or {n.kind for n in after} - {"Flatten", "Affine", "Linear"}:
+                raise InvalidValue(
+                    f"{node} has shape {shape}, input shape {self.input_shape} does not fit: it must hold as many values, "
+                    "and only Flatten, Affine or Linear may read it"
+                )
+            self.frame = self.input_shape
+        ones = np.ones((self.frame[0], 1, 1))
+        return Signal(shape, self.frame, (Term(INPUT, ones, (1, 1), ones),))
+
+    def fire(self, node: Node, incoming: Signal) -> Signal:
+        """A neuron as the next layer, and its spikes as a signal."""
+        current = connected(node, incoming)
+        neuron = neuron_of(node, self.contract, current.shape, self.time_steps)
+        self.one_step |= neuron.one_step
+        after = {b for a, b in self.graph.edges if a == node.name}
+        if neuron.threshold is None and after != {self.graph.output.name}:
+            raise UnsupportedModule(
+                f"{node} hands its membrane on to {', '.join(sorted(after))[:120]}: layers here hand on spikes; only the "
+                "Output may follow it"
+            )
+        self.layers.append(self.layer(node, current, neuron))
+        if neuron.threshold is None:
+            return replace(current, bias=None)
+        worth = neuron.threshold[:, None, None]
+        ones = np.ones_like(worth)
+        return Signal(current.shape, current.frame, (Term(len(self.layers) - 1, worth, (1, 1), ones),))
+
+    def layer(self, node: Node, current: Signal, neuron: Neuron) -> SpikingLayer:
+        """A current and a neuron as one layer."""
+        gain = neuron.gain[:, None, None, None]
+        connections = []
+        for term in current.terms:
+            assert term.connection is not None
+            weight = fold(term.connection.weight, term.gain, term.worth)
+            weight = weight if (gain == 1).all() else weight * gain
+            connections.append(replace(term.connection, weight=weight))
+        bias = np.zeros(current.frame[0]) if current.bias is None else current.bias
+        bias = bias if (gain == 1).all() else bias * neuron.gain
+        for what, values in (("bias", bias), *(("weights", c.weight) for c in connections)):
+            if not np.isfinite(values).all():
+                raise InvalidValue(f"{node}: its {what} overflow once its gain and Scale nodes are folded in")
+        return SpikingLayer(node.name, tuple(connections), neuron.threshold, bias, neuron.initial)
+
+    def leave(self, node: Node, incoming: Signal) -> None:
+        """Make the last layer a readout."""
+        shape = extents(node)
+        if shape not in (incoming.shape, (1, *incoming.shape)):
+            raise InvalidValue(f"{node} has shape {shape}, what leads to it {incoming.shape}; export the graph again")
+        channels = incoming.frame[0]
+        sources = self.graph.sources[node.name]
+        if self.layers and self.layers[-1].threshold is None and sources == [self.layers[-1].name]:
+            self.vector(node, incoming)  # an I or LI is the readout
+            return
+        if any(layer.threshold is None for layer in self.layers):
+            raise UnsupportedModule(f"{node} adds a membrane to other signals; let the last neuron add them")
+        if incoming.current:
+            self.vector(node, incoming)
+            self.notes.append("scores: the currents that reach the Output, added up over all steps")
+            silent = Neuron(np.ones(channels), None, np.zeros(channels))
+            self.layers.append(self.layer(node, incoming, silent))
+            return
+        self.spikes(node, incoming)
+
+    def vector(self, node: Node, incoming: Signal) -> None:
+        """Refuse scores that are an image."""
+        if incoming.frame[1:] != (1, 1):
+            raise UnsupportedModule(
+                f"{node} is an image, {incoming.frame}; scores must be a vector: end in Affine or Linear"
+            )
+
+    def spikes(self, node: Node, incoming: Signal) -> None:
+        """Scores of spikes that reach the Output."""
+        terms = incoming.terms
+        if any(term.source == INPUT for term in terms):
+            raise UnsupportedModule(f"{node} reads the Input with no layer between; there is nothing to run")
+        last = len(self.layers) - 1
+        whole = len(terms) == 1 and terms[0].source == last and terms[0].pool == (1, 1)
+        if self.readout == "membrane":
+            if not whole or incoming.frame[1:] != (1, 1) or not (terms[0].gain == 1).all():
+                raise UnsupportedModule(
+                    f"{node}: readout membrane needs the spikes of one neuron node alone; use count"
+                )
+            if any(c.source == last for layer in self.layers for c in layer.connections):
+                raise UnsupportedModule(
+                    f"{node}: other layers read the last spikes, which readout membrane does away with"
+                )
+            final = self.layers[-1]
+            self.layers[-1] = replace(final, threshold=None)
+            self.notes.append(f"scores: the membrane of {final.name!r}, which does not fire any more")
+            return
+        size = int(np.prod(incoming.shape))
+        if size > MAX_COUNTED:
+            raise UnsupportedModule(f"{node} has {size} neurons, at most {MAX_COUNTED} are counted; end in fewer")
+        flat = replace(incoming, shape=(size,))
+        counted = connected(node, flat)
+        self.notes.append("scores: how often each neuron before the Output fired, counted by a readout of weight 1")
+        self.layers.append(self.layer(node, counted, Neuron(np.ones(size), None, np.zeros(size))))
+
+
+def load_graph(path: Path) -> Graph:
+    """The checked graph of a NIR file.
+
+    Raises
+    ------
+    NetworkFileError
+        The file cannot be read, is damaged, too large, or holds no graph.
+    UnsupportedModule, InvalidValue
+        As ``Graph``.
+    """
+    content = read_contents(path)
+    if not isinstance(content.get("node"), dict):
+        raise NetworkFileError(f"{path} holds no NIR graph; write one with nir.write or spikeloom export")
+    return graph_of(content["node"])
+
+
+def _agreed(graph: Graph, options: Options, own: Mapping[str, Any] | None) -> tuple[Contract, list[str]]:
+    """The contract, and what the user should be warned of."""
+    warnings: list[str] = []
+    if options.preset is not None:
+        chosen = preset(options.preset)
+        contract = chosen.contract
+        warnings += chosen.hidden
+    elif own is not None:
+        contract = Contract("spikeloom", own["reset"], own["compare"], 1.0)
+    else:
+        contract = preset(DEFAULT_PRESET).contract
+        warnings.append(
+            f"the file does not say which framework exported it (like {guess(graph)}): NIR's own equations are "
+            "assumed; choose --preset"
+        )
+    contract = contract.changed(
+        reset=options.reset, compare=options.compare, dt=options.dt, start=options.start, clamp=options.clamp
+    )
+    if contract.dt is None and all(_unit_resistance(node) for node in graph.nodes.values()):
+        contract = replace(contract, dt=1.0)
+        warnings.append("the file does not say the time step; every r is 1, so that dt = 1 is assumed; choose --dt")
+    return contract, warnings
+
+
+def _unit_resistance(node: Node) -> bool:
+    return node.kind not in ("I", "IF") or bool((numbers(node, "r") == 1).all())
+
+
+def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNetwork:
+    """A NIR graph as a spiking network: IF neurons in ``stream``; the contract, warnings and notes are in its provenance.
+
+    ``name`` is for a graph that has none.
+
+    Raises
+    ------
+    UnsupportedModule
+        A construct that has no exact counterpart here, by node.
+    InvalidValue
+        Values, shapes or options that do not fit.
+    """
+    own = None if options.preset is not None else own_metadata(graph.metadata)
+    contract, warnings = _agreed(graph, options, own)
+    usual = own or {"input": "direct", "seed": DEFAULT_SEED, "pixel_scale": 1 / PIXEL_MAX, "name": name}
+    time_steps = options.time_steps if options.time_steps is not None else usual.get("time_steps")
+    if time_steps is None:
+        raise InvalidValue("a NIR graph does not say for how many time steps it runs; choose -T")
+    readout = options.readout or READOUTS[0]
+    if readout not in READOUTS:
+        raise InvalidValue(f"readout is {readout!r}, must be one of {', '.join(READOUTS)}")
+    state = _Import(graph, contract, time_steps, options.input_shape, readout)
+    state.run()
+    layers = _named(state.layers, own)
+    code = options.input or usual["input"]
+    if options.seed is not None and code != "rate":
+        raise InvalidValue(f"seed {options.seed} is for input rate, the input is {code}")
+    scale = usual["pixel_scale"] if options.pixel_scale is None else options.pixel_scale
+    provenance: dict[str, Any] = {
+        "method": "nir",
+        "nir": {
+            "contract": contract.as_dict(),
+            "warnings": warnings,
+            "notes": [_input_note(code, scale), *state.notes],
+        },
+    }
+    if state.one_step:
+        provenance["fixed_time_steps"] = 1
+    return SpikingNetwork(
+        name=options.name or usual["name"],
+        input_shape=state.frame,
+        schedule="stream",
+        time_steps=time_steps,
+        layers=layers,
+        provenance=provenance,
+        reset="subtract" if contract.reset == "subtract" else "zero",
+        compare=contract.compare,
+        input=code,
+        seed=usual["seed"] if options.seed is None else options.seed,
+        pixel_scale=scale,
+    )
+
+
+def _named(layers: list[SpikingLayer], own: Mapping[str, Any] | None) -> tuple[SpikingLayer, ...]:
+    """Layers under the names that they had before they were exported."""
+    if own is None or len(own["layers"]) != len(layers):
+        return tuple(layers)
+    return tuple(replace(layer, name=name) for layer, name in zip(layers, own["layers"], strict=True))
+
+
+def _input_note(code: str, scale: float) -> str:
+    if code == "rate":
+        return (
+            f"input: a pixel p spikes with probability p/256 in each step, worth {256 * scale:g} on the graph's Input"
+        )
+    return f"input: the graph's Input receives pixel·{scale:g} in every step"
+
+
+def read_nir(source: Any, options: Options | None = None) -> SpikingNetwork:
+    """Import a file, or a ``nir.NIRGraph``.
+
+    Parameters
+    ----------
+    source : Path, str or nir.NIRGraph
+    options : Options
+
+    Raises
+    ------
+    NetworkFileError, UnsupportedModule, InvalidValue
+        As ``load_graph`` and ``import_graph``.
+    """
+    chosen = options or Options()
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        return import_graph(load_graph(path), chosen, path.stem)
+    return import_graph(graph_of(source), chosen)

@@ -1,0 +1,376 @@
+"""What travels along the edges of a NIR graph: sums of pooled, scaled, weighted sources, until a neuron takes them.
+
+A signal is either *plain*, spikes or pixels on their way to a synapse, or a *current*, behind one. Linear nodes between
+a synapse and its neuron are folded into the weights; nothing is computed for a stimulus.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from toolchain.connection import Connection, Pair, Shape
+from toolchain.errors import InvalidValue, UnsupportedModule
+from toolchain.interchange.graph import Node
+from toolchain.interchange.values import MAX_PLACES, pair, weights, whole
+from toolchain.ir import INPUT
+
+__all__ = ["MAX_WEIGHTS", "Signal", "Term", "added", "connected", "fold", "through"]
+
+MAX_WEIGHTS = 1 << 27
+"""Weights of one synapse once folded: 1 GiB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One source of a signal.
+
+    Members
+    -------
+    source : int
+        ``INPUT`` or the index of a layer.
+    worth : float64 [C, 1, 1]
+        λ of the source: a weight of ours counts in units of it.
+    pool : (y, x)
+        Sums over such windows come first.
+    gain : float64 [C, 1, 1] or [C, H, W]
+        Factor of each pooled place.
+    connection : Connection or None
+        The synapse, its weights without ``gain``; ``None`` in a plain signal.
+    """
+
+    source: int
+    worth: np.ndarray
+    pool: Pair
+    gain: np.ndarray
+    connection: Connection | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """A sum of terms, all plain or all currents.
+
+    Members
+    -------
+    shape : tuple of int
+        As NIR sees it: (C,), (C, L) or (C, H, W), or flattened.
+    frame : (C, H, W)
+        The same places before flattening.
+    bias : float64 [C] or None
+        Of a current.
+    """
+
+    shape: tuple[int, ...]
+    frame: Shape
+    terms: tuple[Term, ...]
+    bias: np.ndarray | None = None
+
+    @property
+    def current(self) -> bool:
+        """Whether it lies behind a synapse."""
+        return self.terms[0].connection is not None
+
+
+def frame_of(shape: tuple[int, ...]) -> Shape:
+    """(C, H, W) of a shape of one to three sizes."""
+    if len(shape) == 2:
+        return (shape[0], 1, shape[1])
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
+
+
+def fold(weight: np.ndarray, gain: np.ndarray, worth: np.ndarray) -> np.ndarray:
+    """Weights on spikes of value ``worth`` that do what ``weight`` does on ``gain`` times spikes of 1.
+
+    ``weight·(gain/worth)``, float64 ``[C_out, C_in, K_y, K_x]``; equal gain and worth leave the weights as they are.
+    """
+    factor = gain / worth
+    return weight if (factor == 1).all() else weight * factor[None]
+
+
+def added(node: Node, signals: list[Signal]) -> Signal:
+    """Several edges into one node: NIR adds them up.
+
+    Raises
+    ------
+    InvalidValue
+        Shapes differ.
+    UnsupportedModule
+        Spikes and currents mix.
+    """
+    first = signals[0]
+    if len(signals) == 1:
+        return first
+    if len({signal.shape for signal in signals}) > 1:
+        shapes = ", ".join(str(signal.shape) for signal in signals[:4])
+        raise InvalidValue(f"{node}: the edges into it have different shapes, {shapes}")
+    if len({signal.frame for signal in signals}) > 1:
+        raise UnsupportedModule(
+            f"{node}: it sums vectors that were flattened from different shapes; put a layer before it"
+        )
+    if any(signal.current for signal in signals):  # a spike that joins a current passes a synapse of weight 1
+        signals = [signal if signal.current else connected(node, signal) for signal in signals]
+    terms = tuple(term for signal in signals for term in signal.terms)
+    if len(terms) > 64:
+        raise UnsupportedModule(f"{node} sums {len(terms)} synapses, at most 64 are read; merge some")
+    biases = [signal.bias for signal in signals if signal.bias is not None]
+    bias = None if not biases else biases[0] if len(biases) == 1 else np.sum(biases, axis=0)
+    return replace(signals[0], terms=terms, bias=bias)
+
+
+def connected(node: Node, signal: Signal) -> Signal:
+    """A current of weight 1 from each place to itself.
+
+    Raises
+    ------
+    UnsupportedModule
+        More channels than a square of weights should have.
+    """
+    if signal.current:
+        return signal
+    frame = signal.frame
+    if signal.shape != frame and len(signal.shape) == 1 and frame[1:] != (1, 1):
+        return _dense(node, signal, _identity(node, signal.shape[0]), None)
+    identity = _identity(node, frame[0])
+    if len(signal.shape) == 1:
+        return _dense(node, signal, identity, None)
+    return _convolved(node, signal, identity[:, :, None, None], (1, 1), (0, 0), None)
+
+
+def _identity(node: Node, size: int) -> np.ndarray:
+    if size > 4096:
+        raise UnsupportedModule(
+            f"{node} takes {size} channels without weights, at most 4096 are read; put a layer before it"
+        )
+    return np.eye(size)
+
+
+def through(node: Node, signal: Signal) -> Signal:
+    """What a linear node makes of a signal.
+
+    Raises
+    ------
+    UnsupportedModule
+        A construct without counterpart here, by name.
+    InvalidValue
+        Shapes that do not fit, values out of range.
+    """
+    return _NODES[node.kind](node, signal)
+
+
+def _plain(node: Node, signal: Signal) -> None:
+    if signal.current:
+        raise UnsupportedModule(
+            f"{node} follows another weighted node with no neuron between them: multiply the two, or put a neuron there"
+        )
+
+
+def _affine(node: Node, signal: Signal) -> Signal:
+    _plain(node, signal)
+    weight = weights(node, "weight", 2)
+    bias = weights(node, "bias") if node.kind == "Affine" else None
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise InvalidValue(f"{node}: bias has shape {bias.shape}, must be {weight.shape[:1]}")
+    shape = signal.shape
+    if shape == (1, weight.shape[1]):  # a batch of one that an exporter left in
+        shape = shape[1:]
+    if shape != weight.shape[1:]:
+        hint = "; put a Flatten before it" if len(shape) > 1 and np.prod(shape) == weight.shape[1] else ""
+        raise InvalidValue(f"{node}: weight has shape {weight.shape}, its input {shape}{hint}")
+    return _dense(node, signal, weight, bias)
+
+
+def _dense(node: Node, signal: Signal, weight: np.ndarray, bias: np.ndarray | None) -> Signal:
+    if weight.size > MAX_WEIGHTS:
+        raise InvalidValue(f"{node} has {weight.size} weights, the limit is {MAX_WEIGHTS}")
+    kernel = weight.reshape(weight.shape[0], *signal.frame)
+    terms = tuple(
+        replace(term, connection=Connection(term.source, kernel, pool=term.pool, kind="linear"))
+        for term in signal.terms
+    )
+    outputs = (weight.shape[0],)
+    return Signal(outputs, frame_of(outputs), terms, bias)
+
+
+def _conv(node: Node, signal: Signal) -> Signal:
+    _plain(node, signal)
+    flat = node.kind == "Conv1d"
+    weight = weights(node, "weight", 3 if flat else 4)
+    shape = signal.shape
+    if len(shape) != weight.ndim - 1:
+        raise InvalidValue(f"{node}: its input has shape {shape}, must be {'(C, L)' if flat else '(C, H, W)'}")
+    if flat:
+        weight = weight[:, :, None]
+    groups = whole(node, "groups", 1, 1 << 20)
+    if groups != [1]:
+        raise UnsupportedModule(f"{node} has {groups[0]} groups, only 1 is supported; train with groups=1")
+    for name in ("stride", "dilation"):
+        if flat and len(whole(node, name, 1, 1024)) != 1:
+            raise InvalidValue(f"{node}: {name} has several numbers, must have one")
+    stride, dilation = pair(node, "stride", 1, 1024), pair(node, "dilation", 1, 1024)
+    if flat:
+        stride, dilation = (1, stride[1]), (1, dilation[1])
+    if any(d > 1 and k > 1 for d, k in zip(dilation, weight.shape[2:], strict=True)):
+        raise UnsupportedModule(f"{node} has dilation {dilation}, only 1 is supported; train with dilation=1")
+    padding = _padding(node, weight, stride, flat)
+    if node.values.get("input_shape") is not None:
+        told = tuple(whole(node, "input_shape", 1, 1 << 20))
+        if told != shape[1:]:
+            raise InvalidValue(f"{node}: input_shape is {told}, its input {shape}")
+    bias = weights(node, "bias")
+    if bias.shape != weight.shape[:1]:
+        raise InvalidValue(f"{node}: bias has shape {bias.shape}, must be {weight.shape[:1]}")
+    if weight.shape[1] != signal.frame[0]:
+        raise InvalidValue(f"{node}: weight has {weight.shape[1]} input channels, its input {signal.frame[0]}")
+    result = _convolved(node, signal, weight, stride, padding, bias)
+    return replace(result, shape=(result.frame[0], result.frame[2])) if flat else result
+
+
+def _padding(node: Node, weight: np.ndarray, stride: Pair, flat: bool) -> Pair:
+    given = node.values["padding"]
+    kernel = weight.shape[2:]
+    if not isinstance(given, str):
+        if flat and len(whole(node, "padding", 0, 1024)) != 1:
+            raise InvalidValue(f"{node}: padding has several numbers, must have one")
+        padding = pair(node, "padding", 0, 1024)
+        return (0, padding[1]) if flat else padding
+    if given == "valid":
+        return (0, 0)
+    if given != "same":
+        raise InvalidValue(f"{node}: padding is {given[:40]!r}, must be a number, same or valid")
+    if stride != (1, 1):
+        raise InvalidValue(f"{node}: padding same needs stride 1, it is {stride}")
+    if any(extent % 2 == 0 for extent in kernel):
+        raise UnsupportedModule(
+            f"{node}: padding same around an even kernel {kernel} is not the same on both sides; train with an odd kernel"
+        )
+    return (kernel[0] // 2, kernel[1] // 2)
+
+
+def _convolved(
+    node: Node, signal: Signal, weight: np.ndarray, stride: Pair, padding: Pair, bias: np.ndarray | None
+) -> Signal:
+    terms = []
+    for term in signal.terms:
+        if term.gain.shape[1:] != (1, 1):
+            raise UnsupportedModule(
+                f"{node}: a Scale before it differs within a channel; a convolution needs one factor for each channel"
+            )
+        terms.append(replace(term, connection=Connection(term.source, weight, stride, padding, term.pool)))
+    try:
+        frame = Connection(INPUT, weight, stride, padding).output(signal.frame)
+    except InvalidValue as error:
+        raise InvalidValue(f"{node}: {error}") from error
+    if np.prod(frame, dtype=np.float64) > MAX_PLACES:
+        raise InvalidValue(f"{node}: its output {frame} has more than {MAX_PLACES} values")
+    return Signal(frame, frame, tuple(terms), bias)
+
+
+def _scale(node: Node, signal: Signal) -> Signal:
+    scale = weights(node, "scale")
+    while scale.ndim > len(signal.shape) and scale.shape[0] == 1:
+        scale = scale[0]
+    try:
+        whole_scale = np.broadcast_to(scale, signal.shape)
+    except ValueError as error:
+        raise InvalidValue(f"{node}: scale has shape {scale.shape}, its input {signal.shape}") from error
+    places = whole_scale.reshape(signal.frame)
+    channels = places[:, :1, :1]
+    uniform = bool((places == channels).all())
+    if not signal.current:
+        factor = np.array(channels if uniform else places)
+        return replace(signal, terms=tuple(replace(term, gain=term.gain * factor) for term in signal.terms))
+    if not uniform:
+        raise UnsupportedModule(
+            f"{node} differs within a channel of a current; weights are shared there: train one a channel"
+        )
+    factor = np.array(channels)
+    terms = tuple(replace(t, connection=_weighted(t.connection, factor[..., None])) for t in signal.terms)
+    return replace(signal, terms=terms, bias=None if signal.bias is None else signal.bias * factor[:, 0, 0])
+
+
+def _weighted(connection: Connection | None, factor: np.ndarray) -> Connection:
+    assert connection is not None
+    return replace(connection, weight=connection.weight * factor)
+
+
+def _pool(node: Node, signal: Signal) -> Signal:
+    kernel, stride = pair(node, "kernel_size", 1, 1024), pair(node, "stride", 1, 1024)
+    if pair(node, "padding", 0, 1024) != (0, 0):
+        raise UnsupportedModule(f"{node} has padding, only pooling without is supported; train with padding=0")
+    if kernel != stride:
+        raise UnsupportedModule(
+            f"{node} has windows {kernel} at stride {stride}; only windows that touch are supported"
+        )
+    if len(signal.shape) != 3:
+        raise InvalidValue(f"{node}: its input has shape {signal.shape}, must be (C, H, W)")
+    channels, height, width = signal.frame
+    frame = (channels, height // kernel[0], width // kernel[1])
+    if min(frame) < 1:
+        raise InvalidValue(f"{node}: its windows {kernel} are larger than its input {signal.frame}")
+    factor = 1.0 if node.kind == "SumPool2d" else 1 / (kernel[0] * kernel[1])
+    terms = []
+    for term in signal.terms:
+        if signal.current:
+            terms.append(replace(term, connection=_pooled_kernel(node, term.connection, kernel, factor)))
+        elif term.gain.shape[1:] != (1, 1):
+            raise UnsupportedModule(
+                f"{node}: a Scale before it differs within a channel; pooling needs one factor a channel"
+            )
+        else:
+            pool = (term.pool[0] * kernel[0], term.pool[1] * kernel[1])
+            terms.append(replace(term, pool=pool, gain=term.gain * factor))
+    bias = signal.bias
+    if bias is not None:
+        bias = bias * (factor * kernel[0] * kernel[1])
+    return Signal(frame, frame, tuple(terms), bias)
+
+
+def _pooled_kernel(node: Node, connection: Connection | None, pool: Pair, factor: float) -> Connection:
+    """Convolution, then sums over windows, as one convolution: kernels shifted by the stride, added up."""
+    assert connection is not None
+    if connection.kind == "linear":
+        raise InvalidValue(f"{node}: it pools a vector")
+    outputs, inputs, rows, columns = connection.weight.shape
+    (sy, sx), (py, px) = connection.stride, pool
+    size = (outputs, inputs, (py - 1) * sy + rows, (px - 1) * sx + columns)
+    if np.prod(size, dtype=np.float64) > MAX_WEIGHTS:
+        raise InvalidValue(f"{node}: folded into the convolution before it, it has more than {MAX_WEIGHTS} weights")
+    tall = np.zeros((*size[:3], columns))
+    for y in range(py):
+        tall[:, :, y * sy : y * sy + rows] += connection.weight
+    kernel = np.zeros(size)
+    for x in range(px):
+        kernel[..., x * sx : x * sx + columns] += tall
+    return replace(connection, weight=kernel * factor, stride=(sy * py, sx * px))
+
+
+def _flatten(node: Node, signal: Signal) -> Signal:
+    shape = signal.shape
+    (start,), (end,) = whole(node, "start_dim", -8, 8)[:1], whole(node, "end_dim", -8, 8)[:1]
+    first, last = (d + len(shape) if d < 0 else d for d in (start, end))
+    if not 0 <= first <= last < len(shape):
+        if (start, len(shape)) == (1, 1):  # a batch was counted; a vector is flat
+            return signal
+        raise InvalidValue(f"{node}: it flattens dimensions {start} to {end} of {shape}, which has {len(shape)}")
+    flat = (*shape[:first], int(np.prod(shape[first : last + 1])), *shape[last + 1 :])
+    if flat == shape:
+        return signal
+    kept = [extent for extent in flat if extent > 1]
+    if len(kept) > 1:
+        raise UnsupportedModule(
+            f"{node} makes {flat} of {shape}; only flattening into a vector is supported: start_dim 0"
+        )
+    if signal.current and signal.frame[1:] != (1, 1):
+        raise UnsupportedModule(f"{node} flattens a current; put it behind the neuron")
+    return replace(signal, shape=(int(np.prod(shape)),))
+
+
+_NODES = {
+    "Affine": _affine,
+    "Linear": _affine,
+    "Conv1d": _conv,
+    "Conv2d": _conv,
+    "Scale": _scale,
+    "SumPool2d": _pool,
+    "AvgPool2d": _pool,
+    "Flatten": _flatten,
+}

@@ -1,0 +1,207 @@
+"""From a ``SpikingNetwork`` to a NIR graph that reads back as the same arrays; what NIR cannot say is refused."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toolchain.connection import Connection
+from toolchain.errors import InvalidValue
+from toolchain.interchange.metadata import metadata_of
+from toolchain.interchange.signals import fold
+from toolchain.ir import INPUT, SpikingLayer, SpikingNetwork
+from toolchain.netfile import replacing
+
+if TYPE_CHECKING:
+    import nir
+
+__all__ = ["to_nir", "write_nir"]
+
+
+def _check(network: SpikingNetwork) -> None:
+    """Refuse what NIR has no words for.
+
+    Raises
+    ------
+    InvalidValue
+        Names the property and the way out.
+    """
+    if network.schedule != "stream":
+        raise InvalidValue(
+            f"schedule {network.schedule} cannot be said in NIR, whose neurons fire in every step; convert with "
+            "--schedule stream"
+        )
+    if network.negative != "none":
+        raise InvalidValue(
+            f"negative spikes ({network.negative}) cannot be said in NIR, whose neurons fire 1 or 0; convert with --negative none"
+        )
+    if network.input == "bitplane":
+        raise InvalidValue(
+            "input bitplane cannot be said in NIR; convert with --input direct, which gives the same sums"
+        )
+    if "fixed_time_steps" in network.provenance:
+        raise InvalidValue(
+            f"the network holds for T = {network.provenance['fixed_time_steps']} only, since its neurons leaked where it came "
+            "from; keep the file that it was imported from"
+        )
+    for layer in network.layers:
+        if layer.initial.any():
+            start = layer.initial[layer.initial != 0][0]
+            raise InvalidValue(
+                f"layer {layer.name} starts at V(0) = {start:g}, NIR neurons have no start value; convert with --no-shift"
+            )
+
+
+@dataclass
+class _Export:
+    """State of one export: nodes and edges so far."""
+
+    network: SpikingNetwork
+    folded: bool
+    nodes: dict[str, Any] = field(default_factory=dict)
+    edges: list[tuple[str, str]] = field(default_factory=list)
+
+    def run(self) -> "nir.NIRGraph":
+        """The whole graph."""
+        import nir
+
+        network = self.network
+        reading = [c for layer in network.layers for c in layer.connections if c.source == INPUT]
+        vector = network.input_shape[1:] == (1, 1) and all(c.kind == "linear" for c in reading)
+        shape = network.input_shape[:1] if vector else network.input_shape
+        self.nodes["input"] = nir.Input(input_type=np.array(shape))
+        for index, layer in enumerate(network.layers):
+            self.layer(index, layer)
+        self.nodes["output"] = nir.Output(output_type=np.array(network.shapes[-1][:1]))
+        return nir.NIRGraph(nodes=self.nodes, edges=self.edges, metadata=metadata_of(network), type_check=False)
+
+    def name(self, index: int) -> str:
+        """Node that gives a layer's spikes."""
+        return "input" if index == INPUT else f"{index}_neuron"
+
+    def is_vector(self, index: int) -> bool:
+        """Whether NIR sees a source as (C,)."""
+        if index == INPUT:
+            return len(self.nodes["input"].input_type["input"]) == 1
+        return self.network.layers[index].connections[0].kind == "linear"
+
+    def layer(self, index: int, layer: SpikingLayer) -> None:
+        """Its synapses, and its neuron unless it is the readout, whose sums go to the Output."""
+        import nir
+
+        kinds = {c.kind for c in layer.connections}
+        if len(kinds) > 1:
+            raise InvalidValue(
+                f"layer {layer.name} joins a dense and a convolutional synapse, whose shapes differ in NIR"
+            )
+        target = self.name(index) if layer.threshold is not None else "output"
+        for number, connection in enumerate(layer.connections):
+            bias = layer.bias if number == 0 else None
+            self.edges.append((self.synapse(f"{index}_{number}", layer, connection, bias), target))
+        if layer.threshold is None:
+            if kinds == {"conv2d"}:
+                raise InvalidValue(
+                    f"layer {layer.name}, the readout, is a convolution; NIR scores are a vector: use a dense one"
+                )
+            return
+        shape = self.network.shapes[index]
+        threshold = np.broadcast_to(layer.threshold[:, None, None], shape)
+        threshold = np.array(threshold[:, 0, 0] if kinds == {"linear"} else threshold)
+        self.nodes[target] = nir.IF(r=np.ones_like(threshold), v_threshold=threshold, v_reset=np.zeros_like(threshold))
+
+    def synapse(self, key: str, layer: SpikingLayer, connection: Connection, bias: np.ndarray | None) -> str:
+        """Nodes from the source to the sum, pooling and flattening included; the last one's name."""
+        import nir
+
+        source, weight = connection.source, connection.weight
+        if connection.kind == "conv2d" and self.is_vector(source):
+            raise InvalidValue(f"layer {layer.name} convolves a vector, which NIR cannot say; make it dense")
+        pool = connection.pool
+        worth = np.ones((1, 1, 1)) if source == INPUT else self.worth(source)
+        places = pool[0] * pool[1]
+        average = np.array(1 / places if places > 1 else 1.0)
+        plain = weight * (worth * places)[None]
+        back = fold(plain, np.ones_like(worth) * average, worth)
+        last, chain = self.name(source), []
+        if self.folded or np.array_equal(back, weight):
+            weight, mean = plain, True
+        else:  # rounding would change the weights: a Scale says what a spike is worth, and windows are summed
+            scale = np.broadcast_to(worth, self.network.shapes[source] if source != INPUT else self.network.input_shape)
+            if source != INPUT:
+                shape = scale[:, 0, 0] if self.is_vector(source) else scale
+                chain.append(("scale", nir.Scale(scale=np.array(shape))))
+            mean = False
+        if pool != (1, 1):
+            kind = nir.AvgPool2d if mean else nir.SumPool2d
+            chain.append(("pool", kind(kernel_size=np.array(pool), stride=np.array(pool), padding=np.array((0, 0)))))
+        if connection.kind == "linear" and not self.is_vector(source):
+            pooled = np.array(connection.pooled(self.network.source_shape(connection)))
+            chain.append(("flatten", nir.Flatten(input_type=pooled, start_dim=0, end_dim=-1)))
+        chain.append(("weight", self.weighted(connection, weight, bias)))
+        for part, node in chain:
+            self.nodes[f"{key}_{part}"] = node
+            self.edges.append((last, f"{key}_{part}"))
+            last = f"{key}_{part}"
+        return last
+
+    def worth(self, source: int) -> np.ndarray:
+        """λ of a source layer, ``[C, 1, 1]``."""
+        threshold = self.network.layers[source].threshold
+        assert threshold is not None
+        return threshold[:, None, None]
+
+    def weighted(self, connection: Connection, weight: np.ndarray, bias: np.ndarray | None) -> Any:
+        """Affine, Linear or Conv2d."""
+        import nir
+
+        if connection.kind == "linear":
+            matrix = weight.reshape(weight.shape[0], -1)
+            return nir.Linear(weight=matrix) if bias is None else nir.Affine(weight=matrix, bias=bias)
+        source = self.network.source_shape(connection)
+        return nir.Conv2d(
+            input_shape=connection.pooled(source)[1:],
+            weight=weight,
+            stride=connection.stride,
+            padding=connection.padding,
+            dilation=(1, 1),
+            groups=1,
+            bias=np.zeros(weight.shape[0]) if bias is None else bias,
+        )
+
+
+def to_nir(network: SpikingNetwork, *, folded: bool = False) -> "nir.NIRGraph":
+    """A NIR graph of the same network, weights in float64.
+
+    A spike of ours is worth its threshold, one of NIR's is 1; the difference goes into the weights where that is exact
+    (thresholds that are powers of two), else a Scale node behind the neuron says it.
+
+    Parameters
+    ----------
+    folded : bool
+        Always into the weights, for readers that know no Scale; they may then differ in the last bit of a float64.
+
+    Raises
+    ------
+    InvalidValue
+        A property of the network that NIR cannot say: schedule, negative spikes, input, V(0), mixed shapes.
+    """
+    _check(network)
+    return _Export(network, folded).run()
+
+
+def write_nir(network: SpikingNetwork, path: Path, *, folded: bool = False) -> dict[str, int]:
+    """Write ``to_nir`` to a file, replacing what was there in one step; how many nodes of each kind it has.
+
+    Raises
+    ------
+    InvalidValue
+        As ``to_nir``; or the path cannot be written.
+    """
+    import nir
+
+    graph = to_nir(network, folded=folded)
+    with replacing(path) as temporary:
+        nir.write(temporary, graph)
+    return dict(Counter(type(node).__name__ for node in graph.nodes.values()))

@@ -1,0 +1,83 @@
+"""Synthesis: from RTLIL to cells of a device, by Yosys."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain.errors import ToolMissing
+from toolchain.synth.targets import Device
+from toolchain.tools import Tool, tool_failed, watch_tool
+
+__all__ = ["NETLIST", "RTLIL", "Netlist", "synthesize_cells"]
+
+RTLIL = "top.il"
+NETLIST = "netlist.json"
+_CELLS = "cells.json"
+_LOG = "yosys.log"
+_PASS = re.compile(r"^\d+\.\d+(?:\.\d+)*\. Executing (\w+) pass")
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """What Yosys made.
+
+    Members
+    -------
+    cells : dict
+        Number of cells of each type.
+    sha256 : str
+        Of the netlist's top module; the same for the same network, lanes, device and Yosys, on any machine.
+    """
+
+    cells: dict[str, int]
+    sha256: str
+
+    def uses(self, device: Device) -> dict[str, int]:
+        """Of each resource of the device's family, how much these cells take."""
+        return {
+            resource: sum(weight * self.cells.get(kind, 0) for kind, weight in kinds.items())
+            for resource, kinds in device.family.cells.items()
+        }
+
+
+def synthesize_cells(
+    tool: Tool, device: Device, folder: Path, *, top: str, progress: Callable[[str], None] | None = None
+) -> Netlist:
+    """Synthesize ``folder / RTLIL`` into ``folder / NETLIST``; the log stays beside them.
+
+    Raises
+    ------
+    ToolMissing
+        Yosys fails, or leaves no netlist.
+    """
+    # without the places of Yosys's own cell libraries, which differ between installations
+    script = (
+        f"read_rtlil {RTLIL}",
+        f"{' '.join(device.synthesis)} -top {top}",
+        "setattr -unset src *",
+        f"write_json {NETLIST}",
+        f"tee -q -o {_CELLS} stat -json",
+    )
+
+    def see(line: str) -> None:
+        found = _PASS.match(line)
+        if found is not None and progress is not None:
+            progress(found[1].lower())
+
+    log = folder / _LOG
+    code = watch_tool([tool.executable, "-p", "; ".join(script)], log=log, folder=folder, see=see)
+    if code != 0:
+        raise tool_failed(tool.executable, code, log)
+    try:
+        cells = json.loads((folder / _CELLS).read_text())["design"]["num_cells_by_type"]
+        design = json.loads((folder / NETLIST).read_text())["modules"][top]
+        digest = hashlib.sha256(json.dumps(design, sort_keys=True).encode()).hexdigest()
+        counted = {str(kind): int(number) for kind, number in sorted(cells.items()) if not kind.startswith("$")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ToolMissing(
+            f"{tool.executable} ended well but left no netlist or no cell counts; log in {log}"
+        ) from error
+    return Netlist(counted, digest)
