@@ -34,6 +34,8 @@ from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork, SpikingNetwork
 from toolchain.netfile import load_fixed_point, replacing, save_network
 from toolchain.quantize import error_table, quantize
+from toolchain.report import Evidence, checked
+from toolchain.reporting import examples, write_report
 from toolchain.testbench import write_testbench
 from toolchain.tools import find_simulator
 from toolchain.trace import Activity
@@ -327,6 +329,7 @@ class Demo:
             accuracy_images=len(self.dataset.frames),
             calibration_data=self.dataset.name,
         )
+        save_network(self.spiking, self._ready() / "spiking.safetensors")
         self.float_accuracy = floating.accuracy(self.spiking, self.dataset.frames, self.dataset.labels)
         return self.float_accuracy
 
@@ -362,15 +365,26 @@ class Demo:
             progress=progress,
             source_macs=source_macs(self.source.module, self.spiking, self.dataset.frames, progress),
         )
-        folder = self._ready()
-        write_energy(
-            self.reports,
-            self.dataset,
-            folder / "energy.csv",
-            folder / "energy.json",
-            provenance=self.spiking.provenance,
-        )
         return self.reports
+
+    def report(self) -> Path:
+        """The page, with ``energy.json`` and ``energy.csv``."""
+        folder = self._ready()
+        content = write_energy(self.reports, self.dataset, None, None, provenance=self.spiking.provenance)
+        images = len(self.dataset.frames)
+        reached = {"accuracy": self.source_accuracy, "images": images, "data": self.dataset.name, "same_images": True}
+        fingerprints = [report.network.fingerprint for report in self.reports]
+        options = [] if self.lanes == DEFAULT_LANES else ["-P", str(self.lanes)]
+        evidence = Evidence(
+            provenance=self.spiking.provenance,
+            source=reached,
+            verification=checked(self.verification.summary(), "of this demo", fingerprints),
+            rasters=examples(self.fixed, self.dataset),
+            commands=[("All of it:", " ".join(["spikeloom demo", "--images", str(self.images), *options]))],
+            steps=self.spiking.time_steps,
+        )
+        write_report(folder, self.reports, content, evidence)
+        return folder / "report.html"
 
     def _ready(self) -> Path:
         try:
@@ -399,11 +413,13 @@ class Demo:
                 "snn_float": self.float_accuracy,
                 "fixed_point": self.fixed_accuracy,
             },
+            "made_from": {"source": "bundled", "data": self.dataset.name},
             "verification": self.verification.summary(),
             "energy": [_energy_summary(report) for report in self.reports],
             "artifacts": {
                 "verilog": str(self.bundle.verilog),
                 "network": str(self.folder / "network.safetensors"),
+                "report": str(self.folder / "report.html"),
             },
             "tools": {name: version(name) for name in ("spikeloom", "amaranth", "cocotb", "torch")},
         }

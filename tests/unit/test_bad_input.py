@@ -18,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.pages import VERIFIED
 from toolchain import cli
 from toolchain import train as trainer
 from toolchain.datasets import load, write_idx
@@ -57,6 +58,7 @@ GENERATE = "generate IN/net.safetensors -o OUT/rtl"
 VERIFY = "verify IN/rtl --images 1"
 FRESH = "verify IN/net.safetensors --images 1"
 ENERGY = "energy IN/snn.safetensors --images 5 -T 1 --csv OUT/x.csv --json-file OUT/x.json"
+REPORT = "report IN/snn.safetensors --images 5 -T 1 -o OUT/page"
 JSON = "energy IN/net.safetensors --images 5 --json-file IN/syntax.py/x"
 IDX = "energy IN/snn.safetensors -T 1 --csv OUT/x.csv --data idx --data-folder IN"
 CIFAR = "energy IN/snn.safetensors -T 1 --csv OUT/x.csv --data cifar"
@@ -155,6 +157,28 @@ REFUSED = {
         "no baseline 'int8_dense' under profile 45nm-fp32-legacy .* there are fp32_dense",
     ),
     "energy other source": (f"{ENERGY} --source IN/nets.py:good", "is not that of the network, .*give the one that it"),
+    "report nowhere": ("report IN/snn.safetensors", "is no folder that the page could go into: name one with -o DIR"),
+    "report into a file": (
+        "report IN/snn.safetensors -o IN/syntax.py",
+        r"cannot make folder .*syntax\.py: .* is a file; choose another",
+    ),
+    "report of a folder": (
+        "report IN/idx -o OUT/x",
+        "holds neither spiking.safetensors nor network.safetensors; name a",
+    ),
+    "report of nothing": (f"{REPORT.replace('snn', 'none')}", r"cannot read network file .*none\.safetensors"),
+    "report of a truncated file": ("report IN/truncated -o OUT/x", "is not a whole network file"),
+    "report T": (REPORT.replace("-T 1", "-T 0"), "time steps is 0, must be 1 to 1024"),
+    "report baseline": (f"{REPORT} --baseline fp16", "no baseline 'fp16'; there are fp32_dense"),
+    "verification missing": (f"{REPORT} --verification IN/none", "cannot read verification .*none: No such file"),
+    "verification no JSON": (
+        f"{REPORT} --verification IN/syntax.py",
+        r"syntax\.py is not JSON; give what spikeloom verify",
+    ),
+    "verification of another network": (
+        f"{REPORT} --verification IN/verified.json",
+        "is of network 0{16}, the page is about [0-9a-f]{16}; verify that one",
+    ),
     "target loss and T": (f"{CONVERT} --target-loss 1 -T 4", "--target-loss 1 chooses T: leave out -T 4"),
     "target loss missed": (
         f"{CONVERT} --images 50 --target-loss -50 --most-steps 2",
@@ -350,6 +374,7 @@ def inputs(tmp_path_factory):
     """The folder ``IN``."""
     folder = tmp_path_factory.mktemp("inputs")
     files = {"nets.py": NETS, "syntax.py": "def f(:\n", "empty": ""}
+    files["verified.json"] = json.dumps({**VERIFIED, "fingerprint": "0" * 64})
     files |= {"kind.toml": "a = 1", "keys.toml": "kind = 'integer'", "list.toml": "kind = ['integer']"}
     constant = "[{}]\nvalue = {}\nunit = '{}'\nstatus = 'fitted'\nsource = 'test'\n"
     for name, value in {"negative": -1, "zero": 0, "big": 10**400}.items():

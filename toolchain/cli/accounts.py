@@ -6,6 +6,23 @@ from typing import Annotated
 
 import typer
 
+from toolchain.cli.costs import (
+    AnnMemory,
+    BaselineName,
+    Clock,
+    Costs,
+    Cycles,
+    Events,
+    OwnClipping,
+    Profiles,
+    RunImages,
+    SnnMemory,
+    Steps,
+    Sweep,
+    WeightBits,
+    WeightsIn,
+    ZerosOf,
+)
 from toolchain.cli.shared import (
     AsJson,
     Bits,
@@ -22,7 +39,6 @@ from toolchain.cli.shared import (
     print_json,
     source_name,
     step_list,
-    swept,
     use_threads,
 )
 from toolchain.errors import InvalidValue
@@ -34,41 +50,24 @@ __all__: list[str] = []
 @app.command()
 def energy(
     network: Network,
-    steps: Annotated[
-        str | None, typer.Option("--time-steps", "-T", help="List 1,2,4 or range 1..8; 1,2,4,8,16 by default.")
-    ] = None,
-    sweep: Annotated[str | None, typer.Option("--sweep", help="The same as T=1,2,4 or T=1..8.")] = None,
-    weight_bits: Annotated[int | None, typer.Option("--weight-bits", "-b", help="2 to 16; 8 by default.")] = None,
-    clipping: Annotated[str | None, typer.Option("--clipping", help="max (default) or mse.")] = None,
-    profile: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--profile",
-            help="45nm-int (default), 45nm-fp32-legacy, ice40up5k or a TOML file; repeatable, --csv is the first.",
-        ),
-    ] = None,
-    snn_memory: Annotated[
-        str, typer.Option("--snn-memory", help="In --csv: event_driven or stationary.")
-    ] = "event_driven",
-    ann_memory: Annotated[str, typer.Option("--ann-memory", help="In --csv: no_reuse or ideal_reuse.")] = "no_reuse",
-    events: Annotated[str, typer.Option("--events", help="Spikes kept as bitmap or list.")] = "bitmap",
-    weights_in: Annotated[str, typer.Option("--weights-in", help="sram or dram.")] = "sram",
-    baseline: Annotated[
-        str | None,
-        typer.Option("--baseline", help="The ANN of ratios and verdicts; equal_information_zero_skipping by default."),
-    ] = None,
-    source: Annotated[
-        str | None, typer.Option("--source", help="The source network, as in convert: its own zeros count for int8.")
-    ] = None,
+    steps: Steps = None,
+    sweep: Sweep = None,
+    weight_bits: WeightBits = None,
+    clipping: OwnClipping = None,
+    profile: Profiles = None,
+    snn_memory: SnnMemory = "event_driven",
+    ann_memory: AnnMemory = "no_reuse",
+    events: Events = "bitmap",
+    weights_in: WeightsIn = "sram",
+    baseline: BaselineName = None,
+    source: ZerosOf = None,
     weights: Weights = None,
-    cycles: Annotated[
-        float | None, typer.Option("--cycles", help="Clock cycles of an image on another core; ours are counted.")
-    ] = None,
+    cycles: Cycles = None,
     lanes: Lanes = 16,
-    clock: Annotated[float | None, typer.Option("--clock", help="MHz, for latency and static power.")] = None,
+    clock: Clock = None,
     data: Data = "bundled",
     data_folder: DataFolder = None,
-    images: Annotated[int | None, typer.Option("--images", help="Images to run; all by default.")] = None,
+    images: RunImages = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="File for the table of layers as CSV.")] = None,
     js: Annotated[Path | None, typer.Option("--json-file", help="File for the whole report as JSON.")] = None,
     as_json: AsJson = False,
@@ -80,54 +79,31 @@ def energy(
     Example: spikeloom energy snn.safetensors -T 1,2,4 --csv energy.csv
     """
     from toolchain import flow
-    from toolchain.density import source_macs
-    from toolchain.energy import BASELINES, Memory, load_profile
-    from toolchain.ir import SpikingNetwork
-    from toolchain.netfile import check_writable, load_network
-    from toolchain.sources import load_module
+    from toolchain.netfile import check_writable
 
     for target in (csv, js):  # before, not after, the counting
         if target is not None:
             check_writable(target)
-    chosen = [load_profile(name) for name in profile or ("45nm-int",)]
-    memory = Memory(snn_memory, ann_memory, events, weights_in)
-    if baseline is not None and baseline not in BASELINES:
-        raise InvalidValue(f"no baseline {baseline!r}; there are {', '.join(BASELINES)}")
-    if sweep is not None:
-        steps = swept(sweep, steps)
-    times = step_list("1,2,4,8,16" if steps is None else steps)
-    loaded = load_network(network)
-    if not isinstance(loaded, SpikingNetwork) and (steps, weight_bits, clipping) != (None, None, None):
-        raise InvalidValue(
-            f"{network} is a fixed-point network with its own T, its own weight bits and clipping: leave out -T, -b and "
-            "--clipping, or give the spiking network"
-        )
-    anew = isinstance(loaded, SpikingNetwork)
-    if cycles is not None and anew and len(times) > 1:
-        raise InvalidValue(
-            f"cycles {cycles:g} are those of one T, not of {len(times)}: give one T, or a fixed-point network"
-        )
-    module = None if source is None else load_module(source, weights)
-    dataset = load_dataset(data, data_folder, images=images)
-    with bar("counting", ((len(times) if anew else 1) + (0 if module is None else 2)) * len(dataset.frames)) as move:
-        options = {
-            "profiles": chosen,
-            "progress": move,
-            "memory": memory,
-            "baseline": baseline,
-            "cycles": cycles,
-            "lanes": lanes,
-            "clock_mhz": clock,
-            "source_macs": None if module is None else source_macs(module, loaded, dataset.frames, move),
-        }
-        if isinstance(loaded, SpikingNetwork):
-            bits = 8 if weight_bits is None else weight_bits
-            reports = flow.energy_sweep(
-                loaded, dataset, time_steps=times, weight_bits=bits, clipping=clipping or "max", **options
-            )
-        else:
-            reports = flow.fixed_energy(loaded, dataset, **options)
-    content = flow.write_energy(reports, dataset, csv, js, provenance=loaded.provenance)
+    costs = Costs.of(
+        network,
+        steps=steps,
+        sweep=sweep,
+        weight_bits=weight_bits,
+        clipping=clipping,
+        profile=profile,
+        memory=(snn_memory, ann_memory, events, weights_in),
+        baseline=baseline,
+        source=source,
+        weights=weights,
+        cycles=cycles,
+        lanes=lanes,
+        clock=clock,
+        data=data,
+        data_folder=data_folder,
+        images=images,
+    )
+    reports = costs.count()
+    content = flow.write_energy(reports, costs.dataset, csv, js, provenance=costs.network.provenance)
     if as_json:
         print_json(content)
     else:

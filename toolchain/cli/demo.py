@@ -21,7 +21,7 @@ def demo(
 ) -> int:
     """The main job on the bundled trained network and images.
 
-    Convert, quantize, generate Verilog, verify it bit by bit, count energy; ends in FOLDER/summary.json.
+    Convert, quantize, generate Verilog, verify it bit by bit, count energy; ends in FOLDER/report.html and summary.json.
 
     Example: spikeloom demo --images 5
     """
@@ -68,6 +68,8 @@ def demo(
         reports = job.energy(move)
     if not as_json:
         show_energy(reports)
+    page = job.report()
+    say(f"[bold]7 Report[/]    {page}: open it in a browser, or send it to a colleague")
     summary = job.summary()
     if as_json:
         print_json(summary)

@@ -31,6 +31,9 @@ def break_even(density: float, mac: float, synapse: float, fixed: float = 0.0) -
 class BreakEven:
     """Mean σ against σ* under one pair of memory policies; ``ratio`` is ANN over SNN, ``None`` if the SNN cost nothing.
 
+    ``e_synapse`` is the energy of one synaptic operation, memory included, ``e_fixed`` and ``e_ann`` are what else the spiking
+    network costs and what the ANN does, for each dense synapse, pJ: another σ gives ``ratio = e_ann / (e_fixed + σ·e_synapse)``.
+
     ``margin = σ* − σ`` is above 0 where the spiking network costs less; ``rate_star = σ*/T``.
     """
 
@@ -41,6 +44,9 @@ class BreakEven:
     sigma_star: float
     rate_star: float
     ratio: float | None
+    e_synapse: float
+    e_fixed: float
+    e_ann: float
 
     @property
     def margin(self) -> float:

@@ -4,8 +4,9 @@ An energy is ``compute + memory + P_static·cycles/f + cycles·E_clk``; ``σ = S
 Source of the method: energy model, sections 1 to 5.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -60,6 +61,8 @@ class EnergyReport:
     sensitivity : name → (SNN bounds, ANN bounds of ``baseline``), pJ
         The same with on-chip memories after another model.
     warnings : tuple of str
+    again : profile=... → EnergyReport
+        ``estimate`` of the same counts, cycles and memories.
     lanes : int or None
         Of the core whose cycles are charged, if that is known.
     clock_mhz : float or None
@@ -78,6 +81,7 @@ class EnergyReport:
     baseline: str | None
     sensitivity: dict[str, tuple[tuple[float, float], tuple[float, float]]]
     warnings: tuple[str, ...]
+    again: Callable[..., "EnergyReport"]
     lanes: int | None = None
     clock_mhz: float | None = None
     utilization: np.ndarray | None = None
@@ -93,6 +97,10 @@ class EnergyReport:
     def verdict(self) -> str:
         """Of the whole network against ``baseline``."""
         return self.total.verdict(self.baseline)
+
+    def under(self, profile: Profile) -> "EnergyReport":
+        """The same under other constants; their names and units must be those of this report's kind of profile."""
+        return self.again(profile=profile)
 
     def _repr_html_(self) -> str:
         from toolchain.energy.tables import report_html  # tables read this module
@@ -121,6 +129,9 @@ def _against(layer: LayerEnergy, synapse: dict[str, float], steps: int) -> tuple
                 star,
                 star / steps,
                 ann_energy / snn_energy if snn_energy else None,
+                synapse[policy],
+                fixed,
+                ann_energy / layer.synapses,
             )
         )
     return tuple(found)
@@ -379,6 +390,18 @@ def estimate(
     """
     profile = load_profile(profile) if isinstance(profile, str) else profile
     memory = memory or Memory()
+    again = partial(
+        estimate,
+        network,
+        activity,
+        memory=memory,
+        cycles=cycles,
+        lanes=lanes,
+        clock_mhz=clock_mhz,
+        source_macs=source_macs,
+        baseline=baseline,
+        accuracy=accuracy,
+    )
     counts = layer_counts(network, activity)
     shape = activity.operations.shape
     if source_macs is not None and source_macs.shape != shape:
@@ -416,6 +439,7 @@ def estimate(
         baselines=found,
         baseline=chosen,
         sensitivity=sensitivity,
+        again=again,
         warnings=_warnings(run, profile, chosen),
         lanes=lanes,
         clock_mhz=clock_mhz,
