@@ -241,6 +241,12 @@ REFUSED = {
         "^Conv2d 'a': it reads 'getitem', a slice or channels of zeros; write the layer it belongs to with its own stride",
     ),
     "squeeze of many places": (Net(lambda x: x.relu().squeeze(2)), "^squeeze 'squeeze': axis 2 of places"),
+    "overlapping average pooling": (
+        Net(nn.Sequential(nn.ReLU(), nn.AvgPool2d(3, stride=1, padding=1))),
+        r"^AvgPool2d 'act\.1': kernel \(3, 3\), stride \(1, 1\), padding 1, .*only windows that do not overlap",
+    ),
+    "Softmax": (Net(nn.Sequential(nn.ReLU(), nn.Softmax(1))), r"^Softmax 'act\.1' .*leave it out: the arg-max"),
+    "three dimensions": (Net(nn.Sequential(nn.ReLU(), nn.Conv3d(4, 4, 3))), r"^Conv3d 'act\.1' .*; use Conv2d"),
     "transposed convolution": (
         Net(nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(4, 4, 3))),
         r"^ConvTranspose2d 'act\.1' has no exact spiking counterpart; use Conv2d",
