@@ -61,6 +61,7 @@ def early_exits(
     margins: Sequence[float] = MARGINS,
     weight_bits: int = 8,
     clipping: str = "max",
+    pow2: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[Exit]:
     """Each T alone, then the cascade over all T for each margin, in integers.
@@ -88,8 +89,8 @@ def early_exits(
     if network.layers[-1].channels < 2:
         raise InvalidValue("the network has 1 class, early exit needs the lead of one class over another")
     networks = [network.with_time_steps(step) for step in steps]
-    integers = [quantize(each, weight_bits, clipping=clipping) for each in networks]
-    units = np.array([score_scale(each, weight_bits, clipping=clipping)[0] for each in networks])
+    integers = [quantize(each, weight_bits, clipping=clipping, pow2=pow2) for each in networks]
+    units = np.array([score_scale(each, weight_bits, clipping=clipping, pow2=pow2)[0] for each in networks])
     stream, images = network.schedule == "stream", len(dataset.frames)
     spiking = [not integers[0].reads_frame(layer) for layer in integers[0].layers]
     right = np.zeros((len(steps), images), bool)

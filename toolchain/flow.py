@@ -152,6 +152,7 @@ def energy_sweep(
     time_steps: Sequence[int] = ENERGY_TIME_STEPS,
     weight_bits: int = 8,
     clipping: str = "max",
+    pow2: bool = False,
     lanes: int | None = DEFAULT_LANES,
     progress: Progress = _silent,
     **options: Any,
@@ -163,7 +164,7 @@ def energy_sweep(
     """
     reports: list[EnergyReport] = []
     for steps in time_steps:
-        fixed = quantize(network.with_time_steps(steps), weight_bits, clipping=clipping)
+        fixed = quantize(network.with_time_steps(steps), weight_bits, clipping=clipping, pow2=pow2)
         reports += fixed_energy(fixed, dataset, profiles=profiles, lanes=lanes, progress=progress, **options)
     return reports
 

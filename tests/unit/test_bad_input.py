@@ -330,7 +330,7 @@ REFUSED |= {  # each was a defect once
     "dtype edited": ("energy IN/dtype-edited --images 5 --csv OUT/x.csv", "was edited"),
     "ports type": ("verify IN/ports-type --images 1", NO_PORTS),
     "fixed T": ("energy IN/net.safetensors --images 5 -T 0", "must be 1 to 1024|own T"),
-    "fixed bits": ("energy IN/net.safetensors --images 5 -b 99", "must be 2 to 16|own weight bits"),
+    "fixed bits": ("energy IN/net.safetensors --images 5 -b 99", "must be 2 to 16|its own T, weight bits"),
     "csv but no JSON": (f"{ENERGY} --json-file IN/syntax.py/x", "cannot"),
     "profile kind": (f"{ENERGY} --profile IN/list.toml", r"kind is \['integer'\], must be"),
     "profile 0": (f"{ENERGY} --profile IN/zero.toml", "is 0, must be"),

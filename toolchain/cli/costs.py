@@ -64,6 +64,7 @@ class Costs:
     times: Sequence[int]
     weight_bits: int
     clipping: str
+    pow2: bool
     profiles: "Sequence[Profile]"
     memory: "Memory"
     baseline: str | None
@@ -81,6 +82,7 @@ class Costs:
         sweep: str | None,
         weight_bits: int | None,
         clipping: str | None,
+        pow2: bool,
         profile: Sequence[str] | None,
         memory: tuple[str, str, str, str],
         baseline: str | None,
@@ -114,10 +116,10 @@ class Costs:
         times = step_list("1,2,4,8,16" if steps is None else steps)
         loaded = load_network(network)
         if not isinstance(loaded, SpikingNetwork):
-            if (steps, weight_bits, clipping) != (None, None, None):
+            if (steps, weight_bits, clipping, pow2) != (None, None, None, False):
                 raise InvalidValue(
-                    f"{network} is a fixed-point network with its own T, its own weight bits and clipping: leave out -T, -b "
-                    "and --clipping, or give the spiking network"
+                    f"{network} is a fixed-point network with its own T, weight bits, clipping and thresholds: leave out -T, "
+                    "-b, --clipping and --pow2, or give the spiking network"
                 )
             times = [loaded.time_steps]
         if cycles is not None and len(times) > 1:
@@ -129,6 +131,7 @@ class Costs:
             times,
             8 if weight_bits is None else weight_bits,
             clipping or "max",
+            pow2,
             chosen,
             policies,
             baseline,
@@ -145,7 +148,8 @@ class Costs:
         from toolchain.quantize import quantize
 
         if isinstance(self.network, SpikingNetwork):
-            return quantize(self.network.with_time_steps(steps), self.weight_bits, clipping=self.clipping)
+            integers = self.network.with_time_steps(steps)
+            return quantize(integers, self.weight_bits, clipping=self.clipping, pow2=self.pow2)
         return self.network
 
     def count(self) -> "list[EnergyReport]":
@@ -174,6 +178,7 @@ class Costs:
                     time_steps=self.times,
                     weight_bits=self.weight_bits,
                     clipping=self.clipping,
+                    pow2=self.pow2,
                     **options,
                 )
             return flow.fixed_energy(self.network, self.dataset, **options)

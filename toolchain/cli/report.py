@@ -25,7 +25,7 @@ from toolchain.cli.costs import (
     WeightsIn,
     ZerosOf,
 )
-from toolchain.cli.shared import AsJson, Data, DataFolder, Lanes, Weights, app, print_json
+from toolchain.cli.shared import AsJson, Data, DataFolder, Lanes, Pow2, Weights, app, print_json
 from toolchain.errors import InvalidValue
 from toolchain.tables import out, show_energy
 
@@ -89,6 +89,7 @@ def report(
     sweep: Sweep = None,
     weight_bits: WeightBits = None,
     clipping: OwnClipping = None,
+    pow2: Pow2 = False,
     profile: Profiles = None,
     snn_memory: SnnMemory = "event_driven",
     ann_memory: AnnMemory = "no_reuse",
@@ -128,6 +129,7 @@ def report(
         sweep=sweep,
         weight_bits=weight_bits,
         clipping=clipping,
+        pow2=pow2,
         profile=profile,
         memory=(snn_memory, ann_memory, events, weights_in),
         baseline=baseline,
@@ -227,6 +229,7 @@ def _verify(context: typer.Context, costs: Costs, subject: _Subject, steps: int)
             "-b",
             costs.weight_bits,
             *clipping,
+            *(["--pow2"] if costs.pow2 else []),
             "-o",
             "integers.safetensors",
         ]

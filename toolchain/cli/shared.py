@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
 
 __all__ = [
-    "AsJson", "Bits", "Clipping", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "SimulatorName", "Source",
+    "AsJson", "Bits", "Clipping", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "Pow2", "SimulatorName", "Source",
     "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "print_json", "source_name", "step_list",
     "swept", "use_threads",
 ]  # fmt: skip
@@ -49,6 +49,7 @@ DataFolder = Annotated[Path | None, typer.Option("--data-folder", help="Folder o
 Lanes = Annotated[int, typer.Option("--lanes", "-P", help="Neurons updated a cycle, 1 to 64.")]
 Bits = Annotated[int, typer.Option("--weight-bits", "-b", help="Weight width, 2 to 16.")]
 Clipping = Annotated[str, typer.Option("--clipping", help="Scale of a channel: max (nothing clipped) or mse.")]
+Pow2 = Annotated[bool, typer.Option("--pow2", help="Make the thresholds of a layer one power of two.")]
 SimulatorName = Annotated[str, typer.Option("--simulator", help="verilator or icarus.")]
 
 
