@@ -41,7 +41,7 @@ def test_architectures_in_hardware(tmp_path, make, lanes, stall):
 
 FAULTS = {
     "a lane too many": ("hdl.neurons", "(synapse.last >= number)", "(synapse.last + 1 >= number)", "spike"),
-    "first word's lanes in every word": ("hdl.synapses", "Mux(group == 0, first, 0)", "first", "counter"),
+    "first word's lanes in every word": ("hdl.synapses", "Mux(first_group, first, 0)", "first", "counter"),
     "taps not spread": ("hdl.program", "column_words=taps[1].output_step * groups", "column_words=groups", "spike"),
     "operations of the whole word": ("hdl.core", "word.last - word.first + 1", "program.lanes", "counter"),
     "shortcut's buffer not held": (

@@ -56,11 +56,11 @@ ROUTED = {
                 {"type": "clk-to-q", "delay": 5.0, "from": {"cell": "harness.core.frame$1.0.0"}, "to": {}},
                 {"type": "routing", "delay": 1.5, "net": "harness.core.frame$1.0.0_DOA8[1]", "to": {}},
                 {"type": "logic", "delay": 0.25, "from": {}, "to": {}},
-                {"type": "routing", "delay": 0.5, "net": "harness.core.scanner.x_LUT4_Z_1_D[2]", "to": {}},
+                {"type": "routing", "delay": 0.5, "net": "harness.core.scanner.mask_LUT4_Z_1_D[2]", "to": {}},
                 {"type": "logic", "delay": 0.25, "from": {}, "to": {}},
-                {"type": "routing", "delay": 0.75, "net": "harness.core.scanner.consumed", "to": {}},
+                {"type": "routing", "delay": 0.75, "net": "harness.core.scanner.pending", "to": {}},
                 {"type": "routing", "delay": 0.25, "net": "$nextpnr_CCU2C_33$CIN", "to": {}},
-                {"type": "setup", "delay": 0.0, "from": {}, "to": {"cell": "harness.core.scanner.x_TRELLIS_FF_Q_3"}},
+                {"type": "setup", "delay": 0.0, "from": {}, "to": {"cell": "harness.core.scanner.mask_TRELLIS_FF_Q_3"}},
             ],
         },
     ],
@@ -134,7 +134,7 @@ def test_critical_path_in_the_names_of_the_design(fakes, tmp_path):
     # as the core really calls them: the frame memory, and signals of the scanner
     path = run(tmp_path).path
     assert [(hop.name, hop.beside) for hop in path] == [
-        ("frame", False), ("scanner.x", True), ("scanner.consumed", False), ("scanner.x", False),
+        ("frame", False), ("scanner.mask", True), ("scanner.pending", False), ("scanner.mask", False),
     ]  # fmt: skip
     assert [hop.logic_ns for hop in path] == [5.0, 0.25, 0.25, 0.0]
     assert [hop.routing_ns for hop in path] == [1.5, 0.5, 1.0, 0.0]
@@ -297,7 +297,7 @@ def test_command_line(fakes, tmp_path, capsys):
     save_network(NETWORK, net)
     assert cli.run(["synth", str(net), "-d", "ecp5-85k,ecp5-25k", "-P", "1,2", "-o", str(out)]) == 0
     told = capsys.readouterr().out
-    assert told.count("fits, 61.2 MHz") == 4 and "scanner.consumed" in told and "Nothing ran on silicon" in told
+    assert told.count("fits, 61.2 MHz") == 4 and "scanner.pending" in told and "Nothing ran on silicon" in told
     assert {path.name for path in out.iterdir()} == {"ecp5-85k-1", "ecp5-85k-2", "ecp5-25k-1", "ecp5-25k-2"}
     assert cli.run(["synth", str(net), "-d", "ecp5-85k", "-P", "2", "-o", str(out), "--clock", "200", "--json"]) == 1
     described = json.loads(capsys.readouterr().out)
