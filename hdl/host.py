@@ -153,7 +153,7 @@ class ResultSender(wiring.Component):
     -------
     send_result, send_error : In, one cycle, never while ``busy``; ``error`` and ``cycles`` are held
     o : Out, stream of packet words
-    read, read_word : Out, membrane readout; ``scores``: In, the word read
+    read, read_word : Out, membrane readout; ``scores``: In, the word read, two cycles later
     counters_address : Out; ``counters``: In, the four counters of a layer, one cycle later
     """
 
@@ -218,6 +218,8 @@ class ResultSender(wiring.Component):
                 offer(self._network_id, "READ")
             with m.State("READ"):
                 m.d.comb += self.read.eq(1)
+                m.next = "AWAIT"
+            with m.State("AWAIT"):
                 m.next = "SCORE"
             with m.State("SCORE"):
                 offer(score, "NEXT SCORE")

@@ -19,12 +19,13 @@ class Lane(wiring.Component):
 
     What ``amplitude`` is stands in ``Program.amplitude_bits``; the synapse multiplies, shifts or adds.
 
-    Integration, one synapse a cycle: ``weight`` and ``amplitude`` in one cycle, the old ``membrane``
-    in the next, the new one on ``sum`` in the one after. While a sum is not yet readable from
-    memory, ``forward_last`` (the sum one cycle old) or ``forward_before`` (two cycles old) stands
-    for ``membrane``.
+    Integration, one synapse a cycle: ``weight`` in one cycle, ``amplitude`` and the old ``membrane`` in the
+    next, the new one on ``sum`` in the third after the first. Both memories end in a register here
+    (``held`` for the membrane). A sum that is not yet readable from memory stands for ``membrane``:
+    ``forward_second`` and ``forward_third``, given with ``membrane``, take the sum of the last synapse but
+    one (two); ``forward_last``, given one cycle later, takes the last one's.
 
-    Firing: ``load`` takes ``U ← membrane + addend`` and θ; in each following cycle ``spike`` and
+    Firing: ``load`` takes ``U ← held + addend`` and θ; in each following cycle ``spike`` and
     ``after`` show one firing of U, and ``step`` moves on to the next, adding the loaded membrane
     again if ``constant_current``. Without ``fires``, nothing is subtracted and ``spike`` stays 0.
     ``negative`` marks a spike of −1. In ``radix`` the first firing is against ``θ·2^(T−1)`` and each
@@ -56,7 +57,9 @@ class Lane(wiring.Component):
                 "amplitude": In(amplitude),
                 "membrane": In(signed(membrane_bits)),
                 "forward_last": In(1),
-                "forward_before": In(1),
+                "forward_second": In(1),
+                "forward_third": In(1),
+                "held": Out(signed(membrane_bits)),
                 "sum": Out(signed(membrane_bits)),
                 "load": In(1),
                 "step": In(1),
@@ -79,24 +82,26 @@ class Lane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = len(self.membrane)
+        weight = Signal.like(self.weight)
         product = Signal(signed(width))
         before = Signal(signed(width))
-        old = Mux(self.forward_last, self.sum, Mux(self.forward_before, before, self.membrane))
         m.d.sync += [
-            product.eq(self._weighed()),
-            self.sum.eq(old + product),
+            weight.eq(self.weight),
+            product.eq(self._weighed(weight)),
+            self.held.eq(Mux(self.forward_second, self.sum, Mux(self.forward_third, before, self.membrane))),
+            self.sum.eq(Mux(self.forward_last, self.sum, self.held) + product),
             before.eq(self.sum),
         ]
 
         self._fire(m, width)
         return m
 
-    def _weighed(self) -> Value:
+    def _weighed(self, weight: Signal) -> Value:
         if self._weighing == "multiply":
-            return self.weight * self.amplitude
+            return weight * self.amplitude
         signed_spikes = self._network.signed_spikes
         exponent = self.amplitude[: len(self.amplitude) - signed_spikes]
-        value = self.weight << exponent if self._weighing == "shift" else self.weight
+        value = weight << exponent if self._weighing == "shift" else weight
         return Mux(self.amplitude[-1], -value, value) if signed_spikes else value
 
     def _fire(self, m: Module, width: int) -> None:
@@ -117,11 +122,11 @@ class Lane(wiring.Component):
         if network.schedule == "stream":
             current = Signal(signed(width))
             following = self.after + Mux(self.constant_current, current, 0)
-            loaded = self.membrane + self.addend
+            loaded = self.held + self.addend
             with m.If(self.load):
-                m.d.sync += current.eq(self.membrane)
+                m.d.sync += current.eq(self.held)
         else:
-            following, loaded = self.after, self.membrane
+            following, loaded = self.after, self.held
         with m.If(self.load):
             m.d.sync += [potential.eq(loaded), threshold.eq(self.threshold.shift_left(shift))]
         with m.Elif(self.step):

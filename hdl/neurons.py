@@ -1,5 +1,6 @@
 """P lanes with their weight, parameter and membrane memories: the neuron array."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from amaranth import Cat, Const, Module, Mux, Shape, Signal, signed, unsigned
@@ -45,9 +46,10 @@ class _Counts(NamedTuple):
 class NeuronArray(wiring.Component):
     """Integrates one synapse word a cycle into the membrane memory, and sweeps it to fire.
 
-    The read-modify-write of a membrane word takes 4 cycles (weight read; multiply and membrane read;
-    add; write), fully pipelined: a word may be hit again in any later cycle, forwarding covers the
-    two sums that are not readable yet. Latency from a synapse word to its write: 4 cycles.
+    The read-modify-write of a membrane word takes 5 cycles (weight read; membrane read, weight into a
+    register; multiply, membrane into a register; add; write), fully pipelined: a word may be hit again
+    in any later cycle, forwarding covers the three sums that are not readable yet. What decides about
+    forwarding is compared a cycle ahead. Latency from a synapse word to its write: 5 cycles.
 
     Parameters
     ----------
@@ -60,7 +62,7 @@ class NeuronArray(wiring.Component):
     busy : Out, a synapse word or a pass is under way
     initialize, fire and the configuration ports : as in ``Sweep``
     spike_valid, spike_bits, … : Out, one spike word
-    read_word, read, read_data : membrane readout while not ``busy``, data one cycle after ``read``
+    read_word, read, read_data : membrane readout while not ``busy``, data two cycles after ``read``, then held
     """
 
     def __init__(self, program: Program):
@@ -119,25 +121,26 @@ class NeuronArray(wiring.Component):
         m.submodules.membranes = membranes = Memory(shape=unsigned(bits * lanes), depth=depth, init=[])
         read_port, write_port = membranes.read_port(), membranes.write_port()
 
-        # stage 0: weight read; 1: multiply, membrane read; 2: add; 3: write
+        # stage 0: weight read; 1: membrane read; 2: multiply; 3: add; 4: write
         valid = [self.synapses.valid, *(Signal(name=f"valid_{stage}") for stage in (1, 2, 3, 4))]
         word = [self.synapses.payload.membrane]
         word += [Signal.like(word[0], name=f"word_{stage}") for stage in (1, 2, 3, 4)]
-        for stage in range(4):
-            m.d.sync += [valid[stage + 1].eq(valid[stage]), word[stage + 1].eq(word[stage])]
-        amplitude = Signal(self._amplitude)
-        m.d.sync += amplitude.eq(self.synapses.payload.amplitude)
-        forward_last, forward_before = Signal(), Signal()
+        amplitude = [self.synapses.payload.amplitude]
+        amplitude += [Signal(self._amplitude, name=f"amplitude_{stage}") for stage in (1, 2)]
+        for chain in (valid, word, amplitude):
+            m.d.sync += [after.eq(before) for before, after in pairwise(chain)]
+        forward_last, forward_second, forward_third = Signal(), Signal(), Signal()
         m.d.sync += [
-            forward_last.eq(valid[2] & (word[1] == word[2])),
-            forward_before.eq(valid[3] & (word[1] == word[3])),
+            forward_last.eq(valid[3] & (word[2] == word[3])),
+            forward_second.eq(valid[3] & (word[1] == word[3])),
+            forward_third.eq(valid[4] & (word[1] == word[4])),
         ]
         m.d.comb += [
             weights.addr.eq(self.synapses.payload.weight),
             weights.en.eq(self.synapses.valid),
             parameters.addr.eq(sweep.parameter),
             parameters.en.eq(sweep.read),
-            self.busy.eq(Cat(*valid[:4]).any() | sweep.busy),
+            self.busy.eq(Cat(*valid).any() | sweep.busy),
         ]
         with m.If(valid[1]):
             m.d.comb += [read_port.addr.eq(word[1]), read_port.en.eq(1)]
@@ -145,17 +148,18 @@ class NeuronArray(wiring.Component):
             m.d.comb += [read_port.addr.eq(self.read_word), read_port.en.eq(1)]
         with m.Else():
             m.d.comb += [read_port.addr.eq(sweep.word), read_port.en.eq(sweep.read)]
-        with m.If(valid[3]):
-            m.d.comb += [write_port.addr.eq(word[3]), write_port.en.eq(1)]
+        with m.If(valid[4]):
+            m.d.comb += [write_port.addr.eq(word[4]), write_port.en.eq(1)]
         with m.Else():
             m.d.comb += [
                 write_port.addr.eq(sweep.written),
                 write_port.en.eq(sweep.write_initial | sweep.write_after),
             ]
 
-        m.d.comb += self.read_data.as_value().eq(read_port.data)
         m.d.comb += self.spike_valid.eq(sweep.spike & self.fires)
-        fields = data.View(layout, parameters.data)
+        read_data = data.View(lanes_layout(bits, lanes), read_port.data)
+        fields = Signal(layout)
+        m.d.sync += fields.as_value().eq(parameters.data)
         weight_lanes = data.View(lanes_layout(weight_bits, lanes), weights.data)
         writes = Signal(lanes_layout(bits, lanes))
         network = self._program.network
@@ -176,17 +180,19 @@ class NeuronArray(wiring.Component):
             m.d.sync += [after.eq(lane.after), self.spike_bits[number].eq(lane.spike)]
             m.d.comb += [
                 lane.weight.eq(weight_lanes[number]),
-                lane.amplitude.eq(amplitude),
-                lane.membrane.eq(self.read_data[number]),
+                lane.amplitude.eq(amplitude[2]),
+                lane.membrane.eq(read_data[number]),
                 lane.forward_last.eq(forward_last),
-                lane.forward_before.eq(forward_before),
+                lane.forward_second.eq(forward_second),
+                lane.forward_third.eq(forward_third),
+                self.read_data[number].eq(lane.held),
                 lane.load.eq(sweep.load),
                 lane.step.eq(sweep.step),
                 lane.fires.eq(self.fires),
                 lane.constant_current.eq(self.constant_current),
                 lane.threshold.eq(threshold if self._program.threshold_exponents else fields[number].threshold),
                 lane.addend.eq(fields[number].addend if self._stream else Const(0)),
-                writes[number].eq(Mux(valid[3], lane.sum, Mux(sweep.write_initial, fields[number].initial, after))),
+                writes[number].eq(Mux(valid[4], lane.sum, Mux(sweep.write_initial, fields[number].initial, after))),
             ]
             if network.negative == "asymmetric":
                 m.d.comb += lane.negative_threshold.eq(fields[number].negative_threshold)
@@ -209,7 +215,8 @@ class NeuronArray(wiring.Component):
             shape=unsigned(layout.size), depth=max(2, self._program.membrane_words), init=[]
         )
         read_port, write_port = memory.read_port(), memory.write_port()
-        written = Signal(layout)
+        read, written = Signal(layout), Signal(layout)
+        m.d.sync += read.as_value().eq(read_port.data)
         m.d.comb += [
             read_port.addr.eq(sweep.word),
             read_port.en.eq(sweep.read),
@@ -217,4 +224,4 @@ class NeuronArray(wiring.Component):
             write_port.en.eq(sweep.write_initial | sweep.write_after),
             write_port.data.eq(written.as_value()),
         ]
-        return _Counts(data.View(layout, read_port.data), written)
+        return _Counts(read, written)

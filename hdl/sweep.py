@@ -1,8 +1,12 @@
 """Sequence the passes over all neurons of a layer: write initial membranes, fire."""
 
-from amaranth import Module, Signal, unsigned
+from itertools import pairwise
+
+from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+from hdl.counting import countdown
 
 __all__ = ["Sweep"]
 
@@ -10,9 +14,10 @@ __all__ = ["Sweep"]
 class Sweep(wiring.Component):
     """Addresses and strobes for the initialization pass and the fire pass.
 
-    Initialization: one neuron word a cycle. Fire pass: ``firings`` cycles a neuron word, the next word
-    read meanwhile; spike words go to ``first_spike, first_spike + spike_stride, …``.
-    Duration: ``words + 2`` cycles to initialize, ``words·firings + 4`` to fire.
+    Initialization: one neuron word a cycle. Fire pass: ``firings`` cycles a neuron word, the next words
+    read meanwhile; spike words go to ``first_spike, first_spike + spike_stride, …``. A word is read at the
+    pace at which it fires, so that nothing ever waits.
+    Duration: ``words + 3`` cycles to initialize, ``words·firings + 5`` to fire.
 
     Parameters
     ----------
@@ -23,9 +28,9 @@ class Sweep(wiring.Component):
     -------
     initialize, fire : In, one cycle, never while ``busy``
     read, word, parameter : Out, read strobe and addresses of membrane and parameter memory
-    load, step : Out, strobes of the lanes (``load`` one cycle after the read or later)
+    load, step : Out, strobes of the lanes (``load`` two cycles after the read)
     write_initial, write_after, written : Out, write strobes and address of the membrane memory;
-        the value to write is last cycle's parameter read, and last cycle's ``after``
+        the value to write is what was read from the parameters two cycles before, and last cycle's ``after``
     spike, spike_address, spike_word, spike_step : Out, a spike word was made last cycle: spike memory
         address, neuron word, and firing number
     """
@@ -60,68 +65,62 @@ class Sweep(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        # head: which word is read; stages 1 and 2: its memory and the register behind it; 3: fires; 4: written
         walking, firing_pass = Signal(), Signal()
-        read_valid, fire_valid = Signal(), Signal()
-        read_word, fire_word = Signal.like(self.word), Signal.like(self.word)
-        last_firing = Signal()
-        advance = Signal()  # the fire stage is free for the next word
-        firing = Signal.like(self.firings)
-
-        m.d.comb += [
-            last_firing.eq(firing == self.firings - 1),
-            advance.eq(~firing_pass | ~fire_valid | last_firing),
-            self.read.eq(walking & (~read_valid | advance)),
-            self.load.eq(firing_pass & read_valid & advance),
-            self.step.eq(fire_valid),
-            self.busy.eq(walking | read_valid | fire_valid | self.spike | self.write_after | self.write_initial),
-        ]
-        self._walk(m, walking)
-        with m.If(self.initialize | self.fire):
+        begin = Signal()
+        m.d.comb += begin.eq(self.initialize | self.fire)
+        with m.If(begin):
             m.d.sync += firing_pass.eq(self.fire)
+        first, last_firing = self._walk(m, walking, begin, firing_pass)
 
-        with m.If(self.read):
-            m.d.sync += [read_valid.eq(1), read_word.eq(self.word)]
-        with m.Elif(advance):
-            m.d.sync += read_valid.eq(0)
-
-        with m.If(self.load):
-            m.d.sync += [fire_valid.eq(1), fire_word.eq(read_word), firing.eq(0)]
-        with m.Elif(fire_valid):
-            m.d.sync += firing.eq(firing + 1)
-            with m.If(last_firing):
-                m.d.sync += fire_valid.eq(0)
-
-        m.d.comb += self.write_initial.eq(~firing_pass & read_valid)
-        after_word = Signal.like(self.word)
+        valid = [walking, *(Signal(name=f"valid_{stage}") for stage in (1, 2, 3))]
+        firsts = [first, *(Signal(name=f"first_{stage}") for stage in (1, 2, 3))]
+        lasts = [last_firing, *(Signal(name=f"last_{stage}") for stage in (1, 2, 3, 4))]
+        for chain in (firsts, lasts):
+            m.d.sync += [later.eq(earlier) for earlier, later in pairwise(chain)]
         m.d.sync += [
-            self.write_after.eq(fire_valid & last_firing & self.write_back),
-            after_word.eq(fire_word),
+            valid[1].eq(walking),
+            valid[2].eq(valid[1]),
+            valid[3].eq(valid[2] & firing_pass),
+            self.spike.eq(valid[3]),
+            self.write_after.eq(valid[3] & lasts[3] & self.write_back),
         ]
-        with m.If(firing_pass):
-            m.d.comb += self.written.eq(after_word)
-        with m.Else():
-            m.d.comb += self.written.eq(read_word)
-
-        next_spike = Signal.like(self.spike_address)
-        m.d.sync += [self.spike.eq(fire_valid), self.spike_word.eq(fire_word), self.spike_step.eq(firing)]
+        m.d.comb += [
+            self.load.eq(firing_pass & valid[2] & firsts[2]),
+            self.step.eq(valid[3]),
+            self.write_initial.eq(valid[2] & ~firing_pass),
+            self.spike_word.eq(self.written),
+            self.busy.eq(Cat(*valid).any() | self.spike),
+        ]
+        with m.If(begin):
+            m.d.sync += self.written.eq(0)
+        with m.Elif(self.write_initial | (self.spike & lasts[4])):
+            m.d.sync += self.written.eq(self.written + 1)
         with m.If(self.fire):
-            m.d.sync += next_spike.eq(self.first_spike)
-        with m.Elif(fire_valid):
-            m.d.sync += [
-                self.spike_address.eq(next_spike),
-                next_spike.eq(next_spike + self.spike_stride),
-            ]
+            m.d.sync += self.spike_address.eq(self.first_spike)
+        with m.Elif(self.spike):
+            m.d.sync += self.spike_address.eq(self.spike_address + self.spike_stride)
+        m.d.sync += self.spike_step.eq(Mux(firsts[3], 0, self.spike_step + 1))
         return m
 
-    def _walk(self, m: Module, walking: Signal) -> None:
-        """Count neuron words, and groups for the parameter address."""
-        word, group = Signal.like(self.word), Signal.like(self.groups)
-        m.d.comb += [self.word.eq(word), self.parameter.eq(self.parameter_base + group)]
-        with m.If(self.initialize | self.fire):
-            m.d.sync += [walking.eq(1), word.eq(0), group.eq(0)]
-        with m.Elif(self.read):
-            m.d.sync += [word.eq(word + 1), group.eq(group + 1)]
-            with m.If(group == self.groups - 1):
-                m.d.sync += group.eq(0)
-            with m.If(word == self.words - 1):
-                m.d.sync += walking.eq(0)
+    def _walk(self, m: Module, walking: Signal, begin: Signal, firing_pass: Signal) -> tuple[Signal, Signal]:
+        """Neuron words in order, each for as long as it fires; returns whether it is a word's first cycle, its last."""
+        first = Signal()
+        turns = Signal.like(self.firings)
+        m.d.comb += turns.eq(Mux(Mux(begin, self.fire, firing_pass), self.firings, 1))
+        last_firing = countdown(m, "firing", turns, start=begin, step=walking)
+        following = walking & last_firing
+        last_group = countdown(m, "group", self.groups, start=begin, step=following)
+        last_word = countdown(m, "word", self.words, start=begin, step=following)
+        m.d.comb += self.read.eq(walking & first)
+        with m.If(begin):
+            m.d.sync += [walking.eq(1), first.eq(1), self.word.eq(0), self.parameter.eq(self.parameter_base)]
+        with m.Elif(walking):
+            m.d.sync += first.eq(last_firing)
+            with m.If(last_firing):
+                m.d.sync += [
+                    self.word.eq(self.word + 1),
+                    self.parameter.eq(Mux(last_group, self.parameter_base, self.parameter + 1)),
+                    walking.eq(~last_word),
+                ]
+        return first, last_firing

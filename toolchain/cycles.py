@@ -3,11 +3,11 @@
 A layer takes initialization + control + scans + fire passes, in cycles, with W neuron words
 (``H·W·⌈C / P⌉``) and R rounds, T where the layer fires after every step and otherwise 1:
 
-- initialization: ``W + 2``.
+- initialization: ``W + 3``.
 - control: ``R·(3·connections + 1) + 1``, in each round fetch, decode and start of every connection and
   the round's end, then the storing of the counters.
-- fire: ``R·(W·F + 4)``, F = 1 with rounds and otherwise T; nothing for a readout that is not swept.
-- scan, for each connection and round: ``max(L + d, s + c + 2) + 2``, without events ``L + 2``.
+- fire: ``R·(W·F + 5)``, F = 1 with rounds and otherwise T; nothing for a readout that is not swept.
+- scan, for each connection and round: ``max(L + d, s + c + 3) + 2``, without events ``L + 2``.
   ``L = Σ max(1, n)`` over the words of the source, n events each, none where no synapse is reached; d is how long the scanner was held
   back, s when the synapse engine took the last event and c how long that one occupies it.
 
@@ -22,7 +22,7 @@ before it. The 4 are two pipeline stages and the FIFO's write and read; what sta
 is the FIFO's level, which lags 3 cycles behind the scanner and must leave room for 3 events.
 
 The counter of an inference holds ``⌈pixels / 4⌉ + 3`` cycles more than its layers': header, frame, its completion, and the
-order to send. Sending takes ``4 + ⌈classes / P⌉ + 2·classes + 9·layers`` after that.
+order to send. Sending takes ``4 + 2·⌈classes / P⌉ + 2·classes + 9·layers`` after that.
 """
 
 from dataclasses import dataclass, fields
@@ -109,11 +109,11 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
                 words = _words(given, 1 if connection.source == INPUT else lanes, bool(instruction.per_step))
                 scan[image, index] += sum(_scan(part, service) for part in words)
         rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
-        initialization[:, index] = instruction.words + 2
+        initialization[:, index] = instruction.words + 3
         control[:, index] = rounds * (3 * len(layer.connections) + 1) + 1
-        fire[:, index] = rounds * (instruction.words * firings + 4) if instruction.sweep else 0
+        fire[:, index] = rounds * (instruction.words * firings + 5) if instruction.sweep else 0
     classes = network.shapes[-1][0]
-    sending = 4 + program.groups(classes) + 2 * classes + 9 * len(network.layers)
+    sending = 4 + 2 * program.groups(classes) + 2 * classes + 9 * len(network.layers)
     ends = (np.full(len(frames), duration, np.int64) for duration in (-(-program.pixels // 4) + 3, sending))
     return CycleCounts(initialization, scan, fire, control, *ends)
 
@@ -157,7 +157,7 @@ def _scan(words: np.ndarray, service: np.ndarray) -> int:
     unheld = 2 + np.repeat(lead, events) + np.arange(count)
     costs = np.repeat(np.repeat(service, words.shape[2]), events)
     last, free = _queue(np.diff(unheld, prepend=-_LATENCY).tolist(), costs.tolist())
-    return max(length + last - int(unheld[-1]), free + 2) + 2
+    return max(length + last - int(unheld[-1]), free + 3) + 2
 
 
 def _queue(gaps: list[int], costs: list[int]) -> tuple[int, int]:

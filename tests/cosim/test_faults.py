@@ -53,7 +53,8 @@ HARDWARE = {
     # fault: (network, kinds of difference it must show, module, replacements)
     "greater_instead_of_at_least": (TWO_PHASE, "score", "hdl.lane", (("(excess >= 0)", "(excess > 0)"),)),
     "missed_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_last.eq(valid", "forward_last.eq(0 & valid"),)),
-    "missed_second_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_before.eq(valid", "forward_before.eq(0 & valid"),)),
+    "missed_second_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_second.eq(valid", "forward_second.eq(0 & valid"),)),
+    "missed_third_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_third.eq(valid", "forward_third.eq(0 & valid"),)),
     "stale_membrane_between_images": (
         SMALL_TWO_PHASE, "spike", "hdl.neurons", (("sweep.write_initial | sweep.write_after),\n            ]", "sweep.write_after),\n            ]"),),
     ),
@@ -71,12 +72,12 @@ HARDWARE = {
         TWO_PHASE, "spike", "hdl.program", (('"stream":\n            return {**values, "initial": layer', '"stream":\n            return {**values, "initial": 0 * layer'),),
     ),
     "bias_twice": (
-        STREAM, "spike", "hdl.lane", (("self.membrane + self.addend", "self.membrane + self.addend + self.addend"),),
+        STREAM, "spike", "hdl.lane", (("self.held + self.addend", "self.held + self.addend + self.addend"),),
     ),
     "bias_in_the_fire_phase": (
         STREAM, "spike", "hdl.lane",
         (
-            ("loaded = self.membrane + self.addend", "loaded = self.membrane"),
+            ("loaded = self.held + self.addend", "loaded = self.held"),
             ("else 0, potential)),", "else 0, potential) + self.addend),"),
         ),
     ),

@@ -109,7 +109,7 @@ def test_sweep_takes_the_cycles_it_says(words, firings):
             durations.append(cycles)
 
     simulate(block, bench)
-    assert durations == [words + 2, words * firings + 4]
+    assert durations == [words + 3, words * firings + 5]
     assert spikes == [(3 + w * firings + f, w, f) for w in range(words) for f in range(firings)]
 
 
@@ -129,6 +129,7 @@ def test_lane_fires_at_its_threshold_and_not_before(neuron):
             if neuron["negative"] in COUNTING_NEGATIVES:
                 ctx.set(lane.count, count)
             ctx.set(lane.membrane, membrane)
+            await ctx.tick()
             ctx.set(lane.load, 1)
             await ctx.tick()
             ctx.set(lane.load, 0)
@@ -165,9 +166,10 @@ def test_synapse_multiplies_shifts_or_adds(weighing, bits, negative):
                 factor = {"multiply": amplitude, "shift": 1 << amplitude, "add": 1}[weighing]
                 encoded = sign * amplitude if weighing == "multiply" else amplitude | (sign < 0) << bits
                 ctx.set(lane.weight, weight)
-                ctx.set(lane.amplitude, encoded)
                 await ctx.tick()
+                ctx.set(lane.amplitude, encoded)
                 ctx.set(lane.membrane, 1000)
+                await ctx.tick()
                 await ctx.tick()
                 sums.append(ctx.get(lane.sum) == 1000 + weight * sign * factor)
 
