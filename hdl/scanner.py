@@ -1,19 +1,32 @@
 """Walk a frame or spike bitmaps and turn what is not zero into events."""
 
+from itertools import pairwise
+
 from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.hdl import Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
+from hdl.counting import countdown, total
+from hdl.layouts import width_for
 from toolchain.ir import FixedPointNetwork
 from toolchain.lfsr import MASK
 
 __all__ = ["Scanner"]
 
-_FIFO_DEPTH = 8
-_IN_FLIGHT = 3
-"""Events between the word register and the FIFO's level: two pipeline stages and the one being made."""
+_FIFO_DEPTH = 16
+_IN_FLIGHT = 5
+"""Events that ``ready`` does not know: three pipeline stages, the write into the FIFO, and the one being made."""
+_PART = 8
+"""Lanes whose events are counted in one stage; the next one adds up the parts."""
+
+
+def _stages(value: Value, count: int) -> list[Value]:
+    """``value`` and as many registers to take it along; a constant needs none."""
+    if isinstance(value, Const):
+        return [value] * (count + 1)
+    return [value, *(Signal(value.shape()) for _ in range(count))]
 
 
 def _leap(register: Signal) -> Value:
@@ -35,7 +48,7 @@ class Scanner(wiring.Component):
     valid tap (a dropped pooling rim) makes no event.
 
     Throughput: a word with ``n`` set lanes takes ``max(1, n)`` cycles. Latency from ``start`` to the
-    first event: 6 cycles. Back-pressure: ``events`` may stall for any time; nothing is lost.
+    first event: 10 cycles. Back-pressure: ``events`` may stall for any time; nothing is lost.
 
     Parameters
     ----------
@@ -56,7 +69,8 @@ class Scanner(wiring.Component):
     -------
     start : In, one cycle; ``busy``: Out, from the next cycle until the last event has left
     restart : In, with ``start``: the random numbers of ``rate`` begin anew
-    enable : Out, read enable of the source and table memories (data one cycle later, then held)
+    enable : Out, read enable of the source and table memories (data one cycle later, then held; here they go
+        into registers before anything else)
     """
 
     def __init__(
@@ -75,10 +89,12 @@ class Scanner(wiring.Component):
         table_bits: int,
     ):
         self._lanes = lanes
-        self._event = event
+        self._event, self._row, self._column = event, row, column
         self._network, self._weighing = network, weighing
         signed_spikes = network.signed_spikes
         weight_bits = event["weight"].width
+        members = {name: event[name].shape for name in ("weight", "membrane", "rows", "columns")}
+        self._word = data.StructLayout({**members, "pixel": unsigned(8), "signs": unsigned(lanes * signed_spikes)})
         super().__init__(
             {
                 "start": In(1),
@@ -109,64 +125,86 @@ class Scanner(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        walking = Signal()
-        word_valid = Signal()
-        consumed = Signal()
-        m.d.comb += self.enable.eq(walking & (~word_valid | consumed))
+        lanes, signed_spikes = self._lanes, self._network.signed_spikes
+        walking, ready = Signal(), Signal()
         group_offset, worth = self._walk(m, walking)
 
-        # word register: the memories' outputs, held while lanes are emitted one by one
+        # Stage 1: outputs of the memories; 2: they in registers; 3: what is set, and its address; 4: the word whose
+        # lanes are emitted one by one. When it has no more, all stages move.
+        valid = [walking, *(Signal(name=f"valid_{stage}") for stage in (1, 2, 3, 4))]
+        offset = [group_offset, *(Signal.like(group_offset, name=f"offset_{stage}") for stage in (1, 2, 3))]
+        worths = _stages(worth, 4)
+        spikes, pixel = Signal.like(self.spikes), Signal.like(self.pixel)
+        row, column = Signal(self._row), Signal(self._column)
+        word = [Signal(self._word, name=f"word_{stage}") for stage in (3, 4)]
+        reachable = row.count.any() & column.count.any()
+        most = max(lanes, 8) if self._network.input == "bitplane" else lanes
+        found = Signal(most)
+        m.d.comb += found.eq(Mux(self.frame, self._pixel_events(m, walking & self.enable, pixel), spikes[:lanes]))
+        mask, hit = Signal(most), Signal()
+        parts = [found[low : low + _PART] for low in range(0, most, _PART)]
+        counts = [Signal(width_for(len(part)), name=f"count_{low}") for low, part in enumerate(parts)]
         with m.If(self.enable):
-            m.d.sync += word_valid.eq(1)
-        with m.Elif(consumed):
-            m.d.sync += word_valid.eq(0)
-        word_offset = Signal.like(group_offset)
-        word_worth = Signal.like(worth)
-        most = max(self._lanes, 8) if self._network.input == "bitplane" else self._lanes
-        emitted = Signal(most)
+            for chain in (valid, offset, worths):
+                m.d.sync += [later.eq(earlier) for earlier, later in pairwise(chain) if isinstance(later, Signal)]
+            m.d.sync += [
+                spikes.eq(self.spikes),
+                pixel.eq(self.pixel),
+                row.eq(self.row),
+                column.eq(self.column),
+                mask.eq(found),
+                hit.eq(valid[2] & reachable & found.any()),
+                *(count.eq(total(list(part))) for count, part in zip(counts, parts, strict=True)),
+                word[0].weight.eq(row.weight + column.weight),
+                word[0].membrane.eq(row.membrane + column.membrane),
+                word[0].rows.eq(row.count - 1),
+                word[0].columns.eq(column.count - 1),
+                word[0].pixel.eq(pixel),
+                word[1].eq(word[0]),
+                word[1].weight.eq(word[0].weight + offset[3]),
+            ]
+            if signed_spikes:
+                m.d.sync += word[0].signs.eq(spikes[lanes:])
 
-        reachable = self.row.count.any() & self.column.count.any()
-        pending = Signal(most)
-        of_pixel = self._pixel_events(m)
-        with m.If(word_valid & reachable):
-            m.d.comb += pending.eq(Mux(self.frame, of_pixel, self.spikes[: self._lanes]) & ~emitted)
-        lowest = Signal(most)
-        m.d.comb += lowest.eq(pending & (~pending + 1))
-        ready = Signal()
-        emit = pending.any() & ready
+        # ``passing``: nothing is in the word register; ``last``: one lane. Both are known when the cycle begins.
+        pending, lowest = Signal(most), Signal(most)
+        count, left = Signal(width_for(most)), Signal(width_for(most))
+        passing, last = Signal(init=1), Signal()
+        m.d.comb += [
+            count.eq(total(counts)),
+            lowest.eq(pending & (~pending + 1)),
+            self.enable.eq(passing | (last & ready)),
+        ]
         with m.If(self.enable):
-            m.d.sync += [word_offset.eq(group_offset), word_worth.eq(worth), emitted.eq(0)]
-        with m.Elif(emit):
-            m.d.sync += emitted.eq(emitted | lowest)
-        m.d.comb += consumed.eq(word_valid & (~pending.any() | (emit & ~(pending & ~lowest).any())))
-
-        bits = max(1, (most - 1).bit_length())
-        place = Cat(Cat(lowest[lane] for lane in range(most) if lane >> bit & 1).any() for bit in range(bits))
-        amplitude = self._amplitude(lowest, place, word_worth)
-        lane = Mux(self.frame, 0, place) if self._network.input == "bitplane" else place
-        in_pipeline = self._emit(m, emit, lane, word_offset, amplitude, ready)
-        m.d.comb += self.busy.eq(walking | word_valid | in_pipeline)
+            m.d.sync += [pending.eq(mask), left.eq(count), passing.eq(~hit), last.eq(count == 1)]
+        with m.Elif(ready):
+            m.d.sync += [pending.eq(pending & ~lowest), left.eq(left - 1), last.eq(left == 2)]
+        in_pipeline = self._emit(m, ~passing & ready, lowest, word[1], worths[4], ready)
+        m.d.comb += self.busy.eq(Cat(*valid).any() | in_pipeline)
         return m
 
-    def _pixel_events(self, m: Module) -> Value:
-        """The events of the pixel in the word register, as a mask."""
+    def _pixel_events(self, m: Module, step: Value, pixel: Signal) -> Value:
+        """The events of the pixel in stage 2, as a mask."""
         if self._network.input == "direct":
-            return self.pixel.any()
+            return pixel.any()
         if self._network.input == "bitplane":
-            return self.pixel
-        register, number = Signal(32), Signal(8)
+            return pixel
+        register = Signal(32)
+        number = [Signal(8, name=f"number_{stage}") for stage in (1, 2)]
         with m.If(self.start & self.restart):
             m.d.sync += register.eq(self._network.seed)
-        with m.Elif(self.enable):
-            m.d.sync += [register.eq(_leap(register)), number.eq(register[:8])]
-        return self.pixel > number
+        with m.Elif(step):
+            m.d.sync += [register.eq(_leap(register)), number[0].eq(register[:8])]
+        with m.If(self.enable):
+            m.d.sync += number[1].eq(number[0])
+        return pixel > number[1]
 
-    def _amplitude(self, lowest: Signal, place: Value, worth: Value) -> Value:
-        """Of the event that leaves the word register."""
+    def _amplitude(self, chosen: Signal, place: Value, word: data.View, worth: Value) -> Value:
+        """Of an event that left the word register."""
         signed_spikes = self._network.signed_spikes
-        negative = (self.spikes[self._lanes :] & lowest).any() if signed_spikes else Const(0)
+        negative = (word.signs & chosen).any() if signed_spikes else Const(0)
         if self._weighing == "multiply":
-            return Mux(self.frame, self.pixel, Mux(negative, -worth, worth) if signed_spikes else worth)
+            return Mux(self.frame, word.pixel, Mux(negative, -worth, worth) if signed_spikes else worth)
         exponent = worth if self._weighing == "shift" else Const(0, 0)
         if self._network.input == "bitplane":
             exponent = Mux(self.frame, place[:3], exponent)
@@ -180,97 +218,79 @@ class Scanner(wiring.Component):
 
         Returns g · group_stride and what a spike is worth, as factor or exponent.
         """
-        address = Signal.like(self.address)
-        y, x = Signal.like(self.rows), Signal.like(self.columns)
-        group, repeat = Signal.like(self.groups), Signal.like(self.repeats)
+        step = walking & self.enable
+        last_repeat = countdown(m, "repeat", self.repeats, start=self.start, step=step)
+        next_group = step & last_repeat
+        last_group = countdown(m, "group", self.groups, start=self.start, step=next_group)
+        next_column = next_group & last_group
+        last_column = countdown(m, "column", self.columns, start=self.start, step=next_column)
+        next_row = next_column & last_column
+        last_row = countdown(m, "row", self.rows, start=self.start, step=next_row)
         group_offset = Signal.like(self.group_stride)
-        row_address, column_address = Signal.like(self.row_address), Signal.like(self.column_address)
-        m.d.comb += [
-            self.address.eq(address),
-            self.row_address.eq(row_address),
-            self.column_address.eq(column_address),
-        ]
         with m.If(self.start):
             m.d.sync += [
                 walking.eq(1),
-                address.eq(self.first_address),
-                row_address.eq(self.row_base),
-                column_address.eq(self.column_base),
+                self.address.eq(self.first_address),
+                self.row_address.eq(self.row_base),
+                self.column_address.eq(self.column_base),
                 group_offset.eq(0),
             ]
-            m.d.sync += [counter.eq(0) for counter in (y, x, group, repeat)]
-        with m.Elif(self.enable):
-            m.d.sync += [address.eq(address + self.stride), repeat.eq(repeat + 1)]
+        with m.Elif(step):
             if self._network.input == "rate":  # the same pixel again
-                with m.If(self.frame & (repeat != self.repeats - 1)):
-                    m.d.sync += address.eq(address)
-            with m.If(repeat == self.repeats - 1):
-                m.d.sync += [
-                    repeat.eq(0),
-                    group.eq(group + 1),
-                    group_offset.eq(group_offset + self.group_stride),
-                ]
-                with m.If(group == self.groups - 1):
-                    m.d.sync += [
-                        group.eq(0),
-                        group_offset.eq(0),
-                        x.eq(x + 1),
-                        column_address.eq(column_address + 1),
-                    ]
-                    with m.If(x == self.columns - 1):
-                        m.d.sync += [
-                            x.eq(0),
-                            column_address.eq(self.column_base),
-                            y.eq(y + 1),
-                            row_address.eq(row_address + 1),
-                        ]
-                        with m.If(y == self.rows - 1):
-                            m.d.sync += walking.eq(0)
+                with m.If(~self.frame | last_repeat):
+                    m.d.sync += self.address.eq(self.address + self.stride)
+            else:
+                m.d.sync += self.address.eq(self.address + self.stride)
+            with m.If(next_group):
+                m.d.sync += group_offset.eq(Mux(last_group, 0, group_offset + self.group_stride))
+            with m.If(next_column):
+                m.d.sync += self.column_address.eq(Mux(last_column, self.column_base, self.column_address + 1))
+            with m.If(next_row):
+                m.d.sync += [self.row_address.eq(self.row_address + 1), walking.eq(~last_row)]
         factor = self._weighing == "multiply"
         if self._network.schedule != "radix":
             return group_offset, Const(1) if factor else Const(0)
         first = self._network.time_steps - 1
         worth = Signal(range(max(2, 1 + (1 << first if factor else first))))
-        with m.If(self.start | (self.enable & (repeat == self.repeats - 1))):
+        with m.If(self.start | next_group):
             m.d.sync += worth.eq(1 << first if factor else first)
-        with m.Elif(self.enable):
+        with m.Elif(step):
             m.d.sync += worth.eq(worth >> 1 if factor else worth - 1)
         return group_offset, worth
 
-    def _emit(
-        self, m: Module, emit: Signal, lane: Value, word_offset: Signal, amplitude: Value, ready: Signal
-    ) -> Signal:
-        """Two stages that add up the event's addresses, then a FIFO; returns whether any event is inside."""
+    def _emit(self, m: Module, emit: Value, lowest: Signal, word: data.View, worth: Value, ready: Signal) -> Value:
+        """Number of the lane, its product with the stride, the sum, each in its cycle, then a FIFO.
+
+        Returns whether any event is inside.
+        """
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=self._event.size, depth=_FIFO_DEPTH)
-        m.d.comb += ready.eq(fifo.level <= _FIFO_DEPTH - _IN_FLIGHT)
-        chosen = Signal(lane.shape())
-        partial, total = Signal(self._event), Signal(self._event)
-        offset, lane_offset = Signal.like(word_offset), Signal.like(word_offset)
-        partial_valid, total_valid = Signal(), Signal()
+        m.d.sync += ready.eq(fifo.level <= _FIFO_DEPTH - _IN_FLIGHT)
+        valid = [emit, *(Signal(name=f"emitted_{stage}") for stage in (1, 2, 3))]
+        m.d.sync += [later.eq(earlier) for earlier, later in pairwise(valid)]
+        most = len(lowest)
+        chosen, origin, worths = Signal(most), Signal(self._word), _stages(worth, 1)
+        m.d.sync += [chosen.eq(lowest), origin.eq(word)]
+        m.d.sync += [later.eq(earlier) for earlier, later in pairwise(worths) if isinstance(later, Signal)]
+        bits = max(1, (most - 1).bit_length())
+        place = Cat(Cat(chosen[lane] for lane in range(most) if lane >> bit & 1).any() for bit in range(bits))
+        lane = Signal(bits)
+        lane_offset = Signal(self._event["weight"].width)
+        event = [Signal(self._event, name=f"event_{stage}") for stage in (2, 3)]
         m.d.sync += [
-            partial_valid.eq(emit),
-            chosen.eq(lane),
-            offset.eq(word_offset),
-            partial.weight.eq(self.row.weight + self.column.weight),
-            partial.membrane.eq(self.row.membrane + self.column.membrane),
-            partial.rows.eq(self.row.count - 1),
-            partial.columns.eq(self.column.count - 1),
-            partial.amplitude.eq(amplitude),
-            total_valid.eq(partial_valid),
-            total.eq(partial),
-            total.weight.eq(partial.weight + offset),
-            lane_offset.eq(chosen * self.lane_stride),
+            *(event[0][name].eq(origin[name]) for name in ("weight", "membrane", "rows", "columns")),
+            event[0].amplitude.eq(self._amplitude(chosen, place, origin, worths[1])),
+            lane.eq(Mux(self.frame, 0, place) if self._network.input == "bitplane" else place),
+            event[1].eq(event[0]),
+            lane_offset.eq(lane * self.lane_stride),
         ]
-        event = Signal(self._event)
+        complete = Signal(self._event)
         m.d.comb += [
-            event.eq(total),
-            event.weight.eq(total.weight + lane_offset),
-            fifo.w_en.eq(total_valid),
-            fifo.w_data.eq(event),
+            complete.eq(event[1]),
+            complete.weight.eq(event[1].weight + lane_offset),
+            fifo.w_en.eq(valid[3]),
+            fifo.w_data.eq(complete),
             self.events.payload.eq(fifo.r_data),
             self.events.valid.eq(fifo.r_rdy),
             fifo.r_en.eq(self.events.ready),
         ]
-        inside = Signal()
-        m.d.comb += inside.eq(partial_valid | total_valid | fifo.level.any())
-        return inside
+        return Cat(*valid[1:]).any() | fifo.level.any()

@@ -7,19 +7,19 @@ A layer takes initialization + control + scans + fire passes, in cycles, with W 
 - control: ``R·(3·connections + 1) + 1``, in each round fetch, decode and start of every connection and
   the round's end, then the storing of the counters.
 - fire: ``R·(W·F + 5)``, F = 1 with rounds and otherwise T; nothing for a readout that is not swept.
-- scan, for each connection and round: ``max(L + d, s + c + 3) + 2``, without events ``L + 2``.
+- scan, for each connection and round: ``max(L + d, s + c) + 5``, without events ``L + 5``.
   ``L = Σ max(1, n)`` over the words of the source, n events each, none where no synapse is reached; d is how long the scanner was held
   back, s when the synapse engine took the last event and c how long that one occupies it.
 
 An event occupies the engine for ``c = taps × groups`` cycles. Counted from the start of the scan, event i
 leaves the scanner in cycle ``m_i`` and is taken by the engine in ``s_i``:
 
-    s_i = max(m_i + 4, s_(i−1) + c_(i−1))
-    m_i = first cycle t ≥ m_(i−1) + g_i with #{j < i: m_j ≤ t − 3} − #{j: s_j < t} ≤ 5
+    s_i = max(m_i + 5, s_(i−1) + c_(i−1))
+    m_i = first cycle t ≥ m_(i−1) + g_i with #{j < i: m_j ≤ t − 5} − #{j: s_j ≤ t − 2} ≤ 11
 
-``g_i`` is 1 within a word, and between words 1 more for each word without events in between; ``m_0 = 2 + `` words
-before it. The 4 are two pipeline stages and the FIFO's write and read; what stands in m's condition
-is the FIFO's level, which lags 3 cycles behind the scanner and must leave room for 3 events.
+``g_i`` is 1 within a word, and between words 1 more for each word without events in between; ``m_0 = 5 + `` words
+before it. The 5 are three pipeline stages and the FIFO's write and read; what stands in m's condition
+is the FIFO's level a cycle ago, which lags 4 cycles behind the scanner and must leave room for 5 of 16 events.
 
 The counter of an inference holds ``⌈pixels / 4⌉ + 3`` cycles more than its layers': header, frame, its completion, and the
 order to send. Sending takes ``4 + 2·⌈classes / P⌉ + 2·classes + 9·layers`` after that.
@@ -39,10 +39,12 @@ from toolchain.trace import SpikeTrace
 
 __all__ = ["CycleCounts", "cycles"]
 
-_LATENCY = 4
+_LATENCY = 5
 """Cycles from the scanner to the synapse engine, if both are free."""
-_HELD = 6
+_HELD = 12
 """An event waits until the one so many places before it, of those that the FIFO's level knows, was taken."""
+_UNKNOWN = 4
+"""Cycles before a decision in which events left the scanner that the FIFO's level does not know yet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,26 +153,26 @@ def _scan(words: np.ndarray, service: np.ndarray) -> int:
     length = int(slots.sum())
     count = int(events.sum())
     if not count:
-        return length + 2
+        return length + 5
     # cycle of each event in a scanner that nothing holds back
     lead = np.cumsum(slots) - slots - (np.cumsum(events) - events)
-    unheld = 2 + np.repeat(lead, events) + np.arange(count)
+    unheld = 5 + np.repeat(lead, events) + np.arange(count)
     costs = np.repeat(np.repeat(service, words.shape[2]), events)
-    last, free = _queue(np.diff(unheld, prepend=-_LATENCY).tolist(), costs.tolist())
-    return max(length + last - int(unheld[-1]), free + 3) + 2
+    last, free = _queue(np.diff(unheld, prepend=0).tolist(), costs.tolist())
+    return max(length + last - int(unheld[-1]), free) + 5
 
 
 def _queue(gaps: list[int], costs: list[int]) -> tuple[int, int]:
     """When the last event leaves the scanner and when the synapse engine has done with it."""
     taken = [-1] * _HELD  # event i is entry i + _HELD
-    before = last = -_LATENCY
+    left = [0] * _UNKNOWN  # when the last events left the scanner
     free = 0
     for number, (gap, cost) in enumerate(zip(gaps, costs, strict=True)):
-        now = last + gap
-        if taken[number] >= now:  # held back, unless the level does not know the last two events yet
-            while (leaves := taken[number - (last >= now - 2) - (before >= now - 2)]) >= now:
-                now = leaves + 1
-        before, last = last, now
+        now = left[-1] + gap
+        if taken[number] >= now - 1:  # held back, unless the level does not know all the events before
+            while (leaves := taken[number - sum(cycle >= now - _UNKNOWN for cycle in left)]) >= now - 1:
+                now = leaves + 2
+        left = [*left[1:], now]
         taken.append(max(now + _LATENCY, free))
         free = taken[-1] + cost
-    return last, free
+    return left[-1], free
