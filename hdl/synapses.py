@@ -1,8 +1,10 @@
 """Expand an event into the synapse words it reaches."""
 
-from amaranth import Module, Signal, unsigned
+from amaranth import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from hdl.counting import countdown
 
 __all__ = ["SynapseAddresses"]
 
@@ -14,7 +16,8 @@ class SynapseAddresses(wiring.Component):
     ``column_stride`` (``row_stride``) and the membrane address shrinks by ``groups`` (``row_words``).
 
     Throughput: an event with ``r × c`` valid taps takes ``r·c·groups`` cycles, with no idle cycle
-    between taps or events. Latency: 1 cycle. The output cannot be stalled.
+    between taps or events. Latency: 1 cycle. The output cannot be stalled. The addresses of the next tap and of
+    the next row of taps are added up while those before them are emitted.
 
     Parameters
     ----------
@@ -40,18 +43,17 @@ class SynapseAddresses(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        event = self._event
+        event, taken = self.i.payload, self._event
         valid = Signal()
-        weight, tap_weight, row_weight = (Signal(event["weight"].width) for _ in range(3))
-        membrane, tap_membrane, row_membrane = (Signal(event["membrane"].width) for _ in range(3))
-        group = Signal.like(self.groups)
-        columns, column, row = (Signal(event["columns"].width) for _ in range(3))
-        amplitude = Signal(event["amplitude"].shape)
-
-        last_group = Signal()
+        weight, membrane = Signal(taken["weight"].width), Signal(taken["membrane"].width)
+        amplitude = Signal(taken["amplitude"].shape)
+        columns, column, row = (Signal(taken["columns"].width) for _ in range(3))
+        last_column, last_row = Signal(), Signal()
+        next_tap = Signal()
+        last_group = countdown(m, "group", self.groups, start=self.i.ready, step=valid)
         m.d.comb += [
-            last_group.eq(group == self.groups - 1),
-            self.i.ready.eq(~valid | (last_group & (column == 0) & (row == 0))),
+            next_tap.eq(valid & last_group),
+            self.i.ready.eq(~valid | (last_group & last_column & last_row)),
             self.o.valid.eq(valid),
             self.o.payload.weight.eq(weight),
             self.o.payload.membrane.eq(membrane),
@@ -59,29 +61,44 @@ class SynapseAddresses(wiring.Component):
             self.o.payload.last_group.eq(last_group),
         ]
 
-        def go(weight_to: Signal, membrane_to: Signal, *, tap: bool, row_too: bool) -> None:
-            m.d.sync += [weight.eq(weight_to), membrane.eq(membrane_to)]
-            if tap:
-                m.d.sync += [group.eq(0), tap_weight.eq(weight_to), tap_membrane.eq(membrane_to)]
-            if row_too:
-                m.d.sync += [row_weight.eq(weight_to), row_membrane.eq(membrane_to)]
+        # first synapses of the next tap along x and of the next row of taps, wherever those exist
+        tap_weight, row_weight = Signal.like(weight), Signal.like(weight)
+        tap_membrane, row_membrane = Signal.like(membrane), Signal.like(membrane)
+        row_start_weight, row_start_membrane = Signal.like(weight), Signal.like(membrane)
+        tap_start_weight, tap_start_membrane = Signal.like(weight), Signal.like(membrane)
+        m.d.comb += [
+            row_start_weight.eq(Mux(self.i.ready, event.weight, row_weight)),
+            row_start_membrane.eq(Mux(self.i.ready, event.membrane, row_membrane)),
+            tap_start_weight.eq(Mux(self.i.ready | last_column, row_start_weight, tap_weight)),
+            tap_start_membrane.eq(Mux(self.i.ready | last_column, row_start_membrane, tap_membrane)),
+        ]
+        with m.If(self.i.ready | next_tap):
+            m.d.sync += [
+                weight.eq(tap_start_weight),
+                membrane.eq(tap_start_membrane),
+                tap_weight.eq(tap_start_weight + self.column_stride),
+                tap_membrane.eq(tap_start_membrane - self.groups),
+            ]
+            with m.If(self.i.ready | last_column):
+                m.d.sync += [
+                    row_weight.eq(row_start_weight + self.row_stride),
+                    row_membrane.eq(row_start_membrane - self.row_words),
+                ]
+        with m.Else():
+            m.d.sync += [weight.eq(weight + 1), membrane.eq(membrane + 1)]
 
         with m.If(self.i.ready):
             m.d.sync += [
                 valid.eq(self.i.valid),
-                columns.eq(self.i.payload.columns),
-                column.eq(self.i.payload.columns),
-                row.eq(self.i.payload.rows),
-                amplitude.eq(self.i.payload.amplitude),
+                amplitude.eq(event.amplitude),
+                columns.eq(event.columns),
+                column.eq(event.columns),
+                last_column.eq(event.columns == 0),
+                row.eq(event.rows),
+                last_row.eq(event.rows == 0),
             ]
-            go(self.i.payload.weight, self.i.payload.membrane, tap=True, row_too=True)
-        with m.Elif(~last_group):
-            m.d.sync += group.eq(group + 1)
-            go(weight + 1, membrane + 1, tap=False, row_too=False)
-        with m.Elif(column != 0):
-            m.d.sync += column.eq(column - 1)
-            go(tap_weight + self.column_stride, tap_membrane - self.groups, tap=True, row_too=False)
-        with m.Else():
-            m.d.sync += [column.eq(columns), row.eq(row - 1)]
-            go(row_weight + self.row_stride, row_membrane - self.row_words, tap=True, row_too=True)
+        with m.Elif(next_tap & ~last_column):
+            m.d.sync += [column.eq(column - 1), last_column.eq(column == 1)]
+        with m.Elif(next_tap):
+            m.d.sync += [column.eq(columns), last_column.eq(columns == 0), row.eq(row - 1), last_row.eq(row == 1)]
         return m

@@ -63,7 +63,7 @@ HARDWARE = {
     "lost_event_under_back_pressure": (
         TWO_PHASE, "counter", "hdl.scanner", (("fifo.level <= _FIFO_DEPTH - _IN_FLIGHT", "fifo.level <= _FIFO_DEPTH"),),
     ),
-    "off_by_one_tap": (STREAM, "spike", "hdl.synapses", (("tap_membrane - self.groups", "tap_membrane - self.groups - 1"),)),
+    "off_by_one_tap": (STREAM, "spike", "hdl.synapses", (("tap_start_membrane - self.groups", "tap_start_membrane - self.groups - 1"),)),
     "wrong_stride": (
         STREAM, "spike", "hdl.program", (("column_stride=connection.stride[1] * groups", "column_stride=groups"),),
     ),
