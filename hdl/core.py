@@ -116,7 +116,7 @@ class Core(wiring.Component):
         return m
 
     def _decode(self, m: Module, sequencer: Sequencer) -> dict[str, Value]:
-        """Program memory; a member that never changes is a constant and costs nothing."""
+        """Program memory and the register behind it; a member that never changes is a constant and costs nothing."""
         program = self.program
         varying = program.varying()
         members: dict[str, Value] = {
@@ -127,8 +127,9 @@ class Core(wiring.Component):
             init = [self._pack(layout, vars(instruction)) for instruction in program.instructions]
             port = rom(m, "program", layout.size, init)
             m.d.comb += [port.addr.eq(sequencer.instruction), port.en.eq(1)]
-            view = data.View(layout, port.data)
-            members.update({name: view[name] for name in varying})
+            decoded = Signal(layout)
+            m.d.sync += decoded.as_value().eq(port.data)
+            members.update({name: decoded[name] for name in varying})
         return members
 
     @staticmethod

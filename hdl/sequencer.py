@@ -13,8 +13,8 @@ class Sequencer(wiring.Component):
     """Runs the program once for each frame.
 
     For each layer: initialize the membranes; then rounds of (scan every connection, fire), one round,
-    or T rounds where the instruction says ``per_step``. Overhead: at most 7 cycles a connection and
-    round, 2 a layer.
+    or T rounds where the instruction says ``per_step``. Overhead: 4 cycles a connection and round, 1 a
+    round, 1 a layer.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class Sequencer(wiring.Component):
 
     Members
     -------
-    instruction : Out, address in the program memory; the decoded members come back one cycle later
+    instruction : Out, address in the program memory; the decoded members come back two cycles later
     step : Out, time step of the round; ``layer``: Out, index of the layer
     store : Out, one cycle, the layer's counters are final
     """
@@ -66,6 +66,8 @@ class Sequencer(wiring.Component):
                     m.d.comb += self.send_error.eq(1)
                     m.next = "SENDING"
             with m.State("FETCH"):
+                m.next = "READ"
+            with m.State("READ"):
                 m.next = "DECODE"
             with m.State("DECODE"):
                 m.next = "START SCAN"

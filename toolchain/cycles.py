@@ -4,8 +4,8 @@ A layer takes initialization + control + scans + fire passes, in cycles, with W 
 (``H·W·⌈C / P⌉``) and R rounds, T where the layer fires after every step and otherwise 1:
 
 - initialization: ``W + 3``.
-- control: ``R·(3·connections + 1) + 1``, in each round fetch, decode and start of every connection and
-  the round's end, then the storing of the counters.
+- control: ``R·(4·connections + 1) + 1``, in each round fetch, read, decode and start of every connection
+  and the round's end, then the storing of the counters.
 - fire: ``R·(W·F + 5)``, F = 1 with rounds and otherwise T; nothing for a readout that is not swept.
 - scan, for each connection and round: ``max(L + d, s + c) + 5``, without events ``L + 5``.
   ``L = Σ max(1, n)`` over the words of the source, n events each, none where no synapse is reached; d is how long the scanner was held
@@ -112,7 +112,7 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
                 scan[image, index] += sum(_scan(part, service) for part in words)
         rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
         initialization[:, index] = instruction.words + 3
-        control[:, index] = rounds * (3 * len(layer.connections) + 1) + 1
+        control[:, index] = rounds * (4 * len(layer.connections) + 1) + 1
         fire[:, index] = rounds * (instruction.words * firings + 5) if instruction.sweep else 0
     classes = network.shapes[-1][0]
     sending = 4 + 2 * program.groups(classes) + 2 * classes + 9 * len(network.layers)
