@@ -5,10 +5,14 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hdl.counting import total
 from hdl.host import COUNTERS
 from hdl.layouts import width_for
 
 __all__ = ["Counters"]
+
+_PART = 8
+"""Lanes whose spikes are counted in one cycle; the next one adds up the parts."""
 
 
 class Counters(wiring.Component):
@@ -16,7 +20,8 @@ class Counters(wiring.Component):
 
     ``total`` counts the cycles from the one in which the frame's header is taken (``start``) to
     ``finish``, both included; the result is offered one cycle later. A layer's ``cycles`` run from
-    ``begin`` or the ``store`` before it to its own ``store``. All counters are 32 bits and wrap.
+    ``begin`` or the ``store`` before it to its own ``store``. All counters are 32 bits and wrap. Events and
+    operations are counted two cycles after they are shown, spikes three: ``store`` must come as long after them.
 
     Parameters
     ----------
@@ -56,7 +61,10 @@ class Counters(wiring.Component):
         m.submodules.memory = memory
         write, read = memory.write_port(), memory.read_port()
         cycles, events, operations, spikes = (Signal(32, name=name) for name in COUNTERS)
-        fired = Signal(width_for(len(self.spike_bits)))
+        event, performed = Signal(), Signal.like(self.operations)
+        parts = [self.spike_bits[low : low + _PART] for low in range(0, len(self.spike_bits), _PART)]
+        fired = [Signal(width_for(len(part)), name=f"fired_{place}") for place, part in enumerate(parts)]
+        spiked = Signal(width_for(len(self.spike_bits)))
         m.d.comb += [
             write.addr.eq(self.layer),
             write.data.eq(Cat(cycles, events, operations, spikes)),
@@ -65,14 +73,17 @@ class Counters(wiring.Component):
             self.data.eq(read.data),
         ]
         m.d.sync += [
+            event.eq(self.event),
+            performed.eq(self.operations),
+            *(register.eq(0) for register in fired),
+            spiked.eq(total(fired)),
             cycles.eq(cycles + 1),
-            events.eq(events + self.event),
-            operations.eq(operations + self.operations),
-            spikes.eq(spikes + fired),
-            fired.eq(0),
+            events.eq(events + event),
+            operations.eq(operations + performed),
+            spikes.eq(spikes + spiked),
         ]
         with m.If(self.spike_valid):
-            m.d.sync += fired.eq(sum(self.spike_bits[lane] for lane in range(len(self.spike_bits))))
+            m.d.sync += [register.eq(total(list(part))) for register, part in zip(fired, parts, strict=True)]
         with m.If(self.store | self.begin):
             m.d.sync += [counter.eq(0) for counter in (events, operations, spikes)]
             m.d.sync += cycles.eq(1)

@@ -52,7 +52,8 @@ def test_counters_equal_the_models(tmp_path, name, schedule, lanes):
 @pytest.mark.usefixtures("fast_compile")
 def test_a_wait_state_is_caught(tmp_path, monkeypatch):
     network = random_network(4, neuron={"input": "direct"})
-    with faulty_core("hdl.sweep", (("~fire_valid | last_firing)", "~fire_valid)"),)) as core:
+    healthy = 'm.State("READ"):'
+    with faulty_core("hdl.sequencer", ((healthy, f'{healthy}\n                m.next = "LATE"\n            with m.State("LATE"):'),)) as core:
         monkeypatch.setattr(toolchain.emit, "Core", core)
         bundle = toolchain.emit.emit(network, tmp_path, lanes=2)
     result = runner.verify(bundle, network, frames_for(network, 4, 2))

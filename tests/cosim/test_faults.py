@@ -59,7 +59,7 @@ HARDWARE = {
         SMALL_TWO_PHASE, "spike", "hdl.neurons", (("sweep.write_initial | sweep.write_after),\n            ]", "sweep.write_after),\n            ]"),),
     ),
     "lane_swap": (STREAM, "spike", "hdl.neurons", (("self.spike_bits[number].eq(", "self.spike_bits[number ^ 1].eq("),)),
-    "lost_event": (STREAM, "counter", "hdl.scanner", (("w_en.eq(total_valid)", "w_en.eq(total_valid & ~fifo.level[1])"),)),
+    "lost_event": (STREAM, "counter", "hdl.scanner", (("w_en.eq(valid[3])", "w_en.eq(valid[3] & ~fifo.level[1])"),)),
     "lost_event_under_back_pressure": (
         TWO_PHASE, "counter", "hdl.scanner", (("fifo.level <= _FIFO_DEPTH - _IN_FLIGHT", "fifo.level <= _FIFO_DEPTH"),),
     ),
@@ -98,7 +98,7 @@ HARDWARE = {
         lively("stream", "none", "rate"), "spike", "hdl.scanner", (("m.If(self.start & self.restart)", "m.If(0)"),),
     ),
     "random_number_of_other_bits": (
-        lively("two_phase", "none", "rate"), "spike", "hdl.scanner", (("number.eq(register[:8])", "number.eq(register[8:16])"),),
+        lively("two_phase", "none", "rate"), "spike", "hdl.scanner", (("number[0].eq(register[:8])", "number[0].eq(register[8:16])"),),
     ),
     "one_threshold_for_both_signs": (
         lively("stream", "asymmetric"), "spike", "hdl.lane", (("below.eq(self.negative_threshold.shift_left(shift))", "below.eq(self.threshold.shift_left(shift))"),),
@@ -114,13 +114,13 @@ HARDWARE = {
     ),
     "sign_lost_between_layers": (
         lively("two_phase", "symmetric"), "spike", "hdl.scanner",
-        (("negative = (self.spikes[self._lanes :] & lowest).any() if signed_spikes", "negative = Const(0) if signed_spikes"),),
+        (("negative = (word.signs & chosen).any() if signed_spikes", "negative = Const(0) if signed_spikes"),),
     ),
     "corrections_forget_earlier_steps": (
         lively("stream", "correcting"), "spike", "hdl.neurons", (("lane.count.eq(counts.read[number])", "lane.count.eq(0)"),),
     ),
     "operations_counted_too_often": (
-        STREAM, "counter", "hdl.counters", (("operations + self.operations", "operations + self.operations + self.event"),),
+        STREAM, "counter", "hdl.counters", (("operations + performed", "operations + performed + event"),),
     ),
     "cycles_off_by_one": (TWO_PHASE, "counter", "hdl.counters", (("self.total.eq(1)", "self.total.eq(0)"),)),
     "last_of_equal_scores_wins": (tied(STREAM), "prediction", "hdl.host", (("(score > best)", "(score >= best)"),)),

@@ -15,11 +15,15 @@ from toolchain.ir import INPUT
 KERNELS = {(1, 1): (1, 1), (1, 2): (1, 1), (3, 3): (2, 2), (5, 5): (1, 3)}
 """Kernel: stride."""
 SLOWER = {
-    "wait between fired words": ("hdl.sweep", "~fire_valid | last_firing)", "~fire_valid)"),
-    "wait between scanned words": ("hdl.scanner", "walking & (~word_valid | consumed)", "walking & ~word_valid"),
-    "wait before a round": ("hdl.neurons", "valid[:4]).any()", "valid).any()"),
-    "queue shorter by one": ("hdl.scanner", "_IN_FLIGHT = 3", "_IN_FLIGHT = 4"),
-}
+    "wait after the fire pass": (
+        "hdl.sequencer",
+        'm.State("FIRE"), m.If(~self.engines_busy):',
+        'm.State("FIRE"), m.If(~self.engines_busy):\n                m.next = "LATE"\n            with m.State("LATE"):',
+    ),
+    "wait between events": ("hdl.scanner", "ready.eq(fifo.level <= _FIFO_DEPTH - _IN_FLIGHT)", "ready.eq(~ready & (fifo.level <= _FIFO_DEPTH - _IN_FLIGHT))"),
+    "wait before a round": ("hdl.neurons", 'f"valid_{stage}") for stage in (1, 2, 3, 4)', 'f"valid_{stage}") for stage in (1, 2, 3, 4, 5)'),
+    "queue shorter by one": ("hdl.scanner", "_IN_FLIGHT = 5", "_IN_FLIGHT = 6"),
+}  # fmt: skip
 """Module, healthy text, faulty text: everything right but late."""
 
 
