@@ -11,7 +11,7 @@ error:  header, ``ErrorCode``
 
 import enum
 
-from amaranth import Module, Signal, signed, unsigned
+from amaranth import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -139,7 +139,7 @@ class FrameReceiver(wiring.Component):
 class ResultSender(wiring.Component):
     """Sends the result packet or an error packet; the arg-max is found while the scores pass.
 
-    One word every two cycles (each is fetched, then offered). Back-pressure: waits for ``ready``.
+    One word every two cycles (each is fetched, then offered from a register). Back-pressure: waits for ``ready``.
 
     Parameters
     ----------
@@ -183,16 +183,16 @@ class ResultSender(wiring.Component):
         lane = Signal(unsigned(width_for(self._lanes - 1)))
         place = Signal(unsigned(width_for(len(COUNTERS) - 1)))
         word = Signal.like(self.read_word)
-        best = Signal(signed(32))
         prediction = Signal.like(number)
-        score = Signal(signed(32))
         values = self.scores.as_value()
         size = len(values) // self._lanes
-        m.d.comb += [
+        score, best = Signal(signed(size)), Signal(signed(size))
+        counter = Signal(32)
+        m.d.sync += [
             score.eq(values.word_select(lane, size).as_signed()),
-            self.read_word.eq(word),
-            self.counters_address.eq(number),
+            counter.eq(self.counters.word_select(place, 32)),
         ]
+        m.d.comb += [self.read_word.eq(word), self.counters_address.eq(number)]
 
         def offer(value: object, following: str, *, last: bool = False) -> None:
             """Offer a word; on transfer go to the next state."""
@@ -220,17 +220,21 @@ class ResultSender(wiring.Component):
                 m.d.comb += self.read.eq(1)
                 m.next = "AWAIT"
             with m.State("AWAIT"):
+                m.next = "SELECT"
+            with m.State("SELECT"):
                 m.next = "SCORE"
             with m.State("SCORE"):
                 offer(score, "NEXT SCORE")
+                with m.If(self.o.ready):  # the score of the next lane comes two cycles later
+                    m.d.sync += lane.eq(Mux(lane == self._lanes - 1, 0, lane + 1))
             with m.State("NEXT SCORE"):
                 with m.If((number == 0) | (score > best)):
                     m.d.sync += [best.eq(score), prediction.eq(number)]
-                m.d.sync += [number.eq(number + 1), lane.eq(lane + 1)]
+                m.d.sync += number.eq(number + 1)
                 with m.If(number == self._classes - 1):
                     m.next = "PREDICTION"
-                with m.Elif(lane == self._lanes - 1):
-                    m.d.sync += [lane.eq(0), word.eq(word + 1)]
+                with m.Elif(lane == 0):
+                    m.d.sync += word.eq(word + 1)
                     m.next = "READ"
                 with m.Else():
                     m.next = "SCORE"
@@ -238,14 +242,17 @@ class ResultSender(wiring.Component):
                 m.d.sync += number.eq(0)
                 offer(prediction, "FETCH")
             with m.State("FETCH"):
+                m.next = "FETCHED"
+            with m.State("FETCHED"):
                 m.next = "COUNTER"
             with m.State("COUNTER"):
-                offer(self.counters.word_select(place, 32), "NEXT COUNTER")
+                offer(counter, "NEXT COUNTER")
+                with m.If(self.o.ready):
+                    m.d.sync += place.eq(Mux(place == len(COUNTERS) - 1, 0, place + 1))
             with m.State("NEXT COUNTER"):
-                m.d.sync += place.eq(place + 1)
                 m.next = "COUNTER"
-                with m.If(place == len(COUNTERS) - 1):
-                    m.d.sync += [place.eq(0), number.eq(number + 1)]
+                with m.If(place == 0):
+                    m.d.sync += number.eq(number + 1)
                     m.next = "FETCH"
                     with m.If(number == self._layers - 1):
                         m.next = "CYCLES"

@@ -22,7 +22,7 @@ before it. The 5 are three pipeline stages and the FIFO's write and read; what s
 is the FIFO's level a cycle ago, which lags 4 cycles behind the scanner and must leave room for 5 of 16 events.
 
 The counter of an inference holds ``⌈pixels / 4⌉ + 3`` cycles more than its layers': header, frame, its completion, and the
-order to send. Sending takes ``4 + 2·⌈classes / P⌉ + 2·classes + 9·layers`` after that.
+order to send. Sending takes ``4 + 3·⌈classes / P⌉ + 2·classes + 10·layers`` after that.
 """
 
 from dataclasses import dataclass, fields
@@ -115,7 +115,7 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
         control[:, index] = rounds * (4 * len(layer.connections) + 1) + 1
         fire[:, index] = rounds * (instruction.words * firings + 5) if instruction.sweep else 0
     classes = network.shapes[-1][0]
-    sending = 4 + 2 * program.groups(classes) + 2 * classes + 9 * len(network.layers)
+    sending = 4 + 3 * program.groups(classes) + 2 * classes + 10 * len(network.layers)
     ends = (np.full(len(frames), duration, np.int64) for duration in (-(-program.pixels // 4) + 3, sending))
     return CycleCounts(initialization, scan, fire, control, *ends)
 
