@@ -20,10 +20,10 @@ class Lane(wiring.Component):
     What ``amplitude`` is stands in ``Program.amplitude_bits``; the synapse multiplies, shifts or adds.
 
     Integration, one synapse a cycle: ``weight`` in one cycle, ``amplitude`` and the old ``membrane`` in the
-    next, the new one on ``sum`` in the third after the first. Both memories end in a register here
-    (``held`` for the membrane). A sum that is not yet readable from memory stands for ``membrane``:
+    next; with ``add`` in the third cycle, ``sum`` shows the new one in the fourth, otherwise 0. Both
+    memories end in a register here (``held`` for the membrane). A sum that is not yet readable from memory stands for ``membrane``:
     ``forward_second`` and ``forward_third``, given with ``membrane``, take the sum of the last synapse but
-    one (two); ``forward_last``, given one cycle later, takes the last one's.
+    one (two); ``forward_last``, given with ``add``, takes the last one's.
 
     Firing: ``load`` takes ``U ← held + addend`` and θ; in each following cycle ``spike`` and
     ``after`` show one firing of U, and ``step`` moves on to the next, adding the loaded membrane
@@ -56,6 +56,7 @@ class Lane(wiring.Component):
                 "weight": In(signed(weight_bits)),
                 "amplitude": In(amplitude),
                 "membrane": In(signed(membrane_bits)),
+                "add": In(1),
                 "forward_last": In(1),
                 "forward_second": In(1),
                 "forward_third": In(1),
@@ -89,9 +90,11 @@ class Lane(wiring.Component):
             weight.eq(self.weight),
             product.eq(self._weighed(weight)),
             self.held.eq(Mux(self.forward_second, self.sum, Mux(self.forward_third, before, self.membrane))),
-            self.sum.eq(Mux(self.forward_last, self.sum, self.held) + product),
+            self.sum.eq(0),
             before.eq(self.sum),
         ]
+        with m.If(self.add):
+            m.d.sync += self.sum.eq(Mux(self.forward_last, self.sum, self.held) + product)
 
         self._fire(m, width)
         return m

@@ -176,12 +176,18 @@ class NeuronArray(wiring.Component):
                 network=network,
             )
             m.submodules[f"lane_{number}"] = lane
-            after = Signal.like(lane.after)
-            m.d.sync += [after.eq(lane.after), self.spike_bits[number].eq(lane.spike)]
+            # What is written: each of the three is 0 while another one counts.
+            initial, after = Signal.like(lane.after), Signal.like(lane.after)
+            m.d.sync += [initial.eq(0), after.eq(0), self.spike_bits[number].eq(lane.spike)]
+            with m.If(sweep.read_initial):
+                m.d.sync += initial.eq(data.View(layout, parameters.data)[number].initial)
+            with m.If(sweep.step):
+                m.d.sync += after.eq(lane.after)
             m.d.comb += [
                 lane.weight.eq(weight_lanes[number]),
                 lane.amplitude.eq(amplitude[2]),
                 lane.membrane.eq(read_data[number]),
+                lane.add.eq(valid[3]),
                 lane.forward_last.eq(forward_last),
                 lane.forward_second.eq(forward_second),
                 lane.forward_third.eq(forward_third),
@@ -192,7 +198,7 @@ class NeuronArray(wiring.Component):
                 lane.constant_current.eq(self.constant_current),
                 lane.threshold.eq(threshold if self._program.threshold_exponents else fields[number].threshold),
                 lane.addend.eq(fields[number].addend if self._stream else Const(0)),
-                writes[number].eq(Mux(valid[4], lane.sum, Mux(sweep.write_initial, fields[number].initial, after))),
+                writes[number].eq(lane.sum | initial | after),
             ]
             if network.negative == "asymmetric":
                 m.d.comb += lane.negative_threshold.eq(fields[number].negative_threshold)

@@ -29,8 +29,9 @@ class Sweep(wiring.Component):
     initialize, fire : In, one cycle, never while ``busy``
     read, word, parameter : Out, read strobe and addresses of membrane and parameter memory
     load, step : Out, strobes of the lanes (``load`` two cycles after the read)
+    read_initial : Out, initial membranes come out of the parameter memory
     write_initial, write_after, written : Out, write strobes and address of the membrane memory;
-        the value to write is what was read from the parameters two cycles before, and last cycle's ``after``
+        the value to write is last cycle's initial membrane, and last cycle's ``after``
     spike, spike_address, spike_word, spike_step : Out, a spike word was made last cycle: spike memory
         address, neuron word, and firing number
     """
@@ -53,6 +54,7 @@ class Sweep(wiring.Component):
                 "parameter": Out(unsigned(parameter_bits)),
                 "load": Out(1),
                 "step": Out(1),
+                "read_initial": Out(1),
                 "write_initial": Out(1),
                 "write_after": Out(1),
                 "written": Out(unsigned(word_bits)),
@@ -88,6 +90,7 @@ class Sweep(wiring.Component):
         m.d.comb += [
             self.load.eq(firing_pass & valid[2] & firsts[2]),
             self.step.eq(valid[3]),
+            self.read_initial.eq(valid[1] & ~firing_pass),
             self.write_initial.eq(valid[2] & ~firing_pass),
             self.spike_word.eq(self.written),
             self.busy.eq(Cat(*valid).any() | self.spike),

@@ -166,6 +166,7 @@ def test_synapse_multiplies_shifts_or_adds(weighing, bits, negative):
                 factor = {"multiply": amplitude, "shift": 1 << amplitude, "add": 1}[weighing]
                 encoded = sign * amplitude if weighing == "multiply" else amplitude | (sign < 0) << bits
                 ctx.set(lane.weight, weight)
+                ctx.set(lane.add, 1)
                 await ctx.tick()
                 ctx.set(lane.amplitude, encoded)
                 ctx.set(lane.membrane, 1000)
