@@ -11,7 +11,7 @@ from hdl.host import FrameReceiver, ResultSender
 from hdl.layouts import coordinate_layout, event_layout, width_for
 from hdl.neurons import NeuronArray
 from hdl.program import CoordinateTaps, Instruction, Program
-from hdl.rom import ReadPort, rom
+from hdl.rom import ReadPort, rom, slices
 from hdl.scanner import Scanner
 from hdl.sequencer import Sequencer
 from hdl.synapses import SynapseAddresses
@@ -183,9 +183,16 @@ class Core(wiring.Component):
         m.submodules.synapses = synapses = SynapseAddresses(event=event, synapse=synapse, group_bits=group_bits)
 
         m.submodules.frame = frame = Memory(shape=unsigned(32), depth=frame_words, init=[])
-        m.submodules.spikes = spikes = Memory(shape=unsigned(program.spike_bits), depth=spike_words, init=[])
         frame_write, frame_read = frame.write_port(), frame.read_port()
-        spike_write, spike_read = spikes.write_port(), spikes.read_port()
+        for low, read, write in slices(m, "spikes", program.spike_bits, spike_words):
+            m.d.comb += [
+                write.addr.eq(neurons.spike_address),
+                write.data.eq(neurons.spike_bits[low : low + len(write.data)]),
+                write.en.eq(neurons.spike_valid),
+                read.addr.eq(scanner.address),
+                read.en.eq(scanner.enable),
+                scanner.spikes[low : low + len(read.data)].eq(read.data),
+            ]
         byte = Signal(2)
         with m.If(scanner.enable):
             m.d.sync += byte.eq(scanner.address[:2])
@@ -196,17 +203,11 @@ class Core(wiring.Component):
             frame_write.en.eq(receiver.write),
             frame_read.addr.eq(scanner.address[2:]),
             frame_read.en.eq(scanner.enable),
-            spike_write.addr.eq(neurons.spike_address),
-            spike_write.data.eq(neurons.spike_bits),
-            spike_write.en.eq(neurons.spike_valid),
-            spike_read.addr.eq(scanner.address),
-            spike_read.en.eq(scanner.enable),
             row_port.addr.eq(scanner.row_address),
             row_port.en.eq(scanner.enable),
             column_port.addr.eq(scanner.column_address),
             column_port.en.eq(scanner.enable),
             scanner.pixel.eq(frame_read.data.word_select(byte, 8)),
-            scanner.spikes.eq(spike_read.data),
             scanner.row.as_value().eq(row_port.data),
             scanner.column.as_value().eq(column_port.data),
             scanner.start.eq(sequencer.scan),
