@@ -53,7 +53,9 @@ def test_counters_equal_the_models(tmp_path, name, schedule, lanes):
 def test_a_wait_state_is_caught(tmp_path, monkeypatch):
     network = random_network(4, neuron={"input": "direct"})
     healthy = 'm.State("READ"):'
-    with faulty_core("hdl.sequencer", ((healthy, f'{healthy}\n                m.next = "LATE"\n            with m.State("LATE"):'),)) as core:
+    with faulty_core(
+        "hdl.sequencer", ((healthy, f'{healthy}\n                m.next = "LATE"\n            with m.State("LATE"):'),)
+    ) as core:
         monkeypatch.setattr(toolchain.emit, "Core", core)
         bundle = toolchain.emit.emit(network, tmp_path, lanes=2)
     result = runner.verify(bundle, network, frames_for(network, 4, 2))
