@@ -21,9 +21,9 @@ class Lane(wiring.Component):
 
     Integration, one synapse a cycle: ``weight`` in one cycle, ``amplitude`` and the old ``membrane`` in the
     next; with ``add`` in the third cycle, ``sum`` shows the new one in the fourth, otherwise 0. Both
-    memories end in a register here (``held`` for the membrane). A sum that is not yet readable from memory stands for ``membrane``:
-    ``forward_second`` and ``forward_third``, given with ``membrane``, take the sum of the last synapse but
-    one (two); ``forward_last``, given with ``add``, takes the last one's.
+    memories end in a register here (``held`` for the membrane). A sum that is not yet in memory stands for
+    ``membrane``: ``forward_before``, given with ``membrane``, takes the sum of the last synapse but one;
+    ``forward_last``, given with ``add``, takes the last one's.
 
     Firing: ``load`` takes ``U ← held + addend`` and θ; in each following cycle ``spike`` and
     ``after`` show one firing of U, and ``step`` moves on to the next, adding the loaded membrane
@@ -58,8 +58,7 @@ class Lane(wiring.Component):
                 "membrane": In(signed(membrane_bits)),
                 "add": In(1),
                 "forward_last": In(1),
-                "forward_second": In(1),
-                "forward_third": In(1),
+                "forward_before": In(1),
                 "held": Out(signed(membrane_bits)),
                 "sum": Out(signed(membrane_bits)),
                 "load": In(1),
@@ -85,13 +84,11 @@ class Lane(wiring.Component):
         width = len(self.membrane)
         weight = Signal.like(self.weight)
         product = Signal(signed(width))
-        before = Signal(signed(width))
         m.d.sync += [
             weight.eq(self.weight),
             product.eq(self._weighed(weight)),
-            self.held.eq(Mux(self.forward_second, self.sum, Mux(self.forward_third, before, self.membrane))),
+            self.held.eq(Mux(self.forward_before, self.sum, self.membrane)),
             self.sum.eq(0),
-            before.eq(self.sum),
         ]
         with m.If(self.add):
             m.d.sync += self.sum.eq(Mux(self.forward_last, self.sum, self.held) + product)

@@ -48,8 +48,8 @@ class NeuronArray(wiring.Component):
 
     The read-modify-write of a membrane word takes 5 cycles (weight read; membrane read, weight into a
     register; multiply, membrane into a register; add; write), fully pipelined: a word may be hit again
-    in any later cycle, forwarding covers the three sums that are not readable yet. What decides about
-    forwarding is compared a cycle ahead. Latency from a synapse word to its write: 5 cycles.
+    in any later cycle, forwarding covers the two sums that are not written yet, and the memory the one that is
+    being written. What decides about forwarding is compared a cycle ahead. Latency from a synapse word to its write: 5 cycles.
 
     Parameters
     ----------
@@ -119,7 +119,8 @@ class NeuronArray(wiring.Component):
         )
         depth = max(2, self._program.membrane_words)
         m.submodules.membranes = membranes = Memory(shape=unsigned(bits * lanes), depth=depth, init=[])
-        read_port, write_port = membranes.read_port(), membranes.write_port()
+        write_port = membranes.write_port()
+        read_port = membranes.read_port(transparent_for=(write_port,))
 
         # stage 0: weight read; 1: membrane read; 2: multiply; 3: add; 4: write
         valid = [self.synapses.valid, *(Signal(name=f"valid_{stage}") for stage in (1, 2, 3, 4))]
@@ -129,11 +130,10 @@ class NeuronArray(wiring.Component):
         amplitude += [Signal(self._amplitude, name=f"amplitude_{stage}") for stage in (1, 2)]
         for chain in (valid, word, amplitude):
             m.d.sync += [after.eq(before) for before, after in pairwise(chain)]
-        forward_last, forward_second, forward_third = Signal(), Signal(), Signal()
+        forward_last, forward_before = Signal(), Signal()
         m.d.sync += [
             forward_last.eq(valid[3] & (word[2] == word[3])),
-            forward_second.eq(valid[3] & (word[1] == word[3])),
-            forward_third.eq(valid[4] & (word[1] == word[4])),
+            forward_before.eq(valid[3] & (word[1] == word[3])),
         ]
         m.d.comb += [
             weights.addr.eq(self.synapses.payload.weight),
@@ -189,8 +189,7 @@ class NeuronArray(wiring.Component):
                 lane.membrane.eq(read_data[number]),
                 lane.add.eq(valid[3]),
                 lane.forward_last.eq(forward_last),
-                lane.forward_second.eq(forward_second),
-                lane.forward_third.eq(forward_third),
+                lane.forward_before.eq(forward_before),
                 self.read_data[number].eq(lane.held),
                 lane.load.eq(sweep.load),
                 lane.step.eq(sweep.step),

@@ -53,8 +53,8 @@ HARDWARE = {
     # fault: (network, kinds of difference it must show, module, replacements)
     "greater_instead_of_at_least": (TWO_PHASE, "score", "hdl.lane", (("(excess >= 0)", "(excess > 0)"),)),
     "missed_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_last.eq(valid", "forward_last.eq(0 & valid"),)),
-    "missed_second_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_second.eq(valid", "forward_second.eq(0 & valid"),)),
-    "missed_third_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_third.eq(valid", "forward_third.eq(0 & valid"),)),
+    "missed_second_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_before.eq(valid", "forward_before.eq(0 & valid"),)),
+    "missed_third_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("transparent_for=(write_port,)", ""),)),
     "stale_membrane_between_images": (
         SMALL_TWO_PHASE, "spike", "hdl.neurons", (("sweep.write_initial | sweep.write_after),\n            ]", "sweep.write_after),\n            ]"),),
     ),
