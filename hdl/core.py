@@ -193,9 +193,6 @@ class Core(wiring.Component):
                 read.en.eq(scanner.enable),
                 scanner.spikes[low : low + len(read.data)].eq(read.data),
             ]
-        byte = Signal(2)
-        with m.If(scanner.enable):
-            m.d.sync += byte.eq(scanner.address[:2])
         per_step, from_frame = instruction["per_step"], instruction["frame"]
         m.d.comb += [
             frame_write.addr.eq(receiver.word),
@@ -207,7 +204,7 @@ class Core(wiring.Component):
             row_port.en.eq(scanner.enable),
             column_port.addr.eq(scanner.column_address),
             column_port.en.eq(scanner.enable),
-            scanner.pixel.eq(frame_read.data.word_select(byte, 8)),
+            scanner.pixels.eq(frame_read.data),
             scanner.row.as_value().eq(row_port.data),
             scanner.column.as_value().eq(column_port.data),
             scanner.start.eq(sequencer.scan),

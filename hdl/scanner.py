@@ -69,6 +69,7 @@ class Scanner(wiring.Component):
     -------
     start : In, one cycle; ``busy``: Out, from the next cycle until the last event has left
     restart : In, with ``start``: the random numbers of ``rate`` begin anew
+    pixels : In, a word of the frame memory, which holds four; the lowest bits of ``address`` choose
     enable : Out, read enable of the source and table memories (data one cycle later, then held; here they go
         into registers before anything else)
     """
@@ -116,7 +117,7 @@ class Scanner(wiring.Component):
                 "row_address": Out(unsigned(table_bits)),
                 "column_address": Out(unsigned(table_bits)),
                 "spikes": In(unsigned(lanes * (1 + signed_spikes))),
-                "pixel": In(unsigned(8)),
+                "pixels": In(unsigned(32)),
                 "row": In(row),
                 "column": In(column),
                 "events": Out(stream.Signature(event)),
@@ -134,7 +135,9 @@ class Scanner(wiring.Component):
         valid = [walking, *(Signal(name=f"valid_{stage}") for stage in (1, 2, 3, 4))]
         offset = [group_offset, *(Signal.like(group_offset, name=f"offset_{stage}") for stage in (1, 2, 3))]
         worths = _stages(worth, 4)
-        spikes, pixel = Signal.like(self.spikes), Signal.like(self.pixel)
+        byte = [self.address[:2], *(Signal(2, name=f"byte_{stage}") for stage in (1, 2))]
+        spikes, pixels, pixel = Signal.like(self.spikes), Signal.like(self.pixels), Signal(8)
+        m.d.comb += pixel.eq(pixels.word_select(byte[2], 8))
         row, column = Signal(self._row), Signal(self._column)
         word = [Signal(self._word, name=f"word_{stage}") for stage in (3, 4)]
         reachable = row.count.any() & column.count.any()
@@ -145,11 +148,11 @@ class Scanner(wiring.Component):
         parts = [found[low : low + _PART] for low in range(0, most, _PART)]
         counts = [Signal(width_for(len(part)), name=f"count_{low}") for low, part in enumerate(parts)]
         with m.If(self.enable):
-            for chain in (valid, offset, worths):
+            for chain in (valid, offset, byte, worths):
                 m.d.sync += [later.eq(earlier) for earlier, later in pairwise(chain) if isinstance(later, Signal)]
             m.d.sync += [
                 spikes.eq(self.spikes),
-                pixel.eq(self.pixel),
+                pixels.eq(self.pixels),
                 row.eq(self.row),
                 column.eq(self.column),
                 mask.eq(found),
