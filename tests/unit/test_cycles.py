@@ -13,10 +13,10 @@ FRAME = np.array([10, 4], np.uint8).reshape(1, 2, 1, 1)
 
 # initialization, scan, fire, control of the two layers; each event takes a lane 2 cycles
 BY_HAND = [
-    # two pixels: taken in cycles 6 and 8, done in 10, written in 12; spikes 1110 0000 in 8 words: 6, 8, 10, done in 12
-    (two_neurons("two_phase", [5, 7]), [4, 4], [14, 16], [2 * 4 + 4, 0], [5, 5]),
+    # two pixels: taken in cycles 10 and 12, done in 14, written in 17; spikes 1110 0000 in 8 words: 10, 12, 14, done in 16
+    (two_neurons("two_phase", [5, 7]), [5, 5], [19, 21], [2 * 4 + 5, 0], [6, 6]),
     # spikes 0110 0101: in step 0 only two words are read; in step 3 the event is in the second
-    (two_neurons("stream", [25, 10], [1, 0], [0, 1]), [4, 4], [14, 4 + 14 + 12 + 13], [2 * 4 + 4, 0], [5, 4 * 4 + 1]),
+    (two_neurons("stream", [25, 10], [1, 0], [0, 1]), [5, 5], [19, 7 + 19 + 17 + 18], [2 * 4 + 5, 0], [6, 4 * 5 + 1]),
 ]
 
 
@@ -28,7 +28,7 @@ def test_cycles_by_hand(network, initialization, scan, fire, control):
     assert [counts.fire.tolist(), counts.control.tolist()] == [[fire], [control]]
     assert np.array_equal(counts.layers, [layers])
     assert counts.total.tolist() == [sum(layers) + 1 + 3]
-    assert counts.latency.tolist() == [sum(layers) + 1 + 3 + 4 + 2 + 2 * 2 + 9 * 2]
+    assert counts.latency.tolist() == [sum(layers) + 1 + 3 + 4 + 3 * 2 + 2 * 2 + 10 * 2]
     assert sum(counts.breakdown().values()) == counts.latency[0]
 
 
