@@ -68,7 +68,8 @@ def _node(node, name, into, x, state, compare, reset, dt):
     if kind in ("Conv1d", "Conv2d"):
         conv = F.conv1d if kind == "Conv1d" else F.conv2d
         padding = node.padding if not isinstance(node.padding, np.ndarray) else tuple(node.padding)
-        return conv(total, torch.tensor(node.weight), torch.tensor(node.bias), stride=node.stride, padding=padding)
+        more = {"stride": node.stride, "padding": padding, "dilation": node.dilation, "groups": node.groups}
+        return conv(total, torch.tensor(node.weight), torch.tensor(node.bias), **more)
     if kind in ("AvgPool2d", "SumPool2d"):
         size = tuple(int(k) for k in np.broadcast_to(node.kernel_size, 2))
         return F.avg_pool2d(total, size, divisor_override=1 if kind == "SumPool2d" else None)
