@@ -106,7 +106,8 @@ def _shortcuts(rng, shapes, after) -> list[Connection]:
         ways = [
             (stride, pool)
             for pool, stride in itertools.product((1, 2), range(1, 9))
-            if min(size) >= pool and all((n // pool - 1) // stride + 1 == m for n, m in zip(size, after[1:], strict=True))
+            if min(size) >= pool
+            and all((n // pool - 1) // stride + 1 == m for n, m in zip(size, after[1:], strict=True))
         ]
         if not ways or rng.random() < 0.4:
             continue
@@ -131,12 +132,17 @@ def _connection(rng, source, before, linear, outputs=None) -> Connection:
     groups = int(rng.choice([g for g in range(1, channels + 1) if channels % g == 0]))
     outputs = groups * int(rng.integers(1, 3)) if groups > 1 else outputs
     kernel = tuple(int(rng.integers(1, n + 1)) for n in size)
-    dilation = tuple(int(rng.integers(1, (n - 1) // (k - 1) + 1)) if k > 1 else int(rng.integers(1, 4)) for k, n in zip(kernel, size, strict=True))
+    dilation = tuple(
+        int(rng.integers(1, (n - 1) // (k - 1) + 1)) if k > 1 else int(rng.integers(1, 4))
+        for k, n in zip(kernel, size, strict=True)
+    )
     weight = rng.normal(size=(outputs, channels // groups, *kernel))
     if rng.random() < 0.25:  # what padding="same" does
         total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
         padding, behind = tuple(n // 2 for n in total), tuple(n - n // 2 for n in total)
-        return Connection(source, weight, padding=padding, pool=pool, padding_after=behind, dilation=dilation, groups=groups)
+        return Connection(
+            source, weight, padding=padding, pool=pool, padding_after=behind, dilation=dilation, groups=groups
+        )
     stride = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
     padding = (int(rng.integers(0, 2)), int(rng.integers(0, 2)))
     return Connection(source, weight, stride, padding, pool, dilation=dilation, groups=groups)

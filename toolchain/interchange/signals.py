@@ -15,7 +15,18 @@ from toolchain.interchange.graph import Node
 from toolchain.interchange.values import MAX_PLACES, pair, weights, whole
 from toolchain.ir import INPUT
 
-__all__ = ["MAX_WEIGHTS", "Signal", "Term", "added", "connected", "counted", "fold", "frame_of", "same_padding", "through"]
+__all__ = [
+    "MAX_WEIGHTS",
+    "Signal",
+    "Term",
+    "added",
+    "connected",
+    "counted",
+    "fold",
+    "frame_of",
+    "same_padding",
+    "through",
+]
 
 MAX_WEIGHTS = 1 << 27
 """Weights of one synapse once folded: 1 GiB."""
@@ -246,9 +257,7 @@ def _conv(node: Node, signal: Signal) -> Signal:
         each = f" in each of {groups} groups" if groups > 1 else ""
         raise InvalidValue(f"{node}: weight has {weight.shape[1]} input channels{each}, its input {signal.frame[0]}")
     try:
-        connection = Connection(
-            INPUT, weight, stride, padding, padding_after=behind, dilation=dilation, groups=groups
-        )
+        connection = Connection(INPUT, weight, stride, padding, padding_after=behind, dilation=dilation, groups=groups)
     except InvalidValue as error:
         raise InvalidValue(f"{node}: {error}") from error
     result = _convolved(node, signal, connection, bias)

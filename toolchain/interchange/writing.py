@@ -123,7 +123,9 @@ class _Export:
         """Its synapses, and its neuron unless it is the readout, whose sums go to the Output."""
         import nir
 
-        vector = layer.threshold is None or any(c.kind == "linear" or self.is_vector(c.source) for c in layer.connections)
+        vector = layer.threshold is None or any(
+            c.kind == "linear" or self.is_vector(c.source) for c in layer.connections
+        )
         self.vectors.append(vector)
         target = self.name(index) if layer.threshold is not None else "output"
         for number, connection in enumerate(layer.connections):
