@@ -49,7 +49,10 @@ def image(rng: np.random.Generator) -> nir.NIRGraph:
 
 
 def random_spiking(seed: int) -> SpikingNetwork:
-    """A network that NIR can say, of 1 to 4 layers: images or vectors, joins, pooling, thresholds that are no powers of two."""
+    """A network that NIR can say, of 1 to 4 layers and a readout, by seed.
+
+    Images or vectors, joins, identities, groups, dilation, pooling, padding ``same``, thresholds that are no powers of two.
+    """
     rng = np.random.default_rng(seed)
     vector = bool(rng.integers(2))
     shape = (
@@ -67,6 +70,7 @@ def random_spiking(seed: int) -> SpikingNetwork:
         connections = [connection]
         if index >= 2 and rng.random() < 0.5 and connection.kind == "linear":
             connections.append(_connection(rng, index - 2, shapes[index - 2], True, connection.weight.shape[0]))
+        connections += _shortcuts(rng, [*shapes], connection.output(before)) if index else []
         channels = connection.weight.shape[0]
         layers.append(
             SpikingLayer(
@@ -79,8 +83,9 @@ def random_spiking(seed: int) -> SpikingNetwork:
         )
         shapes.append(connection.output(before))
     last = _connection(rng, len(layers) - 1, shapes[-1], True)
+    ends = (last, *_shortcuts(rng, shapes, last.output(shapes[-1])))
     layers.append(
-        SpikingLayer("out", (last,), None, rng.normal(size=last.weight.shape[0]), np.zeros(last.weight.shape[0]))
+        SpikingLayer("out", ends, None, rng.normal(size=last.weight.shape[0]), np.zeros(last.weight.shape[0]))
     )
     network = SpikingNetwork(
         "random", shape, "stream", int(rng.integers(1, 30)), tuple(layers), compare=str(rng.choice(["ge", "gt"])),
@@ -94,6 +99,27 @@ def _values(rng: np.random.Generator, channels: int) -> np.ndarray:
     return 2.0 ** rng.integers(-3, 4, channels) if rng.random() < 0.4 else rng.uniform(0.1, 9, channels)
 
 
+def _shortcuts(rng, shapes, after) -> list[Connection]:
+    """Identities from earlier layers, with rows of zeros and as many groups as can be, where one gives the shape ``after``."""
+    found = []
+    for source, (channels, *size) in enumerate(shapes):
+        ways = [
+            (stride, pool)
+            for pool, stride in itertools.product((1, 2), range(1, 9))
+            if min(size) >= pool
+            and all((n // pool - 1) // stride + 1 == m for n, m in zip(size, after[1:], strict=True))
+        ]
+        if not ways or rng.random() < 0.4:
+            continue
+        stride, pool = ways[0]
+        groups = int(rng.choice([g for g in range(1, channels + 1) if channels % g == 0 and after[0] % g == 0]))
+        weight = np.zeros((after[0], channels // groups, 1, 1))
+        for row in weight:
+            row[int(rng.integers(len(row)))] = rng.choice([0, 1 / pool**2, rng.normal()])
+        found.append(Connection(source, weight, (stride,) * 2, pool=(pool,) * 2, kind="identity", groups=groups))
+    return found
+
+
 def _connection(rng, source, before, linear, outputs=None) -> Connection:
     channels, height, width = before
     pool = (1, 1)
@@ -103,7 +129,20 @@ def _connection(rng, source, before, linear, outputs=None) -> Connection:
     outputs = outputs or int(rng.integers(1, 5))
     if linear:
         return Connection(source, rng.normal(size=(outputs, channels, *size)), pool=pool, kind="linear")
+    groups = int(rng.choice([g for g in range(1, channels + 1) if channels % g == 0]))
+    outputs = groups * int(rng.integers(1, 3)) if groups > 1 else outputs
     kernel = tuple(int(rng.integers(1, n + 1)) for n in size)
+    dilation = tuple(
+        int(rng.integers(1, (n - 1) // (k - 1) + 1)) if k > 1 else int(rng.integers(1, 4))
+        for k, n in zip(kernel, size, strict=True)
+    )
+    weight = rng.normal(size=(outputs, channels // groups, *kernel))
+    if rng.random() < 0.25:  # what padding="same" does
+        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        padding, behind = tuple(n // 2 for n in total), tuple(n - n // 2 for n in total)
+        return Connection(
+            source, weight, padding=padding, pool=pool, padding_after=behind, dilation=dilation, groups=groups
+        )
     stride = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
     padding = (int(rng.integers(0, 2)), int(rng.integers(0, 2)))
-    return Connection(source, rng.normal(size=(outputs, channels, *kernel)), stride, padding, pool)
+    return Connection(source, weight, stride, padding, pool, dilation=dilation, groups=groups)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 
 import h5py
 import nir
@@ -18,9 +18,11 @@ from sim.passage import passages
 from tests.nir_graphs import chain, dense, fires, image, random_spiking
 from toolchain import cli
 from toolchain.cli.interchange import PRESET_NAMES
+from toolchain.connection import Connection
 from toolchain.errors import InvalidValue, NetworkFileError, SpikeloomError, UnsupportedModule
 from toolchain.interchange import PRESETS, Options, read_nir, to_nir, write_nir
 from toolchain.interchange.graph import FIELDS, MAX_NODES, graph_of
+from toolchain.ir import INPUT, SpikingLayer, SpikingNetwork
 from toolchain.netfile import load_network, save_network
 from toolchain.quantize import quantize
 
@@ -68,7 +70,8 @@ def _node(node, name, into, x, state, compare, reset, dt):
     if kind in ("Conv1d", "Conv2d"):
         conv = F.conv1d if kind == "Conv1d" else F.conv2d
         padding = node.padding if not isinstance(node.padding, np.ndarray) else tuple(node.padding)
-        return conv(total, torch.tensor(node.weight), torch.tensor(node.bias), stride=node.stride, padding=padding)
+        more = {"stride": node.stride, "padding": padding, "dilation": node.dilation, "groups": node.groups}
+        return conv(total, torch.tensor(node.weight), torch.tensor(node.bias), **more)
     if kind in ("AvgPool2d", "SumPool2d"):
         size = tuple(int(k) for k in np.broadcast_to(node.kernel_size, 2))
         return F.avg_pool2d(total, size, divisor_override=1 if kind == "SumPool2d" else None)
@@ -146,6 +149,119 @@ def test_pooling_of_a_current_is_folded_into_the_convolution_before_it():
     assert network.layers[0].connections[0].stride == (2, 4)
 
 
+def convolution(rng, shape, *, stride=1, padding=(0, 0), dilation=(1, 1), groups=1):
+    """Weights and biases that are multiples of 1/16."""
+    kind = nir.Conv1d if len(shape) == 3 else nir.Conv2d
+    return kind(
+        None, rng.integers(-8, 9, shape) / 16, stride, padding, dilation, groups, rng.integers(-4, 5, shape[0]) / 16
+    )
+
+
+@pytest.mark.parametrize(
+    ("kernel", "chosen", "size", "pads"),
+    [
+        ((4, 2, 3, 3), {"groups": 2, "dilation": (2, 1), "padding": (2, 1)}, (9, 8), ((2, 1), (2, 1))),
+        ((8, 1, 2, 3), {"groups": 4, "stride": (2, 1), "dilation": (3, 2)}, (3, 4), ((0, 0), (0, 0))),
+        ((4, 1, 2, 3), {"groups": 4, "padding": "same"}, (9, 8), ((0, 1), (1, 1))),
+        ((3, 4, 4, 2), {"dilation": (1, 3), "padding": "same"}, (9, 8), ((1, 1), (2, 2))),
+    ],
+)  # fmt: skip
+def test_groups_dilation_and_padding_same(kernel, chosen, size, pads):
+    rng = np.random.default_rng(20)
+    outputs, places = kernel[0], kernel[0] * size[0] * size[1]
+    rest = fires(outputs, *size, threshold=0.75), nir.Flatten(None, 0, -1), dense(rng, 3, places)
+    network = agree(chain(convolution(rng, kernel, **chosen), *rest, shape=(4, 9, 8)), (4, 9, 8))
+    found = network.layers[0].connections[0]
+    assert (found.padding, found.padding_after) == pads and found.weight.shape == kernel
+    assert (found.groups, found.dilation) == (chosen.get("groups", 1), chosen.get("dilation", (1, 1)))
+    assert read_nir(to_nir(network)).fingerprint == network.fingerprint
+
+
+def test_conv1d_with_groups_dilation_and_padding_same():
+    rng = np.random.default_rng(21)
+    first = convolution(rng, (4, 1, 4), padding="same", dilation=3, groups=2)
+    second = convolution(rng, (4, 2, 3), padding=1, dilation=2, groups=2, stride=2)
+    rest = fires(4, 7), nir.Flatten(None, 0, -1), dense(rng, 3, 28)
+    network = agree(chain(first, fires(4, 16), second, *rest, shape=(2, 16)), (2, 1, 16))
+    one, two = (layer.connections[0] for layer in network.layers[:2])
+    assert (one.padding, one.padding_after, one.dilation, one.groups) == ((0, 4), (0, 5), (1, 3), 2)
+    assert (two.padding, two.padding_after, two.dilation, two.groups) == ((0, 1), (0, 1), (1, 2), 2)
+    assert read_nir(to_nir(network)).fingerprint == network.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("kernel", "chosen", "window", "folded"),
+    [
+        ((4, 2, 3, 2), {"groups": 2, "dilation": (2, 2), "stride": (2, 1)}, (2, 2), ((4, 4), (2, 1))),
+        (
+            (4, 1, 3, 3),
+            {"groups": 4, "dilation": (2, 3), "stride": (3, 2), "padding": (2, 2)},
+            (1, 2),
+            ((3, 9), (2, 1)),
+        ),
+        ((2, 4, 1, 2), {"dilation": (5, 4), "stride": (2, 2), "padding": "valid"}, (2, 2), ((2, 4), (2, 2))),
+        ((4, 2, 2, 2), {"groups": 2, "padding": "same"}, (3, 2), ((4, 3), (1, 1))),
+    ],
+)
+def test_pooling_of_a_grouped_or_dilated_current_is_folded_exactly(kernel, chosen, window, folded):
+    """Along each axis the folded kernel's spacing is what divides both dilation and stride."""
+    rng = np.random.default_rng(26)
+    conv, pair = convolution(rng, kernel, **chosen), np.array(window)
+    x = torch.zeros(1, 4, 12, 13)
+    padding = conv.padding if isinstance(conv.padding, str) else tuple(conv.padding)
+    whole = F.conv2d(
+        x,
+        torch.tensor(conv.weight).float(),
+        stride=conv.stride,
+        padding=padding,
+        dilation=conv.dilation,
+        groups=conv.groups,
+    )
+    size = F.avg_pool2d(whole, window).shape[1:]
+    pool = nir.SumPool2d(pair, pair, np.array([0, 0]))
+    rest = fires(*size), nir.Flatten(None, 0, -1), dense(rng, 3, int(np.prod(size)))
+    network = agree(chain(conv, pool, *rest, shape=(4, 12, 13)), (4, 12, 13))
+    found = network.layers[0].connections[0]
+    assert (found.kernel, found.dilation) == folded and found.groups == conv.groups
+    assert np.count_nonzero(found.weight.any(axis=(0, 1))) <= np.prod(folded[0])
+
+
+def residual(rng):
+    """Two frames of spikes, of which the first goes round a depthwise convolution and pooled into a vector."""
+    zero, two, four = np.array([0, 0]), np.array([2, 2]), np.array([4, 4])
+    nodes = {
+        "input": nir.Input(np.array([2, 8, 8])), "a": convolution(rng, (4, 2, 3, 3), padding=(1, 1)), "one": fires(4, 8, 8),
+        "b": convolution(rng, (4, 1, 3, 3), padding=(2, 2), dilation=(2, 2), groups=4), "two": fires(4, 8, 8, threshold=2.0),
+        "half": nir.AvgPool2d(two, two, zero), "rest": nir.AvgPool2d(four, four, zero), "twice": nir.Scale(np.full((4, 2, 2), 2.0)),
+        "c": convolution(rng, (4, 4, 3, 3)), "three": fires(4, 2, 2), "d": nir.Flatten(None, 0, -1), "e": dense(rng, 3, 16),
+        "scores": nir.Output(np.array([3])),
+    }  # fmt: skip
+    edges = [
+        ("input", "a"), ("a", "one"), ("one", "b"), ("b", "two"), ("one", "two"), ("two", "half"), ("half", "c"), ("c", "three"),
+        ("one", "rest"), ("rest", "twice"), ("twice", "three"), ("three", "d"), ("d", "e"), ("e", "output"),
+    ]  # fmt: skip
+    nodes["output"] = nodes.pop("scores")
+    return nir.NIRGraph(nodes, edges, type_check=False)
+
+
+def test_spikes_that_join_a_sum_without_weights_are_identities():
+    network = agree(residual(np.random.default_rng(23)), (2, 8, 8))
+    kinds = [[c.kind for c in layer.connections] for layer in network.layers]
+    assert kinds == [["conv2d"], ["conv2d", "identity"], ["conv2d", "identity"], ["linear"]]
+    straight, pooled = (network.layers[index].connections[1] for index in (1, 2))
+    assert (straight.weight.shape, straight.groups, straight.pool) == ((4, 1, 1, 1), 4, (1, 1))
+    assert pooled.pool == (4, 4) and (pooled.weight == 2 / 16).all()
+    graph = to_nir(network)
+    assert read_nir(graph).fingerprint == network.fingerprint
+    images = frames(2, 8, 8)
+    seen = run_by_hand(graph, images, compare="ge", reset="subtract", steps=9)
+    for index, train in enumerate(spikes_of(network, images)):
+        assert np.array_equal(train, seen[f"{index}_neuron"].reshape(train.shape))
+    foreign = read_nir(graph, options())  # without our metadata: the same sums, of a convolution
+    assert foreign.layers[1].connections[1].kind == "conv2d"
+    assert np.array_equal(floating.run(foreign, images), floating.run(network, images))
+
+
 def test_joins_branches_and_spikes_without_weights():
     """Two synapses into one neuron, one spike train into two neurons, and spikes that enter a neuron as they are."""
     rng = np.random.default_rng(4)
@@ -160,6 +276,10 @@ def test_joins_branches_and_spikes_without_weights():
     ]  # fmt: skip
     network = agree(nir.NIRGraph(nodes, edges, type_check=False), (6, 1, 1))
     assert [len(layer.connections) for layer in network.layers] == [1, 1, 2, 2, 1]
+    assert [c.kind for c in network.layers[2].connections] == ["linear", "identity"]
+    graph = to_nir(network)
+    assert "Conv2d" not in [type(node).__name__ for node in graph.nodes.values()], "NIR's vectors are not convolved"
+    assert read_nir(graph).fingerprint == network.fingerprint
 
 
 def test_a_graph_inside_a_graph_is_read_in_its_place():
@@ -356,6 +476,123 @@ def test_what_nir_cannot_say(change, message):
         to_nir(replace(network, **change))
 
 
+def spiking(*connections, shape=(4, 6, 6)):
+    """A layer of these connections, and a readout of the first one's size."""
+    channels, height, width = connections[0].output(shape)
+    first = SpikingLayer("one", connections, np.ones(channels), np.full(channels, -0.0), np.zeros(channels))
+    read = Connection(0, np.ones((2, channels, height, width)), kind="linear")
+    last = SpikingLayer("out", (read,), None, np.zeros(2), np.zeros(2))
+    return SpikingNetwork("hand", shape, "stream", 4, (first, last))
+
+
+def test_padding_on_one_side():
+    """What ``same`` pads at stride 1 is said so; all else is refused."""
+    kernel = np.random.default_rng(0).normal(size=(4, 4, 2, 4))
+    same = spiking(Connection(INPUT, kernel, padding=(0, 1), padding_after=(1, 2)))
+    graph = to_nir(same)
+    assert graph.nodes["0_0_weight"].padding == "same" and read_nir(graph).fingerprint == same.fingerprint
+    for changed in ({"padding": (1, 2), "padding_after": (0, 1)}, {"stride": (2, 1)}, {"dilation": (1, 2)}):
+        other = replace(same.layers[0].connections[0], **changed)
+        with pytest.raises(
+            InvalidValue, match=r"layer one pads \(\d, \d\) before and \(\d, \d\) behind.*pad alike in the source"
+        ):
+            to_nir(spiking(other))
+
+
+@dataclass(frozen=True, eq=False)
+class Late(Connection):
+    """A synapse of some day, with a member that export has not heard of."""
+
+    delay: int = 0
+    gains: tuple = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Noisy(SpikingNetwork):
+    """The same of a network."""
+
+    noise: float = 0.0
+
+
+def test_no_member_is_left_out():
+    """A member that export does not know must be as usual, whatever will be added to networks; and a dense stride."""
+    weight = np.ones((4, 4, 3, 3))
+    plain = spiking(Connection(INPUT, weight))
+    assert read_nir(to_nir(spiking(Late(INPUT, weight)))).fingerprint == plain.fingerprint
+    for changed, told in (({"delay": 1}, "delay is 1"), ({"gains": (1, 2)}, r"gains is \(1, 2\)")):
+        with pytest.raises(
+            InvalidValue, match=rf"layer one: connection: {told}, which export does not write into NIR; make it"
+        ):
+            to_nir(spiking(Late(INPUT, weight, **changed)))
+    values = {member.name: getattr(plain, member.name) for member in fields(plain)}
+    assert read_nir(to_nir(Noisy(**values))).fingerprint == plain.fingerprint
+    with pytest.raises(InvalidValue, match=r"the network: noise is 0\.5, which export does not"):
+        to_nir(Noisy(**values, noise=0.5))
+    last = replace(plain.layers[1].connections[0], stride=(2, 2))
+    strided = replace(plain, layers=(plain.layers[0], replace(plain.layers[1], connections=(last,))))
+    with pytest.raises(InvalidValue, match=r"layer out: connection: stride is \(2, 2\).*make it \(1, 1\)"):
+        to_nir(strided)
+
+
+def test_every_member_of_a_connection_changes_the_graph_or_is_refused():
+    """Each member of Connection, changed alone: a graph that reads back to that, or one line; never another network."""
+    plain = Connection(
+        INPUT, np.arange(1.0, 17)[:, None, None, None].repeat(4, 1) * np.ones((1, 1, 3, 3)), padding=(1, 1)
+    )
+    changes = {
+        "weight": -plain.weight, "stride": (2, 1), "padding": (0, 0), "pool": (2, 1), "kind": "identity", "padding_after": (0, 1),
+        "dilation": (1, 2), "groups": 2,
+    }  # fmt: skip
+    assert {member.name for member in fields(Connection)} == {"source", *changes}, "say here what a new member does"
+    for name, value in changes.items():
+        more = {name: value}
+        if name == "kind":
+            more |= {"weight": np.eye(16, 4)[:, :, None, None], "padding": (0, 0), "padding_after": (0, 0)}
+        if name == "groups":
+            more["weight"] = plain.weight[:, :2]
+        network = spiking(replace(plain, **more))
+        try:
+            back = read_nir(to_nir(network))
+        except InvalidValue as error:
+            assert name in ("padding", "padding_after") and "pads" in str(error)
+            continue
+        assert back.fingerprint == network.fingerprint != spiking(plain).fingerprint, name
+
+
+def test_a_readout_that_is_a_convolution_and_joins_of_both_kinds():
+    rng = np.random.default_rng(24)
+    conv = Connection(0, rng.normal(size=(4, 1, 6, 6)), groups=4)
+    short = Connection(0, np.ones((4, 1, 1, 1)), pool=(6, 6), kind="identity", groups=4)
+    whole = Connection(0, rng.normal(size=(4, 4, 6, 6)), kind="linear")
+    base = spiking(Connection(INPUT, rng.normal(size=(4, 4, 1, 1))))
+    for connections in ((conv,), (conv, short), (whole, short, conv)):
+        joined = SpikingLayer("join", connections, np.full(4, 0.7), rng.normal(size=4), np.zeros(4))
+        read = replace(joined, name="out", threshold=None)
+        after = SpikingLayer(
+            "out", (Connection(1, np.eye(4)[:, :, None, None], kind="linear"),), None, np.zeros(4), np.zeros(4)
+        )
+        for rest in ((read,), (joined, after)):
+            network = replace(base, layers=(base.layers[0], *rest))
+            assert read_nir(to_nir(network)).fingerprint == network.fingerprint
+
+
+def test_identities_are_kept_in_the_metadata_and_checked():
+    network = spiking(Connection(INPUT, np.eye(4)[:, :, None, None], kind="identity"))
+    graph = to_nir(network)
+    assert read_nir(graph).layers[0].connections[0].kind == "identity"
+    graph.nodes["0_0_weight"].weight = np.ones((4, 4, 1, 1))  # trained on somewhere else: no identity any more
+    assert read_nir(graph).layers[0].connections[0].kind == "conv2d"
+    told = json.loads(graph.metadata["spikeloom"])
+    assert told["identities"] == [[0, 0, 1]]
+    for spoilt in (7, [7], [[0, 0]], [[0, 0, 0]], [[0, -1, 1]], [[0, 0, True]], [["0", 0, 1]]):
+        graph.metadata["spikeloom"] = json.dumps({**told, "identities": spoilt})
+        with pytest.raises(InvalidValue, match="metadata are damaged"):
+            read_nir(graph)
+    del told["identities"]
+    graph.metadata["spikeloom"] = json.dumps(told)
+    assert read_nir(graph).name == "hand", "files of before are read"
+
+
 def test_nir_neurons_start_at_zero():
     network = read_nir(chain(dense(RNG, 3, 6), fires(3, v_reset=np.full(3, -1.0))), options(reset="value"))
     with pytest.raises(
@@ -461,9 +698,13 @@ REFUSED = {
     "T": (chain(LINEAR, fires(3)), {"time_steps": None}, r"does not say for how many time steps; choose -T|how many time steps it runs; choose -T"),
     "T = 0": (chain(LINEAR, fires(3)), {"time_steps": 0}, r"time steps is 0, must be 1 to 1024"),
     # synapses
-    "groups": (conv(groups=2, weight=np.ones((3, 1, 3, 3))), {}, r"\(Conv2d\) has 2 groups, only 1"),
-    "dilation": (conv(dilation=(2, 2)), {}, r"has dilation \(2, 2\), only 1"),
-    "even kernel, same": (conv(padding="same", weight=np.ones((3, 2, 2, 2))), {}, r"padding same around an even kernel \(2, 2\)"),
+    "groups": (conv(groups=2, weight=np.ones((3, 1, 3, 3))), {}, r"\(Conv2d\): connection groups is 2, must .* divide the 3 output"),
+    "groups of the input": (conv(groups=3, weight=np.ones((3, 1, 3, 3))), {}, r"weight has 1 input channels in each of 3 groups, its input 2"),
+    "groups, several": (conv(groups=np.array([2, 1])), {}, r"groups has several numbers, must have one"),
+    "groups 0": (conv(groups=0), {}, r"groups is \[0\.0\], must be whole numbers of 1"),
+    "dilation": (conv(dilation=(2, 4)), {}, r"node '0' \(Conv2d\): source \(2, 8, 8\).* smaller than the kernel \(5, 9\)"),
+    "dilation 0": (conv(dilation=(0, 1)), {}, r"dilation is \[0\.0, 1\.0\], must be whole numbers of 1 to 1024"),
+    "dilation, same": (conv(padding="same", dilation=(1024, 1), weight=np.ones((3, 2, 4, 1))), {}, r"connection padding is \(1536, 0\), must be"),
     "same, stride": (conv(padding="same", stride=(2, 2)), {}, r"padding same needs stride 1"),
     "stride 0": (conv(stride=(0, 1)), {}, r"stride is \[0\.0, 1\.0\], must be whole numbers of 1 to 1024"),
     "padding −1": (conv(padding=(-1, 0)), {}, r"padding is \[-1\.0, 0\.0\]"),

@@ -13,7 +13,7 @@ from torch import nn
 
 from sim.passage import passages
 from toolchain.errors import UnsupportedModule
-from toolchain.interchange import Options, read_nir
+from toolchain.interchange import Options, read_nir, to_nir
 
 STEPS, IMAGES = 12, 6
 SCALE = 1 / 256
@@ -118,6 +118,52 @@ def test_snntorch_convolutions(tmp_path, reset, delay):
     network = read_nir(reload(snntorch_graph(net, 2, 8, 8), tmp_path), options("snntorch", reset=reset))
     images = frames(2, 8, 8)
     check(network, theirs(net, images, stepwise, [net[1], net[4], net[7]]), images)
+
+
+def test_snntorch_depthwise_and_dilated_convolutions(tmp_path):
+    """There and back: their spikes, ours, and those of our own export read again."""
+    snn = pytest.importorskip("snntorch")
+
+    def fires(*shape, threshold):
+        return snn.Leaky(
+            beta=torch.ones(shape), threshold=torch.full(shape, threshold), init_hidden=True, reset_mechanism="subtract"
+        )
+
+    net = nn.Sequential(
+        nn.Conv2d(2, 6, 2, padding="same", groups=2), fires(6, 8, 8, threshold=0.75),
+        nn.Conv2d(6, 6, 3, padding=2, dilation=2, groups=6, bias=False), fires(6, 8, 8, threshold=0.5),
+        nn.Conv2d(6, 4, (2, 3), stride=2, dilation=(1, 2)), nn.AvgPool2d((2, 2)), fires(4, 2, 1, threshold=0.25),
+        nn.Flatten(), nn.Linear(8, 5), fires(5, threshold=0.5),
+    )  # fmt: skip
+    dyadic(net, 8)
+    network = read_nir(reload(snntorch_graph(net, 2, 8, 8), tmp_path), options("snntorch"))
+    images = frames(2, 8, 8)
+    found = theirs(net, images, stepwise, [net[1], net[3], net[6], net[9]])
+    check(network, found, images)
+    again = read_nir(reload(to_nir(network), tmp_path))
+    assert again.fingerprint == network.fingerprint
+    check(again, found, images)
+    assert [(c.groups, c.dilation) for layer in network.layers for c in layer.connections][:3] == [
+        (2, (1, 1)), (6, (2, 2)), (1, (1, 2)),
+    ]  # fmt: skip
+
+
+def test_spikingjelly_dilated_convolution(tmp_path):
+    """Its exporter refuses groups itself."""
+    from spikingjelly.activation_based import functional, layer, neuron
+    from spikingjelly.activation_based.nir_exchange.to_nir import export_to_nir
+
+    net = nn.Sequential(
+        layer.Conv2d(2, 3, (3, 2), padding="same", dilation=(2, 1)), neuron.IFNode(v_threshold=0.75),
+        layer.Conv2d(3, 4, 3, dilation=2), neuron.IFNode(v_threshold=0.5),
+        layer.Flatten(), layer.Linear(64, 5), neuron.IFNode(v_threshold=0.5),
+    )  # fmt: skip
+    dyadic(net, 9)
+    graph = export_to_nir(net, torch.zeros(1, 2, 8, 8))
+    functional.reset_net(net)
+    images = frames(2, 8, 8)
+    network = read_nir(reload(graph, tmp_path), options("spikingjelly"))
+    check(network, theirs(net, images, stepwise, [net[1], net[3], net[6]]), images)
 
 
 def test_snntorch_dense(tmp_path):

@@ -25,7 +25,10 @@ _KINDS = {
 
 
 def metadata_of(network: SpikingNetwork) -> dict[str, str]:
-    """Metadata of the exported graph: names, T, input and the semantics contract, as one JSON text."""
+    """Metadata of the exported graph: names, T, input, the semantics contract and which synapses are identities, as JSON.
+
+    An identity is [layer, connection, groups]: in NIR a shortcut is a Conv2d or Linear like another.
+    """
     content = {
         "schema": _SCHEMA,
         "name": network.name,
@@ -36,6 +39,12 @@ def metadata_of(network: SpikingNetwork) -> dict[str, str]:
         "pixel_scale": float(network.pixel_scale),
         "reset": network.reset,
         "compare": network.compare,
+        "identities": [
+            [index, number, connection.groups]
+            for index, layer in enumerate(network.layers)
+            for number, connection in enumerate(layer.connections)
+            if connection.kind == "identity"
+        ],
     }
     return {_KEY: json.dumps(content, sort_keys=True)}
 
@@ -59,4 +68,12 @@ def own_metadata(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     sound = isinstance(found, dict) and all(type(found.get(key)) is kind for key, kind in _KINDS.items())
     if not sound or found["schema"] != _SCHEMA or not all(isinstance(name, str) for name in found["layers"]):
         raise damaged
+    identities = found.setdefault("identities", [])
+    if not isinstance(identities, list) or not all(_is_identity(entry) for entry in identities):
+        raise damaged
     return dict(found)
+
+
+def _is_identity(entry: Any) -> bool:
+    whole = isinstance(entry, list) and len(entry) == 3 and all(type(value) is int for value in entry)
+    return whole and min(entry[:2]) >= 0 and entry[2] > 0

@@ -11,10 +11,11 @@ from toolchain.connection import Shape
 from toolchain.errors import InvalidValue, NetworkFileError, UnsupportedModule
 from toolchain.interchange.graph import Graph, Node, graph_of
 from toolchain.interchange.hdf5 import read_contents
+from toolchain.interchange.identities import as_identity
 from toolchain.interchange.metadata import own_metadata
 from toolchain.interchange.neurons import NEURONS, Neuron, neuron_of
 from toolchain.interchange.semantics import DEFAULT_PRESET, Contract, guess, preset
-from toolchain.interchange.signals import Signal, Term, added, connected, fold, frame_of, through
+from toolchain.interchange.signals import Signal, Term, added, connected, counted, fold, frame_of, through
 from toolchain.interchange.values import extents, numbers
 from toolchain.ir import DEFAULT_SEED, INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
 
@@ -122,7 +123,7 @@ class _Import:
         connections = []
         for term in current.terms:
             assert term.connection is not None
-            weight = fold(term.connection.weight, term.gain, term.worth)
+            weight = fold(term.connection, term.gain, term.worth)
             weight = weight if (gain == 1).all() else weight * gain
             connections.append(replace(term.connection, weight=weight))
         bias = np.zeros(current.frame[0]) if current.bias is None else current.bias
@@ -182,10 +183,9 @@ class _Import:
         size = int(np.prod(incoming.shape))
         if size > MAX_COUNTED:
             raise UnsupportedModule(f"{node} has {size} neurons, at most {MAX_COUNTED} are counted; end in fewer")
-        flat = replace(incoming, shape=(size,))
-        counted = connected(node, flat)
+        counts = counted(node, replace(incoming, shape=(size,)))
         self.notes.append("scores: how often each neuron before the Output fired, counted by a readout of weight 1")
-        self.layers.append(self.layer(node, counted, Neuron(np.ones(size), None, np.zeros(size))))
+        self.layers.append(self.layer(node, counts, Neuron(np.ones(size), None, np.zeros(size))))
 
 
 def load_graph(path: Path) -> Graph:
@@ -255,7 +255,7 @@ def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNe
         raise InvalidValue(f"readout is {readout!r}, must be one of {', '.join(READOUTS)}")
     state = _Import(graph, contract, time_steps, options.input_shape, readout)
     state.run()
-    layers = _named(state.layers, own)
+    layers = _restored(state.layers, own)
     code = options.input or usual["input"]
     if options.seed is not None and code != "rate":
         raise InvalidValue(f"seed {options.seed} is for input rate, the input is {code}")
@@ -285,11 +285,22 @@ def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNe
     )
 
 
-def _named(layers: list[SpikingLayer], own: Mapping[str, Any] | None) -> tuple[SpikingLayer, ...]:
-    """Layers under the names that they had before they were exported."""
+def _restored(layers: list[SpikingLayer], own: Mapping[str, Any] | None) -> tuple[SpikingLayer, ...]:
+    """Layers under the names that they had before they were exported, and their identities marked as such."""
     if own is None or len(own["layers"]) != len(layers):
         return tuple(layers)
-    return tuple(replace(layer, name=name) for layer, name in zip(layers, own["layers"], strict=True))
+    groups = {(layer, number): count for layer, number, count in own["identities"]}
+    return tuple(
+        replace(
+            layer,
+            name=name,
+            connections=tuple(
+                as_identity(c, groups[index, number]) if (index, number) in groups else c
+                for number, c in enumerate(layer.connections)
+            ),
+        )
+        for index, (layer, name) in enumerate(zip(layers, own["layers"], strict=True))
+    )
 
 
 def _input_note(code: str, scale: float) -> str:

@@ -5,6 +5,7 @@ a synapse and its neuron are folded into the weights; nothing is computed for a 
 """
 
 from dataclasses import dataclass, replace
+from math import gcd
 
 import numpy as np
 
@@ -14,7 +15,18 @@ from toolchain.interchange.graph import Node
 from toolchain.interchange.values import MAX_PLACES, pair, weights, whole
 from toolchain.ir import INPUT
 
-__all__ = ["MAX_WEIGHTS", "Signal", "Term", "added", "connected", "fold", "through"]
+__all__ = [
+    "MAX_WEIGHTS",
+    "Signal",
+    "Term",
+    "added",
+    "connected",
+    "counted",
+    "fold",
+    "frame_of",
+    "same_padding",
+    "through",
+]
 
 MAX_WEIGHTS = 1 << 27
 """Weights of one synapse once folded: 1 GiB."""
@@ -77,13 +89,25 @@ def frame_of(shape: tuple[int, ...]) -> Shape:
     return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
 
 
-def fold(weight: np.ndarray, gain: np.ndarray, worth: np.ndarray) -> np.ndarray:
-    """Weights on spikes of value ``worth`` that do what ``weight`` does on ``gain`` times spikes of 1.
+def fold(connection: Connection, gain: np.ndarray, worth: np.ndarray) -> np.ndarray:
+    """Weights on spikes of value ``worth`` that do what the connection's do on ``gain`` times spikes of 1.
 
-    ``weight·(gain/worth)``, float64 ``[C_out, C_in, K_y, K_x]``; equal gain and worth leave the weights as they are.
+    ``weight·(gain/worth)``, float64 ``[C_out, C_in / groups, K_y, K_x]``; equal gain and worth leave the weights as they
+    are. A gain of each place, ``[C, H, W]``, is for ``linear`` only.
     """
     factor = gain / worth
-    return weight if (factor == 1).all() else weight * factor[None]
+    if (factor == 1).all():
+        return connection.weight
+    whole = factor.shape[1:] == (1, 1)
+    folded: np.ndarray = connection.weight * (connection.fed_by(factor[:, 0, 0]) if whole else factor[None])
+    return folded
+
+
+def same_padding(kernel: Pair, dilation: Pair) -> tuple[Pair, Pair]:
+    """Padding before and behind of ``padding="same"`` at stride 1: ``dilation·(K − 1)``, of an odd number one more behind."""
+    total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    before = (total[0] // 2, total[1] // 2)
+    return before, (total[0] - before[0], total[1] - before[1])
 
 
 def added(node: Node, signals: list[Signal]) -> Signal:
@@ -111,36 +135,49 @@ def added(node: Node, signals: list[Signal]) -> Signal:
     terms = tuple(term for signal in signals for term in signal.terms)
     if len(terms) > 64:
         raise UnsupportedModule(f"{node} sums {len(terms)} synapses, at most 64 are read; merge some")
-    biases = [signal.bias for signal in signals if signal.bias is not None]
+    told = [signal.bias for signal in signals if signal.bias is not None]
+    biases = [bias for bias in told if bias.any()] or told[:1]  # zeros would turn another's −0 into 0
     bias = None if not biases else biases[0] if len(biases) == 1 else np.sum(biases, axis=0)
     return replace(signals[0], terms=terms, bias=bias)
 
 
 def connected(node: Node, signal: Signal) -> Signal:
-    """A current of weight 1 from each place to itself.
+    """A current of weight 1 from each place to itself: spikes come in by an ``identity``, of one channel a group.
 
     Raises
     ------
     UnsupportedModule
-        More channels than a square of weights should have.
+        Flattened frames of more places than a square of weights should have.
     """
     if signal.current:
         return signal
-    frame = signal.frame
-    if signal.shape != frame and len(signal.shape) == 1 and frame[1:] != (1, 1):
-        return _dense(node, signal, _identity(node, signal.shape[0]), None)
-    identity = _identity(node, frame[0])
-    if len(signal.shape) == 1:
-        return _dense(node, signal, identity, None)
-    return _convolved(node, signal, identity[:, :, None, None], (1, 1), (0, 0), None)
+    channels, *size = signal.frame
+    if len(signal.shape) == 1 and size != [1, 1]:
+        return counted(node, signal)
+    straight = Connection(INPUT, np.ones((channels, 1, 1, 1)), groups=channels)
+    result = _convolved(node, signal, straight, None)
+    terms = tuple(
+        replace(t, connection=replace(t.connection, kind="conv2d" if t.source == INPUT else "identity"))
+        for t in result.terms
+        if t.connection is not None
+    )
+    return replace(result, shape=signal.shape, terms=terms)
 
 
-def _identity(node: Node, size: int) -> np.ndarray:
+def counted(node: Node, signal: Signal) -> Signal:
+    """The same of a plain vector as a dense synapse, a square of weights.
+
+    Raises
+    ------
+    UnsupportedModule
+        More than 4096 values.
+    """
+    (size,) = signal.shape
     if size > 4096:
         raise UnsupportedModule(
-            f"{node} takes {size} channels without weights, at most 4096 are read; put a layer before it"
+            f"{node} takes {size} values without weights, at most 4096 are read; put a layer before it"
         )
-    return np.eye(size)
+    return _dense(node, signal, np.eye(size), None)
 
 
 def through(node: Node, signal: Signal) -> Signal:
@@ -199,18 +236,16 @@ def _conv(node: Node, signal: Signal) -> Signal:
         raise InvalidValue(f"{node}: its input has shape {shape}, must be {'(C, L)' if flat else '(C, H, W)'}")
     if flat:
         weight = weight[:, :, None]
-    groups = whole(node, "groups", 1, 1 << 20)
-    if groups != [1]:
-        raise UnsupportedModule(f"{node} has {groups[0]} groups, only 1 is supported; train with groups=1")
+    groups, *others = whole(node, "groups", 1, 1 << 20)
+    if others:
+        raise InvalidValue(f"{node}: groups has several numbers, must have one")
     for name in ("stride", "dilation"):
         if flat and len(whole(node, name, 1, 1024)) != 1:
             raise InvalidValue(f"{node}: {name} has several numbers, must have one")
     stride, dilation = pair(node, "stride", 1, 1024), pair(node, "dilation", 1, 1024)
     if flat:
         stride, dilation = (1, stride[1]), (1, dilation[1])
-    if any(d > 1 and k > 1 for d, k in zip(dilation, weight.shape[2:], strict=True)):
-        raise UnsupportedModule(f"{node} has dilation {dilation}, only 1 is supported; train with dilation=1")
-    padding = _padding(node, weight, stride, flat)
+    padding, behind = _padding(node, (weight.shape[2], weight.shape[3]), stride, dilation, flat)
     if node.values.get("input_shape") is not None:
         told = tuple(whole(node, "input_shape", 1, 1 << 20))
         if told != shape[1:]:
@@ -218,45 +253,46 @@ def _conv(node: Node, signal: Signal) -> Signal:
     bias = weights(node, "bias")
     if bias.shape != weight.shape[:1]:
         raise InvalidValue(f"{node}: bias has shape {bias.shape}, must be {weight.shape[:1]}")
-    if weight.shape[1] != signal.frame[0]:
-        raise InvalidValue(f"{node}: weight has {weight.shape[1]} input channels, its input {signal.frame[0]}")
-    result = _convolved(node, signal, weight, stride, padding, bias)
+    if weight.shape[1] * groups != signal.frame[0]:
+        each = f" in each of {groups} groups" if groups > 1 else ""
+        raise InvalidValue(f"{node}: weight has {weight.shape[1]} input channels{each}, its input {signal.frame[0]}")
+    try:
+        connection = Connection(INPUT, weight, stride, padding, padding_after=behind, dilation=dilation, groups=groups)
+    except InvalidValue as error:
+        raise InvalidValue(f"{node}: {error}") from error
+    result = _convolved(node, signal, connection, bias)
     return replace(result, shape=(result.frame[0], result.frame[2])) if flat else result
 
 
-def _padding(node: Node, weight: np.ndarray, stride: Pair, flat: bool) -> Pair:
+def _padding(node: Node, kernel: Pair, stride: Pair, dilation: Pair, flat: bool) -> tuple[Pair, Pair]:
+    """Before and behind."""
     given = node.values["padding"]
-    kernel = weight.shape[2:]
     if not isinstance(given, str):
         if flat and len(whole(node, "padding", 0, 1024)) != 1:
             raise InvalidValue(f"{node}: padding has several numbers, must have one")
         padding = pair(node, "padding", 0, 1024)
-        return (0, padding[1]) if flat else padding
+        padding = (0, padding[1]) if flat else padding
+        return padding, padding
     if given == "valid":
-        return (0, 0)
+        return (0, 0), (0, 0)
     if given != "same":
         raise InvalidValue(f"{node}: padding is {given[:40]!r}, must be a number, same or valid")
     if stride != (1, 1):
         raise InvalidValue(f"{node}: padding same needs stride 1, it is {stride}")
-    if any(extent % 2 == 0 for extent in kernel):
-        raise UnsupportedModule(
-            f"{node}: padding same around an even kernel {kernel} is not the same on both sides; train with an odd kernel"
-        )
-    return (kernel[0] // 2, kernel[1] // 2)
+    return same_padding(kernel, dilation)
 
 
-def _convolved(
-    node: Node, signal: Signal, weight: np.ndarray, stride: Pair, padding: Pair, bias: np.ndarray | None
-) -> Signal:
+def _convolved(node: Node, signal: Signal, connection: Connection, bias: np.ndarray | None) -> Signal:
+    """Each term through ``connection``, whose source and pooling are the term's."""
     terms = []
     for term in signal.terms:
         if term.gain.shape[1:] != (1, 1):
             raise UnsupportedModule(
                 f"{node}: a Scale before it differs within a channel; a convolution needs one factor for each channel"
             )
-        terms.append(replace(term, connection=Connection(term.source, weight, stride, padding, term.pool)))
+        terms.append(replace(term, connection=replace(connection, source=term.source, pool=term.pool)))
     try:
-        frame = Connection(INPUT, weight, stride, padding).output(signal.frame)
+        frame = connection.output(signal.frame)
     except InvalidValue as error:
         raise InvalidValue(f"{node}: {error}") from error
     if np.prod(frame, dtype=np.float64) > MAX_PLACES:
@@ -325,22 +361,41 @@ def _pool(node: Node, signal: Signal) -> Signal:
 
 
 def _pooled_kernel(node: Node, connection: Connection | None, pool: Pair, factor: float) -> Connection:
-    """Convolution, then sums over windows, as one convolution: kernels shifted by the stride, added up."""
+    """Convolution, then sums over windows, as one convolution: kernels shifted by the stride, added up.
+
+    Taps lie ``dilation`` apart and windows' places ``stride``, those of the sum on multiples of what divides both.
+    """
     assert connection is not None
     if connection.kind == "linear":
         raise InvalidValue(f"{node}: it pools a vector")
     outputs, inputs, rows, columns = connection.weight.shape
-    (sy, sx), (py, px) = connection.stride, pool
-    size = (outputs, inputs, (py - 1) * sy + rows, (px - 1) * sx + columns)
+    (my, ty, sy), (mx, tx, sx) = (
+        _grid(*axis) for axis in zip(connection.kernel, connection.dilation, pool, connection.stride, strict=True)
+    )
+    (py, px), spans = pool, ((rows - 1) * ty + 1, (columns - 1) * tx + 1)
+    size = (outputs, inputs, (py - 1) * sy + spans[0], (px - 1) * sx + spans[1])
     if np.prod(size, dtype=np.float64) > MAX_WEIGHTS:
         raise InvalidValue(f"{node}: folded into the convolution before it, it has more than {MAX_WEIGHTS} weights")
     tall = np.zeros((*size[:3], columns))
     for y in range(py):
-        tall[:, :, y * sy : y * sy + rows] += connection.weight
+        tall[:, :, y * sy : y * sy + spans[0] : ty] += connection.weight
     kernel = np.zeros(size)
     for x in range(px):
-        kernel[..., x * sx : x * sx + columns] += tall
-    return replace(connection, weight=kernel * factor, stride=(sy * py, sx * px))
+        kernel[..., x * sx : x * sx + spans[1] : tx] += tall
+    stride = (connection.stride[0] * py, connection.stride[1] * px)
+    kind = connection.kind if kernel.shape[2:] == (1, 1) else "conv2d"
+    try:
+        return replace(connection, weight=kernel * factor, stride=stride, dilation=(my, mx), kind=kind)
+    except InvalidValue as error:
+        raise InvalidValue(f"{node}: folded into the convolution before it, {error}") from error
+
+
+def _grid(kernel: int, dilation: int, pool: int, stride: int) -> tuple[int, int, int]:
+    """Along one axis the spacing of the folded kernel, and in units of it that of the taps and of the windows' places."""
+    if pool == 1:
+        return dilation, 1, 1
+    spacing = gcd(dilation, stride) if kernel > 1 else stride
+    return spacing, dilation // spacing if kernel > 1 else 1, stride // spacing
 
 
 def _flatten(node: Node, signal: Signal) -> Signal:

@@ -1,7 +1,7 @@
 """From a ``SpikingNetwork`` to a NIR graph that reads back as the same arrays; what NIR cannot say is refused."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +9,9 @@ import numpy as np
 
 from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
+from toolchain.interchange.identities import as_matrix
 from toolchain.interchange.metadata import metadata_of
-from toolchain.interchange.signals import fold
+from toolchain.interchange.signals import fold, same_padding
 from toolchain.ir import INPUT, SpikingLayer, SpikingNetwork
 from toolchain.netfile import replacing
 
@@ -18,6 +19,34 @@ if TYPE_CHECKING:
     import nir
 
 __all__ = ["to_nir", "write_nir"]
+
+_NETWORK = (
+    "name", "input_shape", "schedule", "time_steps", "layers", "provenance", "negative", "reset", "compare", "input", "seed",
+    "pixel_scale",
+)  # fmt: skip
+_LAYER = ("name", "connections", "threshold", "bias", "initial")
+_CONVOLUTION = ("source", "weight", "stride", "padding", "pool", "kind", "padding_after", "dilation", "groups")
+_MATRIX = ("source", "weight", "pool", "kind")
+_IDENTITY_OF_A_VECTOR = ("source", "weight", "kind", "groups")
+"""Members that the graph says, or ``_check`` refuses; all others must be as usual."""
+
+
+def _all_said(where: str, thing: Any, said: tuple[str, ...]) -> None:
+    """Nothing is left out: members that are not ``said`` have the values that an object has without naming them.
+
+    Raises
+    ------
+    InvalidValue
+        Names the member.
+    """
+    usual = type(thing)(**{name: getattr(thing, name) for name in said})
+    for member in fields(thing):
+        value, plain = getattr(thing, member.name), getattr(usual, member.name)
+        if member.name not in said and not np.array_equal(value, plain):
+            raise InvalidValue(
+                f"{where}: {member.name} is {value}, which export does not write into NIR; make it {plain} in the network "
+                "that this one was converted from"
+            )
 
 
 def _check(network: SpikingNetwork) -> None:
@@ -46,7 +75,9 @@ def _check(network: SpikingNetwork) -> None:
             f"the network holds for T = {network.provenance['fixed_time_steps']} only, since its neurons leaked where it came "
             "from; keep the file that it was imported from"
         )
+    _all_said("the network", network, _NETWORK)
     for layer in network.layers:
+        _all_said(f"layer {layer.name}", layer, _LAYER)
         if layer.initial.any():
             start = layer.initial[layer.initial != 0][0]
             raise InvalidValue(
@@ -62,6 +93,7 @@ class _Export:
     folded: bool
     nodes: dict[str, Any] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
+    vectors: list[bool] = field(default_factory=list)
 
     def run(self) -> "nir.NIRGraph":
         """The whole graph."""
@@ -85,30 +117,31 @@ class _Export:
         """Whether NIR sees a source as (C,)."""
         if index == INPUT:
             return len(self.nodes["input"].input_type["input"]) == 1
-        return self.network.layers[index].connections[0].kind == "linear"
+        return self.vectors[index]
 
     def layer(self, index: int, layer: SpikingLayer) -> None:
         """Its synapses, and its neuron unless it is the readout, whose sums go to the Output."""
         import nir
 
-        kinds = {c.kind for c in layer.connections}
-        if len(kinds) > 1:
-            raise InvalidValue(
-                f"layer {layer.name} joins a dense and a convolutional synapse, whose shapes differ in NIR"
-            )
+        vector = layer.threshold is None or any(
+            c.kind == "linear" or self.is_vector(c.source) for c in layer.connections
+        )
+        self.vectors.append(vector)
         target = self.name(index) if layer.threshold is not None else "output"
         for number, connection in enumerate(layer.connections):
             bias = layer.bias if number == 0 else None
-            self.edges.append((self.synapse(f"{index}_{number}", layer, connection, bias), target))
+            last = self.synapse(f"{index}_{number}", layer, connection, bias)
+            if vector and connection.kind != "linear" and not self.is_vector(connection.source):
+                shape = np.array(self.network.shapes[index])
+                self.nodes[f"{index}_{number}_vector"] = nir.Flatten(input_type=shape, start_dim=0, end_dim=-1)
+                self.edges.append((last, f"{index}_{number}_vector"))
+                last = f"{index}_{number}_vector"
+            self.edges.append((last, target))
         if layer.threshold is None:
-            if kinds == {"conv2d"}:
-                raise InvalidValue(
-                    f"layer {layer.name}, the readout, is a convolution; NIR scores are a vector: use a dense one"
-                )
             return
         shape = self.network.shapes[index]
         threshold = np.broadcast_to(layer.threshold[:, None, None], shape)
-        threshold = np.array(threshold[:, 0, 0] if kinds == {"linear"} else threshold)
+        threshold = np.array(threshold[:, 0, 0] if vector else threshold)
         self.nodes[target] = nir.IF(r=np.ones_like(threshold), v_threshold=threshold, v_reset=np.zeros_like(threshold))
 
     def synapse(self, key: str, layer: SpikingLayer, connection: Connection, bias: np.ndarray | None) -> str:
@@ -119,11 +152,11 @@ class _Export:
         if connection.kind == "conv2d" and self.is_vector(source):
             raise InvalidValue(f"layer {layer.name} convolves a vector, which NIR cannot say; make it dense")
         pool = connection.pool
-        worth = np.ones((1, 1, 1)) if source == INPUT else self.worth(source)
+        worth = np.ones((connection.inputs, 1, 1)) if source == INPUT else self.worth(source)
         places = pool[0] * pool[1]
         average = np.array(1 / places if places > 1 else 1.0)
-        plain = weight * (worth * places)[None]
-        back = fold(plain, np.ones_like(worth) * average, worth)
+        plain = weight * connection.fed_by(worth[:, 0, 0] * places)
+        back = fold(replace(connection, weight=plain), np.ones_like(worth) * average, worth)
         last, chain = self.name(source), []
         if self.folded or np.array_equal(back, weight):
             weight, mean = plain, True
@@ -139,7 +172,7 @@ class _Export:
         if connection.kind == "linear" and not self.is_vector(source):
             pooled = np.array(connection.pooled(self.network.source_shape(connection)))
             chain.append(("flatten", nir.Flatten(input_type=pooled, start_dim=0, end_dim=-1)))
-        chain.append(("weight", self.weighted(connection, weight, bias)))
+        chain.append(("weight", self.weighted(layer, connection, weight, bias)))
         for part, node in chain:
             self.nodes[f"{key}_{part}"] = node
             self.edges.append((last, f"{key}_{part}"))
@@ -152,23 +185,45 @@ class _Export:
         assert threshold is not None
         return threshold[:, None, None]
 
-    def weighted(self, connection: Connection, weight: np.ndarray, bias: np.ndarray | None) -> Any:
-        """Affine, Linear or Conv2d."""
+    def weighted(self, layer: SpikingLayer, connection: Connection, weight: np.ndarray, bias: np.ndarray | None) -> Any:
+        """Affine, Linear or Conv2d; ``kind`` identity is in the metadata."""
         import nir
 
-        if connection.kind == "linear":
-            matrix = weight.reshape(weight.shape[0], -1)
+        vector = self.is_vector(connection.source)
+        said = _MATRIX if connection.kind == "linear" else _IDENTITY_OF_A_VECTOR if vector else _CONVOLUTION
+        _all_said(f"layer {layer.name}: connection", connection, said)
+        if connection.kind == "linear" or vector:
+            matrix = as_matrix(connection, weight) if vector else weight.reshape(weight.shape[0], -1)
             return nir.Linear(weight=matrix) if bias is None else nir.Affine(weight=matrix, bias=bias)
         source = self.network.source_shape(connection)
         return nir.Conv2d(
             input_shape=connection.pooled(source)[1:],
             weight=weight,
             stride=connection.stride,
-            padding=connection.padding,
-            dilation=(1, 1),
-            groups=1,
+            padding=_padding(layer, connection),
+            dilation=connection.dilation,
+            groups=connection.groups,
             bias=np.zeros(weight.shape[0]) if bias is None else bias,
         )
+
+
+def _padding(layer: SpikingLayer, connection: Connection) -> tuple[int, int] | str:
+    """NIR's padding: the same on both sides, or ``same``.
+
+    Raises
+    ------
+    InvalidValue
+        Neither.
+    """
+    before, behind = connection.padding, connection.padding_after
+    if before == behind:
+        return before
+    if connection.stride == (1, 1) and (before, behind) == same_padding(connection.kernel, connection.dilation):
+        return "same"
+    raise InvalidValue(
+        f"layer {layer.name} pads {before} before and {behind} behind, NIR only alike on both sides, or 'same' at stride 1; "
+        "pad alike in the source (a kernel with zeros at its edge does the same) and convert again"
+    )
 
 
 def to_nir(network: SpikingNetwork, *, folded: bool = False) -> "nir.NIRGraph":
@@ -185,7 +240,8 @@ def to_nir(network: SpikingNetwork, *, folded: bool = False) -> "nir.NIRGraph":
     Raises
     ------
     InvalidValue
-        A property of the network that NIR cannot say: schedule, negative spikes, input, V(0), mixed shapes.
+        A property of the network that NIR cannot say: schedule, negative spikes, input, V(0), padding on one side; or one
+        that this module does not know.
     """
     _check(network)
     return _Export(network, folded).run()
