@@ -12,13 +12,17 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from sim import floating
 from sim.passage import passages
 from tests.nir_graphs import chain, dense, fires, image, random_spiking
+from tests.unit.test_architectures import JOINS, Joined
+from tests.unit.test_graph import INPUTS
 from toolchain import cli
 from toolchain.cli.interchange import PRESET_NAMES
 from toolchain.connection import Connection
+from toolchain.convert import convert
 from toolchain.errors import InvalidValue, NetworkFileError, SpikeloomError, UnsupportedModule
 from toolchain.interchange import PRESETS, Options, read_nir, to_nir, write_nir
 from toolchain.interchange.graph import FIELDS, MAX_NODES, graph_of
@@ -574,6 +578,35 @@ def test_a_readout_that_is_a_convolution_and_joins_of_both_kinds():
         for rest in ((read,), (joined, after)):
             network = replace(base, layers=(base.layers[0], *rest))
             assert read_nir(to_nir(network)).fingerprint == network.fingerprint
+
+
+@pytest.mark.parametrize(
+    "case", ["identity", "three branches", "option A, both sides", "average pooling and zero channels"]
+)
+def test_converted_residual_networks_read_back_exactly(tmp_path, case):
+    body, width, places = JOINS[case]
+    network = convert(Joined(body, width, places), INPUTS, "optimal", 6, schedule="stream", shift=False)
+    assert "identity" in [c.kind for layer in network.layers for c in layer.connections]
+    write_nir(network, tmp_path / "x.nir")
+    back = read_nir(tmp_path / "x.nir")
+    assert back.fingerprint == network.fingerprint
+    assert quantize(back, 8).fingerprint == quantize(network, 8).fingerprint
+
+
+def test_a_converted_dense_shortcut_reads_back_exactly():
+    class Dense(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(6)
+            self.a, self.b, self.c = nn.Linear(36, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            y = F.relu(self.a(x.flatten(1)))
+            return self.c(F.relu(self.b(y) + y))
+
+    network = convert(Dense(), torch.rand(8, 1, 6, 6), "optimal", 6, schedule="stream", shift=False)
+    assert [c.kind for c in network.layers[1].connections] == ["linear", "identity"]
+    assert read_nir(to_nir(network)).fingerprint == network.fingerprint
 
 
 def test_identities_are_kept_in_the_metadata_and_checked():

@@ -132,8 +132,8 @@ class _Export:
             bias = layer.bias if number == 0 else None
             last = self.synapse(f"{index}_{number}", layer, connection, bias)
             if vector and connection.kind != "linear" and not self.is_vector(connection.source):
-                shape = np.array(self.network.shapes[index])
-                self.nodes[f"{index}_{number}_vector"] = nir.Flatten(input_type=shape, start_dim=0, end_dim=-1)
+                places = np.array(self.network.shapes[index])
+                self.nodes[f"{index}_{number}_vector"] = nir.Flatten(input_type=places, start_dim=0, end_dim=-1)
                 self.edges.append((last, f"{index}_{number}_vector"))
                 last = f"{index}_{number}_vector"
             self.edges.append((last, target))
@@ -222,7 +222,7 @@ def _padding(layer: SpikingLayer, connection: Connection) -> tuple[int, int] | s
         return "same"
     raise InvalidValue(
         f"layer {layer.name} pads {before} before and {behind} behind, NIR only alike on both sides, or 'same' at stride 1; "
-        "pad alike in the source (a kernel with zeros at its edge does the same) and convert again"
+        "pad alike in the source (a larger kernel with zeros at its edge does the same) and convert again"
     )
 
 
