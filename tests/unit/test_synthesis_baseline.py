@@ -54,11 +54,13 @@ def networks():
         if name == "cnn":
             return load_source(zoo.BUNDLED_WEIGHTS).module
         torch.set_num_threads(1)  # the result depends on it
-        return train("mlp", *(datasets.load("mnist-subset", split) for split in ("train", "test")), device="cpu").module
+        data = (datasets.load("mnist-subset", split) for split in ("train", "test"))
+        return train("mlp", *data, epochs=200, crop=True, device="cpu").module
 
     def get(name):
         if name not in made:
-            data = datasets.load({"cnn": "bundled", "mlp": "mnist-subset", "digits": "digits"}[name])
+            chosen = {"cnn": ("bundled",), "mlp": ("mnist-subset", "train"), "digits": ("digits",)}
+            data = datasets.load(*chosen[name])
             made[name] = quantize(convert(module(name), calibration(data, 250), "qcfs", 4), 8)
         return made[name]
 
