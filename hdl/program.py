@@ -228,10 +228,10 @@ class Program:
 
         Every pixel and every spike counted as an event: its own cycle in the scanner, then G cycles
         for each valid tap; fire passes and initialization; 32 cycles of control and pipeline for
-        each connection and round; a cycle a word in, two a word out.
+        each connection and round; a cycle a word in; out two a class, three more a word of scores, ten a layer.
         """
-        frame_words, result_words = -(-self.pixels // 4), self.network.shapes[-1][0] + 4 * len(self.network.layers)
-        cycles = frame_words + 2 * result_words + 32
+        classes, layers = self.network.shapes[-1][0], len(self.network.layers)
+        cycles = -(-self.pixels // 4) + 2 * classes + 3 * self.groups(classes) + 10 * layers + 32
         for index, layer in enumerate(self.network.layers):
             cycles += self.words(index) * (2 + self.steps) + 32 * self.steps
             for connection in layer.connections:

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from hdl.program import Program
 from sim import golden
 from tests.networks import frames_for, random_network
-from tests.unit.test_integers import two_neurons
+from tests.unit.test_integers import make_layer, make_network, two_neurons
 from toolchain.cycles import cycles
 from toolchain.errors import InvalidValue
+from toolchain.ir import INPUT
 
 FRAME = np.array([10, 4], np.uint8).reshape(1, 2, 1, 1)
 
@@ -53,3 +55,14 @@ def test_wrong_traces_and_lanes_are_refused():
             cycles(network, frames, wrong, 1)
     with pytest.raises(InvalidValue, match="lanes is 65, must be 1 to 64"):
         cycles(network, FRAME, trace, 65)
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_no_frame_exceeds_the_longest_inference(lanes):
+    """One spike, then many classes: the result takes longer than the network."""
+    classes = 400
+    readout = make_layer(0, np.ones((classes, 1), int), None, np.zeros(classes, int))
+    network = make_network("two_phase", 1, (1, 1, 1), make_layer(INPUT, [[1]], [1], [0]), readout)
+    frame = np.full((1, 1, 1, 1), 9, np.uint8)
+    counts = cycles(network, frame, golden.run(network, frame, "spikes"), lanes)
+    assert counts.latency[0] <= Program(network, lanes).longest_inference
