@@ -6,7 +6,7 @@
 A source is a name such as ``cnn-relu`` or ``mnist-mlp-qcfs``, trained into ``build/sources`` with ``spikeloom train`` if
 missing, or a file of such a name; ``cnn-qcfs`` is the bundled one. Images: all test images, 10,000 of Fashion-MNIST
 or 1,000 of the MNIST subset; calibration on 2,000 training images of the same data set, the same for both programs.
-Writes ``survey-SOURCE.csv`` for each, and ``tables.md`` over all that lie in the folder. What a file holds is not
+Writes ``survey-SOURCE.csv`` for each (``survey-SOURCE-first-N.csv`` with ``--images N``), and ``tables.md`` over all that lie in the folder. What a file holds is not
 run again. One torch thread a job: the matrices are small, and threads that wait for each other cost more than they give.
 Plain-ReLU sources take every method. A source with an activation of its own takes the methods that are made for that one,
 and ``optimal`` for comparison; ``--all`` gives it the methods for plain ReLU as well, several hours more.
@@ -131,12 +131,12 @@ def survey(source: str, folder: Path, images: int | None, every: bool = False) -
     dataset = datasets.load(data)
     dataset = dataset.take(min(images or len(dataset.frames), len(dataset.frames)))
     batch = calibration(datasets.load(data, "train"), CALIBRATION_IMAGES)
-    path = folder / f"survey-{name}.csv"
+    path = folder / f"survey-{name}{f'-first-{images}' if images else ''}.csv"
     methods = None if every else OWN.get(name.split("-")[-1])
     Survey(module, name, dataset, batch, path, data=data, methods=methods).run()
     if any(isinstance(layer, nn.ReLU) for layer in module.modules()):
         beside(module, name, data, dataset, batch, path)
-    if name == "cnn-qcfs":
+    if name == "cnn-qcfs" and not images:
         Survey(
             module, name, dataset, batch, folder / LEVELS, data=data, methods=("qcfs",), time_steps=(4, 15), formats=("8",)
         ).run()  # fmt: skip

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,3 +197,16 @@ def test_verb(tmp_path, capsys):
     assert "8-bit integers" in text and "qcfs, " in text and "16 rows; the source reaches" in text
     with (tmp_path / "x.csv").open() as file:
         assert {line["schedule"] for line in csv.DictReader(file)} == {"two_phase", "stream", "radix"}
+
+
+KEPT = sorted((Path(__file__).parents[2] / "reports" / "conversion").glob("survey-*.csv"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_kept_tables_can_be_gone_on_with(path):
+    """``make tables`` takes all images, and would refuse a file of fewer: such a file has their number in its name."""
+    rows = read_rows(path)
+    name, _, images = path.stem.removeprefix("survey-").partition("-first-")
+    assert rows and {row.source for row in rows} == {name}
+    whole = {"fashion-mnist": 10_000, "mnist-subset": 1_000}[rows[0].data]
+    assert {row.images for row in rows} == {int(images) if images else whole}
