@@ -163,10 +163,10 @@ class Scanner(wiring.Component):
         reachable = row.count.any() & column.count.any()
         most = max(lanes, 8) if self._network.input == "bitplane" else lanes
         found = Signal(most)
-        m.d.comb += found.eq(spikes[:lanes])
-        if self._network.input != "spikes":
-            with m.If(self.frame):
-                m.d.comb += found.eq(self._pixel_events(m, walking & self.enable, pixel))
+        if self._network.input == "spikes":
+            m.d.comb += found.eq(spikes[:lanes])
+        else:
+            m.d.comb += found.eq(Mux(self.frame, self._pixel_events(m, walking & self.enable, pixel), spikes[:lanes]))
         mask = Signal(most)
         hit = Signal()
         parts = [found[low : low + _PART] for low in range(0, most, _PART)]
