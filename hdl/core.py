@@ -9,11 +9,13 @@ from amaranth.lib.wiring import In, Out
 from hdl.counters import Counters
 from hdl.host import FrameReceiver, ResultSender
 from hdl.layouts import channel_layout, coordinate_layout, event_layout, width_for
+from hdl.link import Link
 from hdl.neurons import NeuronArray
 from hdl.program import CoordinateTaps, Instruction, Program
 from hdl.receiver import SpikeReceiver
 from hdl.rom import ReadPort, rom, slices
 from hdl.scanner import Scanner
+from hdl.sender import SpikeSender
 from hdl.sequencer import Sequencer
 from hdl.synapses import SynapseAddresses
 from toolchain.ir import FixedPointNetwork
@@ -34,6 +36,9 @@ class Core(wiring.Component):
     network : FixedPointNetwork
     lanes : int
         Neurons updated a cycle, 1 to 64.
+    link : Link, optional
+        The core's place in a chain. If the network's last layer fires, spike packets leave on ``m_axis``, in the form
+        in which the next core takes them.
 
     Members
     -------
@@ -49,9 +54,11 @@ class Core(wiring.Component):
         ``lanes`` out of range.
     """
 
-    def __init__(self, network: FixedPointNetwork, *, lanes: int):
+    def __init__(self, network: FixedPointNetwork, *, lanes: int, link: Link | None = None):
         self.program = Program(network, lanes)
-        layers = len(network.layers)
+        self.chained = link is not None
+        self._link = link or Link(0, int(network.fingerprint[:8], 16))
+        layers = self._link.before + len(network.layers)
         super().__init__(
             {
                 "s_axis_tdata": In(unsigned(32)),
@@ -73,23 +80,19 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         program = self.program
-        network = program.network
-        layers = len(network.layers)
+        network, before = program.network, self._link.before
+        layers = before + len(network.layers)
         m.submodules.sequencer = sequencer = Sequencer(
-            instructions=len(program.instructions), layers=layers, steps=program.steps
+            instructions=len(program.instructions), layers=len(network.layers), steps=program.steps
         )
         m.submodules.receiver = receiver = self._receiver()
         m.submodules.neurons = neurons = NeuronArray(program)
-        m.submodules.sender = sender = ResultSender(
-            classes=network.shapes[-1][0],
-            layers=layers,
-            lanes=program.lanes,
-            membrane_bits=network.membrane_bits,
-            network_id=int(network.fingerprint[:8], 16),
+        m.submodules.sender = sender = self._sender(layers)
+        m.submodules.counters = counters = Counters(
+            layers=layers, lanes=program.lanes, chained=self.chained, before=before
         )
-        m.submodules.counters = counters = Counters(layers=layers, lanes=program.lanes)
         instruction = self._decode(m, sequencer)
-        scanner, synapses = self._event_path(m, sequencer, receiver, neurons, instruction)
+        scanner, synapses = self._event_path(m, sequencer, receiver, neurons, sender, instruction)
         self._control(m, sequencer, receiver, neurons, sender, counters, scanner, instruction)
 
         m.d.comb += [
@@ -102,7 +105,7 @@ class Core(wiring.Component):
             self.m_axis_tvalid.eq(sender.o.valid),
             sender.o.ready.eq(self.m_axis_tready),
             self.spike_valid.eq(neurons.spike_valid),
-            self.spike_layer.eq(sequencer.layer),
+            self.spike_layer.eq(before + sequencer.layer),
             self.spike_step.eq(Mux(instruction["per_step"], sequencer.step, neurons.spike_step)),
             self.spike_word.eq(neurons.spike_word),
             self.spike_bits.eq(neurons.spike_bits),
@@ -123,7 +126,27 @@ class Core(wiring.Component):
         if program.packing is None:
             return FrameReceiver(pixels=program.pixels)
         return SpikeReceiver(
-            program.packing, base=program.input_base, address_bits=width_for(max(2, program.spike_words) - 1)
+            program.packing,
+            base=program.input_base,
+            address_bits=width_for(max(2, program.spike_words) - 1),
+            before=self._link.before,
+        )
+
+    def _sender(self, layers: int) -> ResultSender | SpikeSender:
+        program = self.program
+        if program.sent is not None:
+            return SpikeSender(
+                program.sent,
+                base=program.spike_bases[-1],
+                address_bits=width_for(max(2, program.spike_words) - 1),
+                layers=layers,
+            )
+        return ResultSender(
+            classes=program.network.shapes[-1][0],
+            layers=layers,
+            lanes=program.lanes,
+            membrane_bits=program.network.membrane_bits,
+            network_id=self._link.network_id,
         )
 
     def _decode(self, m: Module, sequencer: Sequencer) -> dict[str, Value]:
@@ -157,6 +180,7 @@ class Core(wiring.Component):
         sequencer: Sequencer,
         receiver: FrameReceiver | SpikeReceiver,
         neurons: NeuronArray,
+        sender: ResultSender | SpikeSender,
         instruction: dict[str, Value],
     ) -> tuple[Scanner, SynapseAddresses]:
         """Source memories, coordinate tables, scanner, synapse address generator, up to the array."""
@@ -211,7 +235,7 @@ class Core(wiring.Component):
                 scanner.channel.as_value().eq(port.data),
             ]
 
-        self._source_memories(m, receiver, neurons, scanner)
+        self._source_memories(m, receiver, neurons, sender, scanner)
         per_step, from_frame = instruction["per_step"], instruction["frame"]
         m.d.comb += [
             row_port.addr.eq(scanner.row_address),
@@ -244,9 +268,14 @@ class Core(wiring.Component):
         return scanner, synapses
 
     def _source_memories(
-        self, m: Module, receiver: FrameReceiver | SpikeReceiver, neurons: NeuronArray, scanner: Scanner
+        self,
+        m: Module,
+        receiver: FrameReceiver | SpikeReceiver,
+        neurons: NeuronArray,
+        sender: ResultSender | SpikeSender,
+        scanner: Scanner,
     ) -> None:
-        """Frame memory, if frames are pixels, and spike memory, as the scanner reads them."""
+        """Frame memory, if frames are pixels, and spike memory, as the scanner reads them, and at the end the sender."""
         program = self.program
         write_address, write_data = neurons.spike_address, neurons.spike_bits
         write_enable: Value = neurons.spike_valid
@@ -265,15 +294,21 @@ class Core(wiring.Component):
             write_address = Mux(receiver.write, receiver.address, write_address)
             write_data = Mux(receiver.write, receiver.data, write_data)
             write_enable = receiver.write | neurons.spike_valid
+        read_address, read_enable = scanner.address, scanner.enable
+        if isinstance(sender, SpikeSender):
+            read_address = Mux(sender.reading, sender.address, read_address)
+            read_enable = Mux(sender.reading, sender.enable, read_enable)
         for low, read, write in slices(m, "spikes", program.spike_bits, max(2, program.spike_words)):
             m.d.comb += [
                 write.addr.eq(write_address),
                 write.data.eq(write_data[low : low + len(write.data)]),
                 write.en.eq(write_enable),
-                read.addr.eq(scanner.address),
-                read.en.eq(scanner.enable),
+                read.addr.eq(read_address),
+                read.en.eq(read_enable),
                 scanner.spikes[low : low + len(read.data)].eq(read.data),
             ]
+        if isinstance(sender, SpikeSender):
+            m.d.comb += sender.spikes.eq(scanner.spikes)
 
     def _control(
         self,
@@ -281,7 +316,7 @@ class Core(wiring.Component):
         sequencer: Sequencer,
         receiver: FrameReceiver | SpikeReceiver,
         neurons: NeuronArray,
-        sender: ResultSender,
+        sender: ResultSender | SpikeSender,
         counters: Counters,
         scanner: Scanner,
         instruction: dict[str, Value],
@@ -308,18 +343,31 @@ class Core(wiring.Component):
             neurons.fires.eq(instruction["fires"]),
             neurons.constant_current.eq(instruction["frame"] if self.program.network.input != "rate" else 0),
             neurons.threshold_exponent.eq(instruction["threshold_exponent"]),
-            neurons.read.eq(sender.read),
-            neurons.read_word.eq(sender.read_word),
-            sender.scores.eq(neurons.read_data),
             sender.send_result.eq(sequencer.send_result),
             sender.send_error.eq(sequencer.send_error),
             sender.error.eq(receiver.error),
-            sender.cycles.eq(counters.total),
             counters.start.eq(receiver.started),
             counters.begin.eq(receiver.done),
             counters.store.eq(sequencer.store),
             counters.finish.eq(sequencer.send_result),
-            counters.layer.eq(sequencer.layer),
+            counters.layer.eq(self._link.before + sequencer.layer),
             counters.address.eq(sender.counters_address),
             sender.counters.eq(counters.data),
         ]
+        if isinstance(sender, ResultSender):
+            m.d.comb += [
+                neurons.read.eq(sender.read),
+                neurons.read_word.eq(sender.read_word),
+                sender.scores.eq(neurons.read_data),
+                sender.cycles.eq(counters.total),
+            ]
+        else:
+            m.d.comb += sender.origin.eq(counters.origin)
+        if self._link.before:
+            m.d.comb += [
+                counters.counted.eq(receiver.counted),
+                counters.counted_layer.eq(receiver.layer),
+                counters.counters.eq(receiver.counters),
+                counters.given.eq(receiver.given),
+                counters.origin_given.eq(receiver.origin),
+            ]

@@ -226,6 +226,14 @@ class Program:
             return None
         return SpikePacking(network.input_shape, self.steps, self.lanes, signed=network.signed_spikes)
 
+    @cached_property
+    def sent(self) -> SpikePacking | None:
+        """How the last layer's spikes leave, if it fires and another core goes on; ``None`` where scores are sent."""
+        network = self.network
+        if network.layers[-1].threshold is None:
+            return None
+        return SpikePacking(network.shapes[-1], self.steps, self.lanes, signed=network.signed_spikes)
+
     @property
     def receiving(self) -> int:
         """Cycles of an inference that are no layer's: header, frame, its completion, the order to send; unstalled."""
@@ -264,6 +272,7 @@ class Program:
         """
         classes, layers = self.network.shapes[-1][0], len(self.network.layers)
         cycles = self.receiving + 2 * classes + 3 * self.groups(classes) + 10 * layers + 32
+        cycles += 0 if self.sent is None else self.sent.words + self.sent.fields
         for index, layer in enumerate(self.network.layers):
             cycles += self.words(index) * (2 + self.steps) + 32 * self.steps
             for connection in layer.connections:

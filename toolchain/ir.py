@@ -263,6 +263,9 @@ class Network(Generic[L]):
             raise InvalidValue("the network has no layer")
         for index, layer in enumerate(self.layers):
             self._validate_sources(index, layer)
+        self._validate_readout()
+
+    def _validate_readout(self) -> None:
         if self.layers[-1].threshold is not None:
             raise InvalidValue(f"the last layer, {self.layers[-1].name}, must be a readout without threshold")
         if self.shapes[-1][1:] != (1, 1):
