@@ -59,7 +59,10 @@ def import_nir(
     ] = None,
     input_code: Annotated[
         str | None,
-        typer.Option("--input", help="direct (pixels as current) or rate (random spikes); direct by default."),
+        typer.Option(
+            "--input",
+            help="direct (pixels as current), rate (random spikes) or spikes (frames of spikes); direct by default.",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of input rate; a fixed one by default.")] = None,
     pixel_scale: Annotated[

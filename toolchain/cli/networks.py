@@ -160,7 +160,7 @@ def convert(
         str | None, typer.Option("--reset", help="subtract, or zero in stream; the method's own by default.")
     ] = None,
     input_code: Annotated[
-        str | None, typer.Option("--input", help="direct, bitplane or rate; the method's own by default.")
+        str | None, typer.Option("--input", help="direct, bitplane, rate or spikes; the method's own by default.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of input rate; a fixed one by default.")] = None,
     percentile: Annotated[
@@ -278,6 +278,7 @@ def quantize(
     Example: spikeloom quantize snn.safetensors -b 8 -o net.safetensors
     """
     from toolchain import quantize as quantizer
+    from toolchain.encoding import check_frames
     from toolchain.netfile import check_writable, load_spiking, save_network
 
     check_writable(target)  # before, not after, the error table
@@ -288,11 +289,10 @@ def quantize(
     errors = None
     if table:
         dataset = load_dataset(data, data_folder, images=images)
-        if dataset.frames.shape[1:] != spiking.input_shape:
-            raise InvalidValue(
-                f"frames of {data} have shape {dataset.frames.shape}, must be [N, C, H, W] with (C, H, W) = "
-                f"{spiking.input_shape}; choose --data that fits, or --no-table"
-            )
+        try:
+            check_frames(dataset.frames, spiking)
+        except InvalidValue as error:
+            raise InvalidValue(f"{data}: {error}; choose --data that fits, or --no-table") from error
         with bar("one layer at a time", (len(spiking.layers) + 1) * len(dataset.frames)) as move:
             errors = quantizer.error_table(
                 spiking, dataset.frames, dataset.labels, weight_bits, clipping=clipping, pow2=pow2, progress=move

@@ -308,6 +308,8 @@ def _input_note(code: str, scale: float) -> str:
         return (
             f"input: a pixel p spikes with probability p/256 in each step, worth {256 * scale:g} on the graph's Input"
         )
+    if code == "spikes":
+        return f"input: the graph's Input receives the spikes of each step, {scale:g} each"
     return f"input: the graph's Input receives pixel·{scale:g} in every step"
 
 
