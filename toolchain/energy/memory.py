@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from toolchain.buffers import last_reads, peak
+from toolchain.connection import Connection
 from toolchain.energy.baselines import Baseline
 from toolchain.energy.counts import LayerCounts
 from toolchain.energy.profiles import Profile
@@ -108,6 +109,14 @@ def _train_bits(network: FixedPointNetwork, index: int) -> int:
     return network.time_steps * prod(network.shapes[index]) * (1 + network.signed_spikes)
 
 
+def _read_bits(network: FixedPointNetwork, connection: Connection) -> int:
+    """Bits of a bitmap that a connection reads: all once, or every place of each window of its max pooling, padding included."""
+    if connection.maximum is None:
+        return _train_bits(network, connection.source)
+    channels, *size = network.source_shape(connection)
+    return network.time_steps * channels * connection.maximum.reads((size[0], size[1]))
+
+
 def _address_bits(network: FixedPointNetwork, neurons: int, *, signed: bool) -> int:
     return (neurons - 1).bit_length() + (network.signed_spikes if signed else 0)
 
@@ -137,7 +146,7 @@ def snn_traffic(
             spikes += _train_bits(network, index) if count.fires else 0
             for c in layer.connections:
                 presented = _PIXEL_BITS * pixels * (steps if network.input == "rate" else 1)
-                spikes += presented if c.source == INPUT else _train_bits(network, c.source)
+                spikes += presented if c.source == INPUT else _read_bits(network, c)
         else:
             spikes += count.spikes_out * _address_bits(network, count.neurons, signed=True)
             for c in layer.connections:
