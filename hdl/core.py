@@ -18,6 +18,7 @@ from hdl.scanner import Scanner
 from hdl.sender import SpikeSender
 from hdl.sequencer import Sequencer
 from hdl.synapses import SynapseAddresses
+from hdl.windows import windows_of
 from toolchain.ir import FixedPointNetwork
 
 __all__ = ["Core"]
@@ -215,13 +216,14 @@ class Core(wiring.Component):
             column=column_layout,
             network=program.network,
             weighing=program.weighing,
-            address_bits=width_for(max(4 * program.frame_words, program.spike_words, 2) - 1),
+            address_bits=program.address_bits,
             coordinate_bits=width_for(max(largest.source_rows, largest.source_columns)),
             group_bits=group_bits,
             repeat_bits=width_for(program.steps),
             table_bits=width_for(max(len(rows), len(columns)) - 1),
             channel=channel,
             channel_bits=width_for(max(len(channel_entries), program.lanes)),
+            windows=windows_of(program),
         )
         m.submodules.synapses = synapses = SynapseAddresses(
             event=event, synapse=synapse, group_bits=group_bits, lanes=program.lanes if program.grouped else 0
@@ -263,6 +265,8 @@ class Core(wiring.Component):
             synapses.row_words.eq(instruction["row_words"]),
             synapses.column_words.eq(instruction["column_words"]),
         ]
+        if program.maxima:
+            m.d.comb += [scanner.window[name].eq(instruction[name]) for name, _ in scanner.window.shape()]
         wiring.connect(m, scanner.events, synapses.i)
         wiring.connect(m, synapses.o, neurons.synapses)
         return scanner, synapses

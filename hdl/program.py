@@ -22,6 +22,7 @@ from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
 from toolchain.geometry import axis_taps
 from toolchain.ir import INPUT, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
+from toolchain.pooling import MaxPooling
 
 __all__ = ["MAX_LANES", "ChannelRange", "CoordinateTaps", "Instruction", "Program", "check_lanes"]
 
@@ -44,7 +45,7 @@ class Instruction:
     per_step : the layer fires after each step (``stream`` on spikes); otherwise once, T firings in a row
     first, last : first and last connection of its layer
     sweep : the layer has a fire pass; ``fires``: and spikes come out of it (no readout)
-    source_base, source_rows, source_columns, source_groups : what the scanner walks; a group is a word
+    source_base, source_rows, source_columns, source_groups : what the scanner walks, behind max pooling; a group is a word
     row_base, column_base : first entry in the coordinate tables
     channel_base : first entry in the channel table, where the program has one
     group_stride, lane_stride : weight words from one source group (lane) to the next; with a channel table its entries
@@ -56,6 +57,13 @@ class Instruction:
     parameter_base : first word in the parameter memory
     threshold_exponent : the layer's threshold is a power of two, where that holds for all layers; otherwise 0
     target_base : first spike word of the target
+    window_rows, window_columns : places of a max pooling's window; 1 each without
+    window_base : from ``source_base`` to the first window's first word, less than it by the padding
+    tap_step, tap_row_step, word_step, column_step, row_step : what the scanner adds to the address of a window's word for
+        the next one along x, the first one of the next row, the first one of the next word, and the first one behind the
+        last word of a column and of a row, modulo the memory's size
+    window_column, window_row : where the first window begins, modulo ``2^place_bits``; then from one to the next
+        ``column_shift`` and ``row_shift``; places beyond ``frame_columns`` and ``frame_rows`` are padding
     """
 
     frame: int
@@ -83,6 +91,20 @@ class Instruction:
     parameter_base: int
     threshold_exponent: int
     target_base: int
+    window_rows: int = 1
+    window_columns: int = 1
+    window_base: int = 0
+    tap_step: int = 1
+    tap_row_step: int = 1
+    word_step: int = 1
+    column_step: int = 1
+    row_step: int = 1
+    window_column: int = 0
+    window_row: int = 0
+    column_shift: int = 1
+    row_shift: int = 1
+    frame_columns: int = 0
+    frame_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -147,6 +169,62 @@ class Program:
         return ChannelRange(
             row * tap_words + first, first, last - first, targets[0] % self.lanes, targets[-1] % self.lanes
         )
+
+    @cached_property
+    def maxima(self) -> tuple[MaxPooling, ...]:
+        """Max poolings of all connections; without any the core has no windows."""
+        connections = [c for layer in self.network.layers for c in layer.connections]
+        return tuple(c.maximum for c in connections if c.maximum is not None)
+
+    @property
+    def place_bits(self) -> int:
+        """Width in which no place of a padded source is taken for another."""
+        connections = [c for layer in self.network.layers for c in layer.connections]
+        extents = [extent for c in connections for extent in self.network.source_shape(c)[1:]]
+        pads = [pad for m in self.maxima for pad in (*m.padding, *m.padding_after)]
+        return (max(extents) + 2 * max(pads, default=0)).bit_length()
+
+    @property
+    def address_bits(self) -> int:
+        """Width of the address that the scanner reads at: a pixel of the frame memory, or a spike word."""
+        return max(1, (max(4 * self.frame_words, self.spike_words, 2) - 1).bit_length())
+
+    def _window(self, connection: Connection) -> dict[str, int]:
+        """Members of an instruction about the windows of its max pooling."""
+        pooling = connection.maximum
+        if pooling is None:
+            if not self.maxima:
+                return {}
+            frame = self.network.source_shape(connection)
+            return {"frame_rows": frame[1], "frame_columns": frame[2]}
+        channels, rows, columns = self.network.source_shape(connection)
+        column_words = self.groups(channels) * self.steps
+        row_words = columns * column_words
+        (tall, wide), (down, right) = pooling.window, pooling.stride
+        across = connection.reduced((channels, rows, columns))[2]
+        # from the last word of a window back to its first, and on to the next: one step or one group further
+        back = 1 - (tall - 1) * row_words - (wide - 1) * column_words
+        column = back - column_words + right * column_words
+        before = -pooling.padding[0] * row_words - pooling.padding[1] * column_words
+        steps = {
+            "window_base": before,
+            "tap_step": column_words,
+            "tap_row_step": row_words - (wide - 1) * column_words,
+            "word_step": back,
+            "column_step": column,
+            "row_step": column - across * right * column_words + down * row_words,
+        }
+        places = {"window_column": -pooling.padding[1], "window_row": -pooling.padding[0]}
+        return {
+            "window_rows": tall,
+            "window_columns": wide,
+            **{name: step % (1 << self.address_bits) for name, step in steps.items()},
+            **{name: place % (1 << self.place_bits) for name, place in places.items()},
+            "column_shift": right,
+            "row_shift": down,
+            "frame_rows": rows,
+            "frame_columns": columns,
+        }
 
     def words(self, index: int) -> int:
         """Neuron words of a layer."""
@@ -276,10 +354,11 @@ class Program:
         for index, layer in enumerate(self.network.layers):
             cycles += self.words(index) * (2 + self.steps) + 32 * self.steps
             for connection in layer.connections:
-                source = self.network.source_shape(connection)
+                source, maximum = self.network.source_shape(connection), connection.maximum
                 taps = prod(int(axis_taps(connection, source, axis).count.sum()) for axis in (0, 1))
                 reached = sum(1 + self.channel_range(connection, channel).words for channel in range(source[0]))
-                events = source[0] * source[1] * source[2] + taps * reached
+                places = source[1] * source[2] if maximum is None else maximum.reads((source[1], source[2]))
+                events = source[0] * places + taps * reached
                 presented = {"direct": 1, "bitplane": 8}.get(self.network.input, self.steps)
                 cycles += (presented if connection.source == INPUT else self.steps) * (events + 32)
         return cycles
@@ -321,6 +400,7 @@ class Program:
                 lane_stride = 1 if self.grouped else tap_words
                 taps = [axis_taps(connection, source, axis) for axis in (0, 1)]
                 per_step = self.network.schedule == "stream" and not self.network.reads_frame(layer)
+                walked = connection.reduced(source)
                 instructions.append(
                     Instruction(
                         frame=int(frame),
@@ -330,8 +410,8 @@ class Program:
                         sweep=int(layer.threshold is not None or self._holds_current(layer)),
                         fires=int(layer.threshold is not None),
                         source_base=0 if frame else self._source_base(connection.source),
-                        source_rows=source[1],
-                        source_columns=source[2],
+                        source_rows=walked[1],
+                        source_columns=walked[2],
                         source_groups=source[0] if frame else self.groups(source[0]),
                         row_base=len(rows),
                         column_base=len(columns),
@@ -348,6 +428,7 @@ class Program:
                         parameter_base=parameter_base,
                         threshold_exponent=self.threshold_exponents[index] if self.threshold_exponents else 0,
                         target_base=self.spike_bases[index],
+                        **self._window(connection),
                     )
                 )
                 for axis, table, weight_scale, membrane_scale in (

@@ -113,8 +113,18 @@ def resnet(activation: Activation, classes: int, widths: Sequence[int] = (16, 32
             layers.append(_ResidualBlock(channels, outputs, stride, activation))
             channels = outputs
     return nn.Sequential(
-        *_synapse(3, widths[0]), activation(), *layers, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(channels, classes)
+        *_synapse(3, widths[0]),
+        activation(),
+        *layers,
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(channels, classes),
     )
+
+
+def _resnet18(activation: Activation, classes: int) -> nn.Module:
+    """ResNet-18 in the form usual for CIFAR: four stages of two blocks, no pooling before them, 11.2 M weights."""
+    return resnet(activation, classes, (64, 128, 256, 512), 2)
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,7 @@ ARCHITECTURES = {
     "mlp": Architecture(mlp, (1, 28, 28)),
     "vgg11": Architecture(_vgg((64,), (128,), (256, 256), (512, 512), (512, 512)), (3, 32, 32)),
     "vgg16": Architecture(_vgg((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3), (3, 32, 32)),
+    "resnet18": Architecture(_resnet18, (3, 32, 32)),
     "resnet20": Architecture(resnet, (3, 32, 32)),
 }
 

@@ -112,7 +112,7 @@ def test_every_architecture_takes_every_activation(architecture, activation):
         assert module(x).shape == (2, 17)
 
 
-ACTIVATIONS_OF = {"cnn": 3, "mlp": 1, "vgg11": 8, "vgg16": 13, "resnet20": 19}
+ACTIVATIONS_OF = {"cnn": 3, "mlp": 1, "vgg11": 8, "vgg16": 13, "resnet18": 17, "resnet20": 19}
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,7 @@ ACTIVATIONS_OF = {"cnn": 3, "mlp": 1, "vgg11": 8, "vgg16": 13, "resnet20": 19}
     [
         ("vgg11", 9_217_728 + 512 * 10 + 10 + 2 * 2752),
         ("vgg16", 14_710_464 + 512 * 10 + 10 + 2 * 4224),
+        ("resnet18", 10_987_200 + 172_032 + 512 * 10 + 10 + 2 * (5 * 64 + 5 * 128 + 5 * 256 + 5 * 512)),
         ("resnet20", 267_696 + 2_560 + 64 * 10 + 10 + 2 * (7 * 16 + 7 * 32 + 7 * 64)),
     ],
 )
@@ -128,7 +129,7 @@ def test_architectures_have_the_published_size(architecture, weights):
     assert sum(p.numel() for p in zoo.build(architecture, activation="relu").parameters()) == weights
 
 
-@pytest.mark.parametrize("architecture", ["vgg11", "vgg16", "resnet20"])
+@pytest.mark.parametrize("architecture", ["vgg11", "vgg16", "resnet18", "resnet20"])
 def test_deep_architectures_convert(architecture):
     torch.manual_seed(1)
     module = zoo.build(architecture, activation="relu", classes=100)

@@ -44,7 +44,7 @@ COMPARED_IMAGES = 1000
 def train(
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
     architecture: Annotated[
-        str, typer.Option("--architecture", "-a", help="cnn, mlp, vgg11, vgg16 or resnet20.")
+        str, typer.Option("--architecture", "-a", help="cnn, mlp, vgg11, vgg16, resnet18 or resnet20.")
     ] = "cnn",
     data: TrainingData = "fashion-mnist",
     data_folder: DataFolder = None,
