@@ -27,6 +27,7 @@ from toolchain.cycles import cycles
 from toolchain.encoding import check_frames
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
+from toolchain.segments import segments
 from toolchain.tools import Simulator, find_simulator
 
 __all__ = ["Answers", "build", "check", "exchange", "verify"]
@@ -270,11 +271,12 @@ def verify(
         )
     trace = golden.run(network, frames, "spikes")
     program = Program(network, bundle.lanes)
+    cores = [Program(part, bundle.lanes) for part in segments(network, bundle.cuts)]
     packets = [input_packet(frame, program) for frame in frames]
     answers = exchange(
         bundle,
         packets,
-        patience=2 * program.longest_inference + 1000,
+        patience=2 * sum(core.longest_inference for core in cores) + 1000,
         simulator=simulator,
         stall=stall,
         seed=seed,
@@ -297,6 +299,8 @@ def verify(
         counter_mismatches=counted["counter"],
         differences=tuple(comparison.differences),
         cycles=taken - started + 1,
+        interval=float((taken[-1] - taken[0]) / (len(taken) - 1)) if len(taken) > 1 else None,
+        cores=bundle.cores,
         activity=comparison.activity,
         layers=tuple(layer.name for layer in network.layers),
         layer_cycles=comparison.layer_cycles,

@@ -30,12 +30,20 @@ class RtlBundle:
         Of the network inside; also in the Verilog header.
     spike_words : tuple of int
         Neuron words of each firing layer, as seen on the ``spike_*`` ports.
+    cuts : tuple of int
+        First layer of each core but the first, of a chain of cores; empty for a single core.
     """
 
     folder: Path
     lanes: int
     fingerprint: str
     spike_words: tuple[int, ...]
+    cuts: tuple[int, ...] = ()
+
+    @property
+    def cores(self) -> int:
+        """Cores in a row."""
+        return len(self.cuts) + 1
 
     @property
     def verilog(self) -> Path:
@@ -60,6 +68,7 @@ class RtlBundle:
             "lanes": self.lanes,
             "fingerprint": self.fingerprint,
             "spike_words": list(self.spike_words),
+            **({"cores": self.cores, "cuts": list(self.cuts)} if self.cuts else {}),
         }
 
 
@@ -76,9 +85,12 @@ def load_bundle(folder: Path) -> RtlBundle:
         ports = json.loads(path.read_text())
         if ports["schema"] != _SCHEMA:
             raise NetworkFileError(f"{path} has schema {ports['schema']}, this version reads {_SCHEMA}")
-        bundle = RtlBundle(folder, ports["lanes"], ports["fingerprint"], tuple(ports["spike_words"]))
+        cuts = tuple(ports.get("cuts", ()))
+        bundle = RtlBundle(folder, ports["lanes"], ports["fingerprint"], tuple(ports["spike_words"]), cuts)
         if not isinstance(bundle.lanes, int) or not isinstance(bundle.fingerprint, str):
             raise TypeError("lanes must be a number, fingerprint a text")
+        if not all(isinstance(cut, int) for cut in cuts):
+            raise TypeError("cuts must be numbers of layers")
         return bundle
     except OSError as error:
         raise NetworkFileError(

@@ -14,6 +14,7 @@ from hdl.program import check_lanes
 from sim import floating, golden, runner
 from sim.result import VerificationResult
 from toolchain import datasets, zoo
+from toolchain.balance import Split, balance, check_cores, named_cuts, split_at
 from toolchain.bundle import RtlBundle, load_bundle
 from toolchain.convert import convert
 from toolchain.cycles import cycles
@@ -55,6 +56,7 @@ __all__ = [
     "generate",
     "network_of",
     "random_frames",
+    "shared_out",
     "write_diagnosis",
     "write_energy",
     "write_json",
@@ -118,10 +120,33 @@ def fixed_accuracy(network: FixedPointNetwork, dataset: Dataset, progress: Progr
     return float((predictions == dataset.labels).mean()) * 100
 
 
-def generate(network: FixedPointNetwork, folder: Path, *, lanes: int, frames: np.ndarray) -> RtlBundle:
-    """Hardware, and a test bench beside it that sends ``frames`` (uint8 ``[N, C, H, W]``)."""
+def shared_out(
+    network: FixedPointNetwork, frames: np.ndarray, *, lanes: int, cores: int = 1, cut: Sequence[str] = ()
+) -> Split | None:
+    """Where to cut the network for a chain of ``cores``, by the cycles of ``frames``; ``None`` for a single core.
+
+    ``cut`` names the first layer of each core but the first instead.
+
+    Raises
+    ------
+    InvalidValue
+        Cores or cuts that the network does not have, or that contradict each other.
+    """
+    check_lanes(lanes)
+    if cut:
+        if cores not in (1, len(cut) + 1):
+            raise InvalidValue(f"cores is {cores}, but {len(cut)} cuts make {len(cut) + 1}; leave out --cores")
+        return split_at(network, frames, lanes=lanes, cuts=named_cuts(network, cut))
+    check_cores(network, cores)
+    return None if cores == 1 else balance(network, frames, lanes=lanes, cores=cores)
+
+
+def generate(
+    network: FixedPointNetwork, folder: Path, *, lanes: int, frames: np.ndarray, cuts: Sequence[int] = ()
+) -> RtlBundle:
+    """Hardware, and a test bench beside it that sends ``frames`` (uint8 ``[N, C, H, W]``); with ``cuts`` a chain of cores."""
     check_frames(frames, network)  # before anything is written
-    bundle = emit(network, folder, lanes=lanes)
+    bundle = emit(network, folder, lanes=lanes, cuts=cuts)
     write_testbench(bundle, network, frames)
     return bundle
 
@@ -132,7 +157,7 @@ def network_of(path: Path) -> FixedPointNetwork:
 
 
 def bundle_for(
-    network: Path, *, lanes: int | None = None, folder: Path | None = None
+    network: Path, *, lanes: int | None = None, folder: Path | None = None, cuts: Sequence[int] = ()
 ) -> tuple[RtlBundle, FixedPointNetwork]:
     """The hardware to verify: a folder of ``spikeloom generate``, or a network file generated on the way.
 
@@ -148,8 +173,9 @@ def bundle_for(
         return bundle, load_fixed_point(bundle.network)
     fixed = load_fixed_point(network)
     lanes = DEFAULT_LANES if lanes is None else lanes
-    target = folder or Path("build") / f"verify-{fixed.fingerprint[:12]}-{lanes}"
-    return emit(fixed, target, lanes=lanes), fixed
+    chained = "".join(f"-{cut}" for cut in cuts)
+    target = folder or Path("build") / f"verify-{fixed.fingerprint[:12]}-{lanes}{chained}"
+    return emit(fixed, target, lanes=lanes, cuts=cuts), fixed
 
 
 def energy_sweep(

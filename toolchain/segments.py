@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from toolchain.errors import InvalidValue
-from toolchain.ir import FixedPointNetwork, Network
+from toolchain.ir import INPUT, FixedPointLayer, FixedPointNetwork, Network
 
 __all__ = ["Segment", "check_cuts", "cut_places", "segments"]
 
@@ -22,6 +22,10 @@ class Segment(FixedPointNetwork):
     def _validate_readout(self) -> None:
         if self.layers[-1].threshold is None:
             super()._validate_readout()
+
+    def _validate_maximum(self, layer: FixedPointLayer, sources: list[int]) -> None:
+        # behind a cut the input is what a layer fired, so that its trains may be max-pooled as any layer's
+        super()._validate_maximum(layer, [s for s in sources if s != INPUT or self.input != "spikes"])
 
 
 def cut_places(network: Network[Any]) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from toolchain.bundle import RtlBundle
 from toolchain.emit import TEMPLATES, install
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
+from toolchain.segments import segments
 
 __all__ = ["write_testbench"]
 
@@ -51,7 +52,9 @@ def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.nd
     program = Program(network, bundle.lanes)
     vectors = {
         "fingerprint": network.fingerprint,
-        "longest_inference": program.longest_inference,
+        "longest_inference": sum(
+            Program(part, bundle.lanes).longest_inference for part in segments(network, bundle.cuts)
+        ),
         "prediction_at": 2 + network.shapes[-1][0],
         "vectors": [
             {"frame": input_packet(frame, program), "answer": answer}

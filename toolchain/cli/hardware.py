@@ -8,6 +8,8 @@ import typer
 
 from toolchain.cli.shared import (
     AsJson,
+    Cores,
+    Cut,
     DataFolder,
     FramesFrom,
     Lanes,
@@ -16,9 +18,11 @@ from toolchain.cli.shared import (
     app,
     bar,
     frames_of,
+    names_in,
     print_json,
 )
-from toolchain.tables import out, show_cycles, show_verdict
+from toolchain.errors import InvalidValue
+from toolchain.tables import out, show_cycles, show_split, show_verdict
 
 __all__: list[str] = []
 
@@ -28,6 +32,8 @@ def generate(
     network: Network,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     lanes: Lanes = 16,
+    cores: Cores = 1,
+    cut: Cut = None,
     images: Annotated[int, typer.Option("--images", help="Frames in the test bench.")] = 2,
     data: FramesFrom = "random",
     data_folder: DataFolder = None,
@@ -36,17 +42,23 @@ def generate(
 ) -> int:
     """Write Verilog, port map, FuseSoC core file, and a cocotb test bench.
 
+    With --cores a chain of cores, the layers shared out by the cycles of the test bench's frames: take --data for real ones.
+
     Example: spikeloom generate net.safetensors -P 16 -o rtl
     """
     from toolchain import flow
     from toolchain.netfile import load_fixed_point
 
     fixed = load_fixed_point(network)
-    bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames_of(fixed, data, data_folder, images, seed))
+    frames = frames_of(fixed, data, data_folder, images, seed)
+    split = flow.shared_out(fixed, frames, lanes=lanes, cores=cores, cut=names_in(cut))
+    bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames, cuts=split.cuts if split else ())
     if as_json:
         print_json({**bundle.describe(), "verilog": str(bundle.verilog)})
     else:
         out.print(f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}")
+        if split is not None:
+            show_split(fixed, split)
         out.print(f"Its test bench: {sys.executable} {folder / 'run.py'}")
     return 0
 
@@ -60,6 +72,8 @@ def verify(
     lanes: Annotated[
         int | None, typer.Option("--lanes", "-P", help="Lanes to generate, 1 to 64; 16 by default.")
     ] = None,
+    cores: Cores = 1,
+    cut: Cut = None,
     simulator: SimulatorName = "verilator",
     stall: Annotated[float, typer.Option("--stall", help="Chance that the host holds a stream back in a clock.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of stalls and random frames.")] = 0,
@@ -76,7 +90,14 @@ def verify(
     fixed = flow.network_of(network)
     frames = frames_of(fixed, data, data_folder, images, seed)
     runner.check(fixed, frames, simulator=simulator, stall=stall)  # before hardware is generated
-    bundle, fixed = flow.bundle_for(network, lanes=lanes, folder=folder)
+    if network.is_dir():
+        if cores != 1 or cut is not None:
+            raise InvalidValue(f"{network} is generated already; leave out --cores and --cut, or generate it again")
+        split = None
+    else:
+        number = flow.DEFAULT_LANES if lanes is None else lanes
+        split = flow.shared_out(fixed, frames, lanes=number, cores=cores, cut=names_in(cut))
+    bundle, fixed = flow.bundle_for(network, lanes=lanes, folder=folder, cuts=split.cuts if split else ())
     with bar(f"compiling for {simulator}, then simulating", images) as move:
         result = runner.verify(bundle, fixed, frames, simulator=simulator, stall=stall, seed=seed, progress=move)
     if as_json:
@@ -84,4 +105,6 @@ def verify(
     else:
         show_verdict(result)
         show_cycles(result)
+        if split is not None:
+            show_split(fixed, split)
     return 0 if result.passed else 1

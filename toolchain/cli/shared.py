@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
 
 __all__ = [
-    "AsJson", "Bits", "Clipping", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "Pow2", "SimulatorName", "Source",
-    "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "print_json", "source_name", "step_list",
+    "AsJson", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "Pow2", "SimulatorName", "Source",
+    "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "names_in", "print_json", "source_name", "step_list",
     "swept", "use_threads",
 ]  # fmt: skip
 
@@ -47,6 +47,13 @@ TrainingData = Annotated[
 FramesFrom = Annotated[str, typer.Option("--data", help="A data set as elsewhere, or random frames.")]
 DataFolder = Annotated[Path | None, typer.Option("--data-folder", help="Folder of the data set's files.")]
 Lanes = Annotated[int, typer.Option("--lanes", "-P", help="Neurons updated a cycle, 1 to 64.")]
+Cores = Annotated[
+    int, typer.Option("--cores", help="Cores in a row, each with its own layers, that work on several images at once.")
+]
+Cut = Annotated[
+    str | None,
+    typer.Option("--cut", help="List of layers that begin the cores behind the first, instead of a balanced split."),
+]
 Bits = Annotated[int, typer.Option("--weight-bits", "-b", help="Weight width, 2 to 16.")]
 Clipping = Annotated[str, typer.Option("--clipping", help="Scale of a channel: max (nothing clipped) or mse.")]
 Pow2 = Annotated[bool, typer.Option("--pow2", help="Make the thresholds of a layer one power of two.")]
@@ -94,6 +101,14 @@ def frames_of(network: "FixedPointNetwork", data: str, folder: Path | None, imag
     if data == "random":
         return flow.random_frames(network, images, seed)
     return load_dataset(data, folder, images=images).frames
+
+
+def names_in(text: str | None) -> list[str]:
+    """The names in a list such as ``4,8``; none for ``None``."""
+    names = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(names):
+        raise InvalidValue(f"cut {text!r} is not a list of layers such as 4,8")
+    return names
 
 
 def step_list(text: str) -> list[int]:

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from math import isfinite
@@ -12,6 +12,7 @@ from pathlib import Path
 from amaranth.back import verilog
 
 from hdl import Core
+from hdl.chain import Chain
 from hdl.harness import TOP, harness_rtlil, harness_verilog
 from hdl.program import check_lanes
 from toolchain.errors import InvalidValue, ToolMissing
@@ -90,6 +91,7 @@ def synthesize(
     device: Device,
     *,
     lanes: int,
+    cuts: Sequence[int] = (),
     clock_mhz: float | None = None,
     seed: int = 1,
     progress: Callable[[str], None] | None = None,
@@ -101,6 +103,8 @@ def synthesize(
 
     Parameters
     ----------
+    cuts : sequence of int
+        Where there are any, a chain of cores is synthesized; first layer of each but the first.
     clock_mhz : float, optional
         What the tools aim at; the device's usual clock if None.
     seed : int
@@ -127,11 +131,11 @@ def synthesize(
     _prepare(folder)
     with _stage(seconds, "generate"):
         say("generate: RTLIL")
-        core = Core(network, lanes=lanes)
+        core = _core(network, lanes, cuts)
         text = harness_rtlil(core)
         (folder / RTLIL).write_text(text)
         if device.family.placer is None:
-            write_vivado(folder, device, _verilog(network, lanes), top=TOP, clock_mhz=target)
+            write_vivado(folder, device, _verilog(network, lanes, cuts), top=TOP, clock_mhz=target)
     with _stage(seconds, "yosys"):
         say("yosys")
         netlist = synthesize_cells(
@@ -177,14 +181,19 @@ def synthesize(
         cpu_seconds=round(_cpu_seconds() - start, 1),
         tools={**{name: tool.version for name, tool in tools.items()}, "amaranth": version("amaranth")},
         folder=str(folder),
+        cores=len(cuts) + 1,
     )
     with replacing(folder / RESULT) as temporary:
         temporary.write_text(json.dumps(result.describe(), indent=2) + "\n")
     return result
 
 
-def _verilog(network: FixedPointNetwork, lanes: int) -> str:
+def _core(network: FixedPointNetwork, lanes: int, cuts: Sequence[int]) -> Core | Chain:
+    return Chain(network, lanes=lanes, cuts=cuts) if cuts else Core(network, lanes=lanes)
+
+
+def _verilog(network: FixedPointNetwork, lanes: int, cuts: Sequence[int]) -> str:
     try:
-        return harness_verilog(Core(network, lanes=lanes))
+        return harness_verilog(_core(network, lanes, cuts))
     except verilog.YosysError as error:
         raise ToolMissing(f"Amaranth cannot run Yosys: {error}; leave AMARANTH_USE_YOSYS unset") from error

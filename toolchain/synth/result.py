@@ -64,6 +64,8 @@ class SynthesisResult:
         Versions.
     folder : str
         Where logs, netlist and reports lie.
+    cores : int
+        Of ``lanes`` lanes each, in a row.
     """
 
     network: str
@@ -88,6 +90,7 @@ class SynthesisResult:
     cpu_seconds: float
     tools: dict[str, str]
     folder: str
+    cores: int = 1
 
     @property
     def fits(self) -> bool:
@@ -158,6 +161,7 @@ class SynthesisResult:
             "network": self.network,
             "fingerprint": self.fingerprint,
             "lanes": self.lanes,
+            "cores": self.cores,
             "weight_bits": self.weight_bits,
             "membrane_bits": self.membrane_bits,
             "device": {
