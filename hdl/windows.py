@@ -35,9 +35,7 @@ def windows_of(program: Program) -> data.StructLayout | None:
         return None
     padded = any(any((*m.padding, *m.padding_after)) for m in program.maxima)
     tall, wide = (max(m.window[axis] for m in program.maxima) for axis in (0, 1))
-    return window_layout(
-        program.address_bits, width_for(tall), width_for(wide), program.place_bits if padded else None
-    )
+    return window_layout(program.address_bits, width_for(tall), width_for(wide), program.place_bits if padded else None)
 
 
 class Windows:
@@ -89,7 +87,9 @@ class Windows:
             Signal(window.window_column.shape(), name=f"place_{name}")
             for name in ("column", "first_column", "row", "first_row")
         )
-        later_column = Mux(next_row, window.window_column, Mux(next_column, first_column + window.column_shift, first_column))
+        later_column = Mux(
+            next_row, window.window_column, Mux(next_column, first_column + window.column_shift, first_column)
+        )
         later_row = Mux(next_row, first_row + window.row_shift, first_row)
         with m.If(self._start):
             m.d.sync += [

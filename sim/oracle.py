@@ -65,9 +65,7 @@ def _pooled(connection: Connection, source: Shape, train: Train) -> tuple[Shape,
     assert pooling is not None
     rows, columns = (
         _windows(*axis)
-        for axis in zip(
-            source[1:], pooling.window, pooling.stride, pooling.padding, pooling.padding_after, strict=True
-        )
+        for axis in zip(source[1:], pooling.window, pooling.stride, pooling.padding, pooling.padding_after, strict=True)
     )
     emitted = []
     for t in sorted({t for t, _ in train}):

@@ -79,7 +79,14 @@ def pooled_network(
         layer("readout", [readout], 1, fires=False),
     )
     return FixedPointNetwork(
-        f"pooled{seed}", shape, "two_phase", steps, layers, compare=str(rng.choice(COMPARES)), input=given, weight_bits=bits
+        f"pooled{seed}",
+        shape,
+        "two_phase",
+        steps,
+        layers,
+        compare=str(rng.choice(COMPARES)),
+        input=given,
+        weight_bits=bits,
     )
 
 

@@ -49,7 +49,10 @@ def source_macs(
     graph = read_module(module, network.input_shape)
     found, wanted = (
         [
-            [(c.source, c.weight.shape, c.stride, c.pads, c.dilation, c.groups, c.pool, c.maximum) for c in layer.connections]
+            [
+                (c.source, c.weight.shape, c.stride, c.pads, c.dilation, c.groups, c.pool, c.maximum)
+                for c in layer.connections
+            ]
             for layer in layers
         ]
         for layers in (graph.blocks, network.layers)

@@ -71,7 +71,8 @@ FAULTS = {
     "padding along x alone": ("hdl.windows", "(column < window.frame_columns) & (row < window.frame_rows)", "column < window.frame_columns"),
     "windows begin in the frame": ("hdl.program", '"window_base": before,', '"window_base": 0,'),
 }  # fmt: skip
-CASES = [pooled_case(seed, 1, input="direct") for seed in (23, 30)]
+CASES = [pooled_case(23, 1, input="direct"), pooled_case(30, 2, input="direct")]
+"""The second frame finds spikes of the first behind the buffer that it pools."""
 
 
 def differences(network, frames, core, monkeypatch):
@@ -92,6 +93,6 @@ def test_the_healthy_core_passes(monkeypatch):
 def test_faults_are_caught(monkeypatch, fault):
     module, healthy, faulty = FAULTS[fault]
     with faulty_core(module, ((healthy, faulty),)) as core:
-        found = [differences(*case, core, monkeypatch) for case in CASES]
-    kinds = {difference.what for each in found for difference in each}
-    assert kinds & {"spike", "score"}, kinds
+        found = (differences(*case, core, monkeypatch) for case in CASES)
+        kinds = next((kinds for each in found if (kinds := {d.what for d in each} & {"spike", "score"})), set())
+    assert kinds

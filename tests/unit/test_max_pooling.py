@@ -57,7 +57,9 @@ def fired(membrane, threshold, steps):
 )
 def test_or_of_trains_is_the_train_of_the_largest_count(neurons, steps):
     trains = [fired(v, theta, steps) for v, theta in neurons]
-    assert all(earlier >= later for train in trains for earlier, later in pairwise(train))  # first all spikes, then none
+    assert all(
+        earlier >= later for train in trains for earlier, later in pairwise(train)
+    )  # first all spikes, then none
     counts = [sum(train) for train in trains]
     assert counts == [min(max(v // theta, 0), steps) for v, theta in neurons]
     assert [any(step) for step in zip(*trains, strict=True)] == trains[int(np.argmax(counts))]
@@ -66,7 +68,7 @@ def test_or_of_trains_is_the_train_of_the_largest_count(neurons, steps):
 def test_elsewhere_it_is_not():
     """Spikes in turn: their OR fires in every step of ``stream``, and binary digits 01 and 10 of ``radix`` make 11."""
     assert sum(a or b for a, b in zip((1, 0, 1, 0), (0, 1, 0, 1), strict=True)) != max(2, 2)
-    assert 0b01 | 0b10 != max(0b01, 0b10)
+    assert max(0b01, 0b10) != 0b01 | 0b10
 
 
 # ---- windows ---------------------------------------------------------------------------------
@@ -148,7 +150,11 @@ class Pooled(nn.Module):
         self.act, self.norm, self.body = act(), nn.BatchNorm2d(4), body
         with torch.no_grad():
             self.conv.weight *= 4
-            self.norm.weight.uniform_(0.5, 2), self.norm.bias.uniform_(-0.5, 0.5), self.norm.running_mean.uniform_(-1, 1)
+            (
+                self.norm.weight.uniform_(0.5, 2),
+                self.norm.bias.uniform_(-0.5, 0.5),
+                self.norm.running_mean.uniform_(-1, 1),
+            )
             frames = torch.zeros(1, 1, 8, 8)
             features = body(self.eval(), self.conv(frames)).flatten(1).shape[1]
         self.head = nn.Linear(features, 5)
@@ -223,6 +229,7 @@ def integer_ann(network, frames):
             return total[:, :, 0, 0].numpy()
         theta = torch.tensor(layer.threshold)[:, None, None]
         values[index] = torch.floor(total / theta).clamp(0, network.time_steps)
+    raise AssertionError("the last layer has no threshold")
 
 
 @pytest.mark.parametrize("steps", [1, 4, LEVELS])
@@ -307,16 +314,20 @@ def test_a_falling_batch_norm_keeps_the_pooling_before_it():
     module = Pooled(lambda m, x: m.act(m.norm(F.max_pool2d(x, 2))))
     with torch.no_grad():
         module.norm.weight[2] = -0.5
-    with pytest.raises(UnsupportedModule, match=r"^MaxPool2d 'max_pool2d': it pools 'conv', .*batch norm with a negative"):
+    with pytest.raises(
+        UnsupportedModule, match=r"^MaxPool2d 'max_pool2d': it pools 'conv', .*batch norm with a negative"
+    ):
         convert(module, INPUTS, "qcfs", 4)
 
 
 def test_pooling_the_frame_is_refused():
     module = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
-    with pytest.raises(UnsupportedModule, match="^MaxPool2d '0': it reads the input frame, .*; pool the images before"):
+    with pytest.raises(
+        UnsupportedModule, match=r"^MaxPool2d '0': it reads the input frame, .*; pool the images before"
+    ):
         convert(module, INPUTS, "optimal", 4)
     module = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.AdaptiveMaxPool2d(1))
-    with pytest.raises(UnsupportedModule, match="^the network ends with max pooling"):
+    with pytest.raises(UnsupportedModule, match=r"^the network ends with max pooling"):
         convert(module, INPUTS, "optimal", 4)
 
 
@@ -332,7 +343,9 @@ def test_pooling_the_frame_is_refused():
 )
 def test_other_schedules_are_refused_with_both_ways_out(method, options):
     module = Pooled(lambda m, x: F.max_pool2d(m.act(x), 2), nn.ReLU)
-    with pytest.raises(UnsupportedModule, match=r"^MaxPool2d 'max_pool2d': in schedule .* two_phase .*replace_max_pooling"):
+    with pytest.raises(
+        UnsupportedModule, match=r"^MaxPool2d 'max_pool2d': in schedule .* two_phase .*replace_max_pooling"
+    ):
         convert(module, INPUTS, method, 4, **options)
 
 
@@ -345,7 +358,9 @@ def test_negative_spikes_are_refused():
 def test_networks_with_max_pooling_elsewhere_are_refused():
     network, _ = pooled_case(0)
     for members in ({"schedule": "stream"}, {"schedule": "radix"}, {"negative": "symmetric"}, {"negative": "floor"}):
-        with pytest.raises(InvalidValue, match="layer second reads spikes through max pooling, which is exact in schedule"):
+        with pytest.raises(
+            InvalidValue, match="layer second reads spikes through max pooling, which is exact in schedule"
+        ):
             replace(network, input="direct", **members)
     first = network.layers[0]
     pooled = replace(first.connections[0], maximum=MaxPooling((1, 1), (1, 1)))
@@ -428,7 +443,9 @@ def by_hand():
     first = make_layer(INPUT, [[[[1]]]], [10], [0])
     pooling = MaxPooling((1, 2), (1, 2), (0, 1))
     readout = make_layer(0, [[[[1, 10]]]], None, [0], kind="linear", maximum=pooling)
-    return make_network("two_phase", 3, (1, 1, 4), first, readout), np.array([90, 5, 19, 20], np.uint8).reshape(1, 1, 1, 4)
+    return make_network("two_phase", 3, (1, 1, 4), first, readout), np.array([90, 5, 19, 20], np.uint8).reshape(
+        1, 1, 1, 4
+    )
 
 
 def test_events_and_costs_by_hand():
@@ -455,7 +472,9 @@ def test_events_and_costs_by_hand():
 
 
 def test_networks_without_max_pooling_say_nothing_of_it():
-    network = make_network("two_phase", 3, (1, 1, 1), make_layer(INPUT, [[1]], [1], [0]), make_layer(0, [[1]], None, [0]))
+    network = make_network(
+        "two_phase", 3, (1, 1, 1), make_layer(INPUT, [[1]], [1], [0]), make_layer(0, [[1]], None, [0])
+    )
     frame = np.ones((1, 1, 1, 1), np.uint8)
     report = estimate(network, golden.run(network, frame).activity)
     assert "ors" not in report.total.numbers and not any("max" in text for text in report.warnings)
@@ -482,11 +501,11 @@ def test_diagnose_density_and_survey_take_it(tmp_path):
     chosen = Survey(module, "pooled", data, INPUTS, tmp_path / "s.csv", **options)
     assert {(s.schedule, s.negative) for s in chosen.settings} == {("two_phase", "none")}
     assert max(row.accuracy for row in chosen.run()) == 100
-    with pytest.raises(InvalidValue, match="^the source has MaxPool2d 'max_pool2d', which needs schedule two_phase"):
+    with pytest.raises(InvalidValue, match=r"^the source has MaxPool2d 'max_pool2d', which needs schedule two_phase"):
         Survey(module, "pooled", data, INPUTS, tmp_path / "t.csv", methods=["rmp"], **options)
 
 
 def test_nir_has_no_words_for_it():
     spiking = convert(Pooled(lambda m, x: F.max_pool2d(m.act(x), 2)), INPUTS, "qcfs", 4)
-    with pytest.raises(InvalidValue, match="^layer head reads spikes through max pooling, which NIR has no words for"):
+    with pytest.raises(InvalidValue, match=r"^layer head reads spikes through max pooling, which NIR has no words for"):
         to_nir(spiking)
