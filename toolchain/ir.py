@@ -12,6 +12,7 @@ import numpy as np
 from toolchain.connection import Connection, Shape, frozen
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import MembraneRange, membrane_range, signed_width, weight_limit
+from toolchain.pooling import check_exact
 
 __all__ = [
     "INPUT",
@@ -291,7 +292,7 @@ class Network(Generic[L]):
                 "asymmetric have one, no others"
             )
         if any(connection.maximum is not None for connection in layer.connections):
-            self._validate_maximum(layer, sources)
+            check_exact(layer.name, self.schedule, self.negative, frame=INPUT in sources)
         outputs = set()
         for connection in layer.connections:
             try:
@@ -300,19 +301,6 @@ class Network(Generic[L]):
                 raise InvalidValue(f"layer {layer.name}: {error}") from error
         if len(outputs) != 1:
             raise InvalidValue(f"layer {layer.name}: its connections give different shapes {sorted(outputs)}")
-
-    def _validate_maximum(self, layer: L, sources: list[int]) -> None:
-        if INPUT in sources:
-            raise InvalidValue(
-                f"layer {layer.name} reads the input frame through max pooling: not supported; pool the images before, or "
-                "put a layer with an activation in between"
-            )
-        if self.schedule != "two_phase" or self.negative != "none":
-            raise InvalidValue(
-                f"layer {layer.name} reads spikes through max pooling, which is exact in schedule two_phase with negative none "
-                f"only, not in {self.schedule} with {self.negative}; use those, or average pooling and fine-tuning "
-                "(toolchain.convert.replace_max_pooling)"
-            )
 
     def source_shape(self, connection: Connection) -> Shape:
         """Shape of what a connection reads, before its pooling."""

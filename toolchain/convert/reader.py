@@ -315,12 +315,8 @@ class Reader:
             (spikes.layer[1], spikes.layer[2]), spikes.maximum, spikes.pads, window, stride or window, padding, ceil
         )
         if found is None:
-            raise _refuse(
-                name,
-                kind,
-                f"behind {spikes.name!r} it reads places that no single window covers",
-                "use one max pooling, or windows without gaps and rims between them",
-            )
+            why = f"behind {spikes.name!r} it reads places that no single window covers"
+            raise _refuse(name, kind, why, "use one max pooling, or windows without gaps and rims between them")
         pooled = replace(spikes, name=name, maximum=found, pads=((0, 0), (0, 0)))
         if min(pooled.shape[1:]) < 1:
             raise InvalidValue(f"layer {name!r}: pooling window {window} exceeds its input {spikes.shape}")
@@ -330,27 +326,16 @@ class Reader:
     def _unpooled(self, name: str, kind: str, flowing: Spikes | Sum) -> Spikes:
         """Spikes of which a maximum can be taken."""
         if isinstance(flowing, Sum):
-            raise _refuse(
-                name,
-                kind,
-                f"it pools {flowing.made_by!r}, and no activation follows behind which it could move",
-                "put it right behind the activation (a flattening, or batch norm with a negative factor, keeps it before)",
-            )
+            why = f"it pools {flowing.made_by!r}, and no activation follows behind which it could move"
+            kept = "a flattening, or batch norm with a negative factor, keeps it before"
+            raise _refuse(name, kind, why, f"put it right behind the activation ({kept})")
         self._unflattened(name, kind, flowing)
         if flowing.source == INPUT:
-            raise _refuse(
-                name,
-                kind,
-                "it reads the input frame, whose pixels are no spike trains",
-                "pool the images before, or put a layer with an activation before it",
-            )
+            why = "it reads the input frame, whose pixels are no spike trains"
+            raise _refuse(name, kind, why, "pool the images before, or put a layer with an activation before it")
         if flowing.pool != (1, 1):
-            raise _refuse(
-                name,
-                kind,
-                f"it reads {flowing.name!r}, a mean of spikes, which is no spike train",
-                "take the maximum first, or the mean in both",
-            )
+            why = f"it reads {flowing.name!r}, a mean of spikes, which is no spike train"
+            raise _refuse(name, kind, why, "take the maximum first, or the mean in both")
         if flowing.cut:
             raise _refuse(name, kind, f"it reads {flowing.name!r}, a slice or channels of zeros", "pool first")
         return flowing
@@ -358,12 +343,8 @@ class Reader:
     def max_pool(self, name: str, m: nn.MaxPool1d | nn.MaxPool2d, flowing: Spikes | Sum) -> Spikes:
         kind, dimensions = type(m).__name__, 1 if isinstance(m, nn.MaxPool1d) else 2
         if _pair(m.dilation, dimensions) != (1, 1) or m.return_indices:
-            raise _refuse(
-                name,
-                kind,
-                f"dilation {m.dilation}, return_indices {m.return_indices}",
-                "only windows without gaps convert, and places are not handed on",
-            )
+            why = f"dilation {m.dilation}, return_indices {m.return_indices}"
+            raise _refuse(name, kind, why, "only windows without gaps convert, and places are not handed on")
         padding = _pair(m.padding, dimensions)
         return self.maximum(
             name,
