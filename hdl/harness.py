@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.core import Core
+from hdl.loaded import without_contents
 
 __all__ = ["PIN_REGISTERS", "TOP", "Harness", "harness_rtlil", "harness_verilog"]
 
@@ -106,10 +107,12 @@ def harness_rtlil(core: Core) -> str:
     Without source locations, so that the text is the same on every machine.
     """
     m, ports = _top(core)
-    return rtlil.convert(m, name=TOP, ports=ports, emit_src=False)
+    text = rtlil.convert(m, name=TOP, ports=ports, emit_src=False)
+    return text if core.program is not None else without_contents(text)
 
 
 def harness_verilog(core: Core) -> str:
     """The same as Verilog."""
     m, ports = _top(core)
-    return verilog.convert(m, name=TOP, ports=ports, emit_src=False, strip_internal_attrs=True)
+    text = verilog.convert(m, name=TOP, ports=ports, emit_src=False, strip_internal_attrs=True)
+    return text if core.program is not None else without_contents(text)

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.counting import countdown, total
 from hdl.layouts import width_for
-from toolchain.ir import FixedPointNetwork
+from hdl.program import Neuron
 from toolchain.lfsr import MASK
 
 __all__ = ["Scanner"]
@@ -56,7 +56,7 @@ class Scanner(wiring.Component):
         Spikes of a spike word.
     event, row, column : StructLayout
         Payloads of the event stream and of the coordinate tables.
-    network : FixedPointNetwork
+    network : Neuron
         Its spikes: if they have a sign, spike words hold P of them above the spikes; the one of repeat t is
         worth ``2^(T−1−t)`` in ``radix``, 1 elsewhere. Its input: a pixel is one event (``direct``), an event
         for each of its bits (``bitplane``), or one if it exceeds the low byte of the register (``rate``).
@@ -69,6 +69,8 @@ class Scanner(wiring.Component):
         which words and lanes it reaches. ``group_stride`` and ``lane_stride`` then step through the table.
     channel_bits : int
         Width of its address.
+    settings : StructLayout or None
+        Of a core whose networks are loaded: it brings the seed of ``rate``, and what the first spike of ``radix`` is worth.
 
     Members
     -------
@@ -86,7 +88,7 @@ class Scanner(wiring.Component):
         event: data.StructLayout,
         row: data.StructLayout,
         column: data.StructLayout,
-        network: FixedPointNetwork,
+        network: Neuron,
         weighing: str,
         address_bits: int,
         coordinate_bits: int,
@@ -95,12 +97,14 @@ class Scanner(wiring.Component):
         table_bits: int,
         channel: data.StructLayout | None = None,
         channel_bits: int = 0,
+        settings: data.StructLayout | None = None,
     ):
         self._lanes = lanes
         self._event, self._row, self._column = event, row, column
         self._network, self._weighing = network, weighing
         signed_spikes = network.signed_spikes
         self._ranged = channel is not None
+        self._loaded = settings is not None
         offset_bits = channel_bits if self._ranged else event["weight"].width
         table = {} if channel is None else {
             "channel_base": In(unsigned(channel_bits)),
@@ -127,6 +131,7 @@ class Scanner(wiring.Component):
                 "group_stride": In(unsigned(offset_bits)),
                 "lane_stride": In(unsigned(offset_bits)),
                 **table,
+                **({} if settings is None else {"settings": In(settings)}),
                 "enable": Out(1),
                 "address": Out(unsigned(address_bits)),
                 "row_address": Out(unsigned(table_bits)),
@@ -218,7 +223,7 @@ class Scanner(wiring.Component):
         register = Signal(32)
         number = [Signal(8, name=f"number_{stage}") for stage in (1, 2)]
         with m.If(self.start & self.restart):
-            m.d.sync += register.eq(self._network.seed)
+            m.d.sync += register.eq(self.settings.seed if self._loaded else self._network.seed)
         with m.Elif(step):
             m.d.sync += [register.eq(_leap(register)), number[0].eq(register[:8])]
         with m.If(self.enable):
@@ -280,7 +285,7 @@ class Scanner(wiring.Component):
         first = self._network.time_steps - 1
         worth = Signal(range(max(2, 1 + (1 << first if factor else first))))
         with m.If(self.start | next_group):
-            m.d.sync += worth.eq(1 << first if factor else first)
+            m.d.sync += worth.eq(self.settings.worth if self._loaded else 1 << first if factor else first)
         with m.Elif(step):
             m.d.sync += worth.eq(worth >> 1 if factor else worth - 1)
         return group_offset, worth

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from amaranth.sim import Simulator, SimulatorContext
 
+from hdl.capacity import Capacity
 from hdl.core import Core
 from toolchain.ir import FixedPointNetwork
 
@@ -20,7 +21,7 @@ class CoreRun:
 
 
 def run_core(
-    network: FixedPointNetwork,
+    content: FixedPointNetwork | Capacity,
     packets: list[list[int]],
     *,
     lanes: int,
@@ -29,7 +30,7 @@ def run_core(
     limit: int = 200_000,
 ) -> CoreRun:
     """Send packets, wait for as many answers; ``stall`` is the share of clocks either side holds back."""
-    core = Core(network, lanes=lanes)
+    core = Core(content, lanes=lanes)
     run = CoreRun()
     rng = random.Random(seed)
 
