@@ -65,6 +65,7 @@ class Chain(wiring.Component):
         self.cores = tuple(
             Core(part, lanes=lanes, link=Link(before, identity)) for part, before in zip(parts, (0, *cuts), strict=True)
         )
+        self.loadable = False
         first = self.cores[0].signature.members
         ports = {name: first[name] for name in first if name.startswith(("s_axis_", "m_axis_"))}
         for number, core in enumerate(self.cores):
@@ -98,6 +99,7 @@ class Chain(wiring.Component):
     @staticmethod
     def _join(m: Module, number: int, before: Core, behind: Core, layers: int) -> None:
         """A queue of one packet between two cores."""
+        assert before.program is not None
         queue = SyncFIFOBuffered(width=33, depth=queue_words(before.program, layers))
         m.submodules[f"queue_{number}"] = queue
         m.d.comb += [

@@ -274,6 +274,10 @@ class Network(Generic[L]):
                 f"the last layer, {self.layers[-1].name}, gives {self.shapes[-1]}, must be a vector (C, 1, 1)"
             )
 
+    def _reads_no_trains(self, sources: list[int]) -> bool:
+        """Whether one of ``sources`` gives something else than the trains of a layer that fired."""
+        return INPUT in sources
+
     def _validate_sources(self, index: int, layer: L) -> None:
         sources = [connection.source for connection in layer.connections]
         for source in sources:
@@ -292,7 +296,7 @@ class Network(Generic[L]):
                 "asymmetric have one, no others"
             )
         if any(connection.maximum is not None for connection in layer.connections):
-            check_exact(layer.name, self.schedule, self.negative, frame=INPUT in sources)
+            check_exact(layer.name, self.schedule, self.negative, frame=self._reads_no_trains(sources))
         outputs = set()
         for connection in layer.connections:
             try:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
 
 __all__ = [
-    "AsJson", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "Pow2", "SimulatorName", "Source",
-    "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "names_in", "print_json", "source_name", "step_list",
+    "AsJson", "Banks", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Memories", "Network", "Pow2", "Room",
+    "SimulatorName", "Source", "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "names_in", "print_json", "source_name", "step_list",
     "swept", "use_threads",
 ]  # fmt: skip
 
@@ -57,6 +57,23 @@ Cut = Annotated[
 Bits = Annotated[int, typer.Option("--weight-bits", "-b", help="Weight width, 2 to 16.")]
 Clipping = Annotated[str, typer.Option("--clipping", help="Scale of a channel: max (nothing clipped) or mse.")]
 Pow2 = Annotated[bool, typer.Option("--pow2", help="Make the thresholds of a layer one power of two.")]
+Memories = Annotated[
+    str, typer.Option("--memories", help="rom: they hold the network; loadable: networks are loaded over the stream.")
+]
+Room = Annotated[
+    str | None,
+    typer.Option(
+        "--capacity",
+        help="What a loadable core has room for: list of network files, capacities (.json), up5k, hx8k, ecp5-25k, ecp5-45k, "
+        "ecp5-85k; NET alone by default.",
+    ),
+]
+Banks = Annotated[
+    int | None,
+    typer.Option(
+        "--banks", help="Of a loadable core: 2 (the default), or 1, where a load that fails leaves no network."
+    ),
+]
 SimulatorName = Annotated[str, typer.Option("--simulator", help="verilator or icarus.")]
 
 

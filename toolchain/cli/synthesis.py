@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from toolchain.cli.shared import AsJson, Cores, Cut, app, log, names_in, print_json
+from toolchain.cli.shared import AsJson, Banks, Cores, Cut, Room, app, log, names_in, print_json
 from toolchain.errors import InvalidValue
 from toolchain.tables import show_critical_path, show_synthesis
 
@@ -92,6 +92,11 @@ def synth(
     folder: Annotated[
         Path, typer.Option("--out", "-o", help="Folder; logs, netlist and result go into DEVICE-LANES in it.")
     ] = Path("build/synth"),
+    memories: Annotated[
+        str | None, typer.Option("--memories", help="rom (the default) or loadable, as in spikeloom generate.")
+    ] = None,
+    capacity: Room = None,
+    banks: Banks = None,
     as_json: AsJson = False,
 ) -> int:
     """What a network takes of a device, whether it fits, and how fast it runs there: Yosys and nextpnr.
@@ -103,6 +108,7 @@ def synth(
     Example: spikeloom synth net.safetensors --device ecp5-85k,ecp5-45k -P 4,16
     """
     from toolchain import flow
+    from toolchain.bundle import PORTS_FILE, load_bundle
     from toolchain.synth import check_clock, check_seed, find_device, synthesize
 
     devices = [find_device(name) for name in _listed(device, "device")]
@@ -110,6 +116,12 @@ def synth(
     check_clock(clock)
     check_seed(seed)
     fixed = flow.network_of(network)
+    if network.is_dir() and memories is None and load_bundle(network).memories == "loadable":
+        memories, capacity = "loadable", capacity or str(network / PORTS_FILE)
+    rooms = {
+        number: flow.capacity_for(fixed, lanes=number, memories=memories or "rom", listed=capacity, banks=banks)
+        for number in numbers
+    }
     results = []
     for each in devices:
         for number in numbers:
@@ -118,9 +130,17 @@ def synth(
             with _stages(f"{each.name}, {number} lanes") as say:
                 results.append(
                     synthesize(
-                        fixed, folder / name, each, lanes=number, cuts=cuts, clock_mhz=clock, seed=seed, progress=say
+                        fixed,
+                        folder / name,
+                        each,
+                        lanes=number,
+                        cuts=cuts,
+                        capacity=rooms[number],
+                        clock_mhz=clock,
+                        seed=seed,
+                        progress=say,
                     )
-                )  # fmt: skip
+                )
     if as_json:
         described = [result.describe() for result in results]
         print_json(described[0] if len(described) == 1 else described)
