@@ -25,7 +25,7 @@ from toolchain.synth.vivado import write_vivado
 from toolchain.synth.yosys import RTLIL, synthesize_cells
 from toolchain.tools import Tool, find_synthesis
 
-__all__ = ["RESULT", "check_clock", "check_seed", "find_tools", "synthesize"]
+__all__ = ["RESULT", "check_clock", "check_seed", "find_tools", "implement", "synthesize"]
 
 RESULT = "synthesis.json"
 """File with the result, in the folder of the run."""
@@ -116,6 +116,40 @@ def synthesize(
         A tool is missing or fails.
     """
     check_lanes(lanes)
+
+    def generate() -> str:
+        if device.family.placer is None:
+            target = device.clock_mhz if clock_mhz is None else clock_mhz
+            write_vivado(folder, device, _verilog(network, lanes), top=TOP, clock_mhz=target)
+        return harness_rtlil(Core(network, lanes=lanes))
+
+    return implement(
+        network, folder, device, generate,
+        prefix=_PREFIX, lanes=lanes, clock_mhz=clock_mhz, seed=seed, progress=progress,
+    )  # fmt: skip
+
+
+def implement(
+    network: FixedPointNetwork,
+    folder: Path,
+    device: Device,
+    generate: Callable[[], str],
+    *,
+    prefix: str,
+    lanes: int,
+    clock_mhz: float | None = None,
+    seed: int = 1,
+    progress: Callable[[str], None] | None = None,
+) -> SynthesisResult:
+    """Synthesize, place and route any design around a core of ``network``; otherwise as ``synthesize``.
+
+    Parameters
+    ----------
+    generate : callable
+        Makes the RTLIL, whose top module is ``hdl.harness.TOP``; may write other files into ``folder``, which is there by then.
+    prefix : str
+        Path of the core in it, left out of names.
+    """
     check_clock(clock_mhz)
     check_seed(seed)
     target = device.clock_mhz if clock_mhz is None else clock_mhz
@@ -127,11 +161,8 @@ def synthesize(
     _prepare(folder)
     with _stage(seconds, "generate"):
         say("generate: RTLIL")
-        core = Core(network, lanes=lanes)
-        text = harness_rtlil(core)
+        text = generate()
         (folder / RTLIL).write_text(text)
-        if device.family.placer is None:
-            write_vivado(folder, device, _verilog(network, lanes), top=TOP, clock_mhz=target)
     with _stage(seconds, "yosys"):
         say("yosys")
         netlist = synthesize_cells(
@@ -147,7 +178,7 @@ def synthesize(
                 tools[device.family.placer],
                 device,
                 folder,
-                DesignNames(text, top=TOP, prefix=_PREFIX),
+                DesignNames(text, top=TOP, prefix=prefix),
                 clock_mhz=target,
                 seed=seed,
                 progress=lambda stage: say(f"nextpnr: {stage}"),
