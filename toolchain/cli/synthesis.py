@@ -12,11 +12,11 @@ from toolchain.cli.shared import AsJson, app, log, print_json
 from toolchain.errors import InvalidValue
 from toolchain.tables import show_critical_path, show_synthesis
 
-__all__: list[str] = []
+__all__ = ["stages"]
 
 
 @contextmanager
-def _stages(what: str) -> Iterator[Any]:
+def stages(what: str) -> Iterator[Any]:
     """What is going on and for how long, on standard error; yields the function that says the stage."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=log, transient=True, disable=not log.is_interactive) as progress:
@@ -94,7 +94,7 @@ def synth(
     for each in devices:
         for number in numbers:
             name = f"{each.name}-{number}"
-            with _stages(f"{each.name}, {number} lanes") as say:
+            with stages(f"{each.name}, {number} lanes") as say:
                 results.append(
                     synthesize(
                         fixed, folder / name, each, lanes=number, clock_mhz=clock, seed=seed, progress=say
