@@ -18,13 +18,11 @@ from hdl.host import COUNTERS, ErrorCode, PacketType
 from hdl.program import check_lanes
 from toolchain.bundle import BENCH_FILES, CORE, PORTS_FILE, TESTBENCH, RtlBundle
 from toolchain.errors import InvalidValue, ToolMissing
+from toolchain.integration import TEMPLATES, integration_files
 from toolchain.ir import FixedPointNetwork
 from toolchain.netfile import save_network
 
-__all__ = ["TEMPLATES", "emit", "install"]
-
-TEMPLATES = Path(__file__).parent / "templates"
-"""Texts that generated folders are filled with."""
+__all__ = ["emit", "install"]
 
 
 def _header(network: FixedPointNetwork, core: Core) -> str:
@@ -120,8 +118,8 @@ def install(folder: Path) -> Iterator[Path]:
 def emit(network: FixedPointNetwork, folder: Path, *, lanes: int) -> RtlBundle:
     """Generate the core of ``network`` with ``lanes`` lanes.
 
-    Writes ``spikeloom_core.v``, ``spikeloom_tb.v``, ``spikeloom_core.core`` (FuseSoC), ``ports.json`` and
-    ``network.safetensors``; each file appears whole or not at all. The Verilog is a function of network, lanes and tool versions.
+    Writes ``spikeloom_core.v``, ``spikeloom_tb.v``, ``spikeloom_core.core`` (FuseSoC), the files of ``toolchain.integration``,
+    ``ports.json`` and ``network.safetensors``; each file appears whole or not at all. The Verilog is a function of network, lanes and tool versions.
 
     Raises
     ------
@@ -145,6 +143,8 @@ def emit(network: FixedPointNetwork, folder: Path, *, lanes: int) -> RtlBundle:
         (staged / bundle.verilog.name).write_text(text)
         (staged / bundle.testbench.name).write_text(_testbench(core))
         (staged / f"{CORE}.core").write_text(_core_file(network, lanes))
+        for name, content in integration_files(network, program).items():
+            (staged / name).write_text(content)
         (staged / PORTS_FILE).write_text(json.dumps(_ports(network, core, bundle), indent=2) + "\n")
         save_network(network, staged / bundle.network.name)
     return bundle

@@ -1,4 +1,4 @@
-"""Write a cocotb test bench beside generated hardware that runs without Spikeloom."""
+"""Write test benches beside generated hardware, one for cocotb and one in C++, that run without Spikeloom."""
 
 import json
 
@@ -9,8 +9,9 @@ from hdl.program import Program
 from sim import golden
 from sim.packets import frame_packet
 from toolchain.bundle import RtlBundle
-from toolchain.emit import TEMPLATES, install
+from toolchain.emit import install
 from toolchain.errors import InvalidValue
+from toolchain.integration import TEMPLATES, cpp_files
 from toolchain.ir import FixedPointNetwork
 
 __all__ = ["write_testbench"]
@@ -31,9 +32,9 @@ def _answers(network: FixedPointNetwork, frames: np.ndarray) -> list[list[int | 
 
 
 def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.ndarray) -> None:
-    """Write ``test_core.py``, ``run.py`` and ``vectors.json`` into ``bundle.folder``.
+    """Write ``test_core.py``, ``run.py`` and ``vectors.json`` into ``bundle.folder``, and the bench in C++ (``toolchain.integration``).
 
-    ``python run.py`` there compiles and runs the bench.
+    ``python run.py`` there compiles and runs the first, ``make run`` the second.
 
     Parameters
     ----------
@@ -48,15 +49,17 @@ def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.nd
     if bundle.fingerprint != network.fingerprint:
         raise InvalidValue(f"{bundle.folder} was generated from another network; generate it again")
     answers = _answers(network, frames)
+    packets = [frame_packet(frame) for frame in frames]
+    longest = Program(network, bundle.lanes).longest_inference
     vectors = {
         "fingerprint": network.fingerprint,
-        "longest_inference": Program(network, bundle.lanes).longest_inference,
+        "longest_inference": longest,
         "prediction_at": 2 + network.shapes[-1][0],
-        "vectors": [
-            {"frame": frame_packet(frame), "answer": answer} for frame, answer in zip(frames, answers, strict=True)
-        ],
+        "vectors": [{"frame": packet, "answer": answer} for packet, answer in zip(packets, answers, strict=True)],
     }
     with install(bundle.folder) as staged:
         for name in ("test_core.py", "run.py"):
             (staged / name).write_text((TEMPLATES / name).read_text())
         (staged / "vectors.json").write_text(json.dumps(vectors) + "\n")
+        for name, content in cpp_files(packets, answers, 2 * longest + 1000).items():
+            (staged / name).write_text(content)
