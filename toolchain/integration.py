@@ -18,7 +18,7 @@ AXIS = "spikeloom_axis"
 INTEGRATION_FILES = {
     "instance.v": "instance.v",
     f"{AXIS}.v": "axis.v",
-    "spikeloom_litex.py": "litex_module.py",
+    "spikeloom_litex.py": "litex_module.txt",
     "axi_dma.md": "axi_dma.md",
     "axi_dma.tcl": "axi_dma.tcl",
 }

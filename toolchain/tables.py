@@ -359,8 +359,7 @@ def show_trial(trial: "Trial") -> None:
     size = "×".join(map(str, board.input_shape))
     title = f"Network {board.network_id:08x}: {size}, T = {board.time_steps}, {board.lanes} lanes at {board.clock_hz / 1e6:g} MHz"
     _table(title, ("image", "class", "scores", "core, µs", "round trip, ms"), rows)
-    mean = sum(result.counters for result in trial.results) / len(trial.results)
-    counted = [(str(number), *(f"{value:,.1f}" for value in row)) for number, row in enumerate(mean)]
+    counted = [(str(number), *(f"{value:,.1f}" for value in row)) for number, row in enumerate(trial.mean_counters)]
     _table("Counters of the layers, mean", ("layer", "cycles", "events", "operations", "spikes"), counted)
     out.print(
         "Core: the layers' cycles over the clock, by the board's counters. Round trip: measured here, the serial line included.",

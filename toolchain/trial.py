@@ -53,6 +53,11 @@ class Trial:
         """From the last pixel to the scores, by the core's own cycle counters, float64 [N]."""
         return np.array([self.identity.core_seconds(result) for result in self.results])
 
+    @property
+    def mean_counters(self) -> np.ndarray:
+        """``COUNTERS`` of each layer, mean over the images, float64 [layers, 4]."""
+        return np.mean([result.counters for result in self.results], axis=0)
+
     def describe(self) -> dict[str, Any]:
         """As JSON values."""
         return {

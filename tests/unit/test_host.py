@@ -368,32 +368,35 @@ def test_run_says_in_one_line_what_is_wrong(files, capsys):
     (files / "text.npy").write_text("no array")
     np.savez(files / "many.npz", FRAMES)
     good, silence = files / "images.npy", ("--timeout", "0.05")
-    with FakeBoard(NETWORK) as board, FakeBoard(NETWORK, spoil=lambda data, n: b"\x99" * 9) as noise:
-        with FakeBoard(NETWORK, hear=lambda data: b"") as silent:
-            port = ("--port", board.path)
-            cases = [
-                ((*port, files / "none.npy"), "No such file"),
-                ((*port, files), "Is a directory"),
-                ((*port, files / "text.npy"), "is no array"),
-                ((*port, files / "many.npz"), "is no array"),
-                ((*port, files / "object.npy"), "is no array"),
-                ((*port, files / "float.npy"), "holds float64, must be uint8"),
-                ((*port, files / "empty.npy"), "no pixel in it"),
-                ((*port, files / "wrong.npy"), "images have shape (3, 2, 2)"),
-                ((*port, good, "--net", files / "other.safetensors"), "the board holds network"),
-                ((*port, good, "--net", files / "text.npy"), "text.npy"),
-                ((*port, good, "--baud", "0"), "baud is 0"),
-                ((*port, good, "--timeout", "0"), "timeout is 0 s"),
-                (("--port", "/dev/none", good), "cannot open /dev/none"),
-                (("--port", str(good), good), "cannot open"),
-                (("--port", silent.path, good, *silence), "no answer within 0.05 s"),
-                (("--port", noise.path, good, *silence), "but no packet"),
-                ((good,), "--port"),
-            ]
-            for words, what in cases:
-                code, out, err = spikeloom(capsys, "run", *words)
-                assert code == 2 and not out, words
-                assert err.startswith("error: ") and err.count("\n") == 1 and what in err, (words, err)
+    with (
+        FakeBoard(NETWORK) as board,
+        FakeBoard(NETWORK, spoil=lambda data, n: b"\x99" * 9) as noise,
+        FakeBoard(NETWORK, hear=lambda data: b"") as silent,
+    ):
+        port = ("--port", board.path)
+        cases = [
+            ((*port, files / "none.npy"), "No such file"),
+            ((*port, files), "Is a directory"),
+            ((*port, files / "text.npy"), "is no array"),
+            ((*port, files / "many.npz"), "is no array"),
+            ((*port, files / "object.npy"), "is no array"),
+            ((*port, files / "float.npy"), "holds float64, must be uint8"),
+            ((*port, files / "empty.npy"), "no pixel in it"),
+            ((*port, files / "wrong.npy"), "images have shape (3, 2, 2)"),
+            ((*port, good, "--net", files / "other.safetensors"), "the board holds network"),
+            ((*port, good, "--net", files / "text.npy"), "text.npy"),
+            ((*port, good, "--baud", "0"), "baud is 0"),
+            ((*port, good, "--timeout", "0"), "timeout is 0 s"),
+            (("--port", "/dev/none", good), "cannot open /dev/none"),
+            (("--port", str(good), good), "cannot open"),
+            (("--port", silent.path, good, *silence), "no answer within 0.05 s"),
+            (("--port", noise.path, good, *silence), "but no packet"),
+            ((good,), "--port"),
+        ]
+        for words, what in cases:
+            code, out, err = spikeloom(capsys, "run", *words)
+            assert code == 2 and not out, words
+            assert err.startswith("error: ") and err.count("\n") == 1 and what in err, (words, err)
 
 
 def test_a_port_that_goes_away_is_one_line(files, capsys):

@@ -41,6 +41,8 @@ class Ice40Pll:
 
 Pll = Ecp5Pll | Ice40Pll
 _MHZ = 1_000_000
+_EXACT = Fraction(1, 10_000)
+"""As exact as an oscillator is, so that 33.333 MHz is a third of 100."""
 _FILTERS = (17, 26, 44, 66, 101)
 
 
@@ -82,8 +84,9 @@ def _ice40_settings(in_hz: int) -> dict[Fraction, Ice40Pll]:
 
 def _choose(settings: Callable[[int], dict[Fraction, Pll]], in_hz: int, out_hz: int) -> Pll:
     known = settings(in_hz)
-    if out_hz in known:
-        return known[Fraction(out_hz)]
+    nearest = min(known, key=lambda out: abs(out - out_hz))
+    if abs(nearest - out_hz) <= _EXACT * out_hz:
+        return known[nearest]
     below = max((out for out in known if out < out_hz), default=None)
     above = min((out for out in known if out > out_hz), default=None)
     near = " and ".join(f"{float(out) / _MHZ:.6g}" for out in (below, above) if out is not None)
@@ -93,7 +96,7 @@ def _choose(settings: Callable[[int], dict[Fraction, Pll]], in_hz: int, out_hz: 
 
 
 def ecp5_pll(in_hz: int, out_hz: int) -> Pll:
-    """Settings for exactly that clock.
+    """Settings for that clock, to 100 ppm.
 
     Raises
     ------
