@@ -16,6 +16,7 @@ from hdl.station import Station
 from hdl.uart import ReceivedByte, UartReceiver, UartTransmitter, clock_divisor
 from sim import golden
 from sim.packets import frame_packet, read_result
+from tests.cosim.planted import faulty_module
 from tests.networks import frames_for, random_network
 from toolchain.errors import InvalidValue
 from toolchain.host.framing import Decoder, Packet, encode
@@ -243,6 +244,16 @@ def test_any_lost_changed_or_broken_byte_fails_and_the_next_packet_is_right(plac
         assert errors and set(errors) <= {LinkError.CHECKSUM, LinkError.FRAMING}, kind
         if kind == "broken":
             assert errors == [LinkError.FRAMING]
+
+
+def test_a_receiver_that_ignores_the_checksum_or_the_stop_bit_would_be_found(monkeypatch):
+    faults = [("(crc.match_detected & ", "("), ("broken.eq(1)", "broken.eq(0)")]
+    for number, fault in enumerate(faults):
+        faulty = faulty_module("hdl.link", (fault,))
+        for name in ("PacketReceiver", "LinkWord"):
+            monkeypatch.setitem(globals(), name, getattr(faulty, name))
+        with pytest.raises(AssertionError, match=("changed", "broken")[number]):
+            test_any_lost_changed_or_broken_byte_fails_and_the_next_packet_is_right(8)
 
 
 def test_packets_that_are_too_short_and_marks_alone():

@@ -186,6 +186,17 @@ def test_too_slow_and_too_large_leave_no_bitstream_not_even_an_old_one(fakes, tm
         assert (tmp_path / "out" / "spikeloom.bit").exists() == (verdict == "fits")
 
 
+def test_hold_violations_are_told(fakes, tmp_path, capsys):
+    says = USED.format(luts=150) + "Info: 9 Hold/min time violations (showing 10 worst paths):\n"
+    report = json.dumps({**ROUTED, "fmax": FASTER["fmax"]})
+    fakes.set("nextpnr-ecp5", says=says, files={"report.json": report, "top.config": "placed"})
+    assert run(tmp_path).hold_violations == 9
+    save_network(NETWORK, tmp_path / "net.safetensors")
+    words = ["build", str(tmp_path / "net.safetensors"), "-B", "ulx3s", "-P", "2", "-o", str(tmp_path / "out")]
+    assert cli.run(words) == 0
+    assert "WARN nextpnr tells of 9 hold violations" in capsys.readouterr().out
+
+
 def test_packer_that_fails_or_writes_nothing(fakes, tmp_path):
     for options, what in [({"code": 3, "says": "error: no"}, "ecppack failed with exit code 3: error: no"), ({"content": ""}, "made no bitstream")]:  # fmt: skip
         fakes.pack(**options)

@@ -1,6 +1,7 @@
 """From the integers to a bitstream: top level, synthesis, place and route, packing."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ RESULT = "board.json"
 _SCHEMA = 1
 _PREFIX = "station.core."
 _LOG = "pack.log"
+_HOLD = re.compile(r"^Info: (\d+) Hold/min time violations", re.MULTILINE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,8 @@ class BoardResult:
         None where the network does not fit or is too slow.
     tools : dict
         Versions, the packer's too.
+    hold_violations : int
+        Paths that nextpnr finds too fast for the clock's skew. Fmax does not show them; no other seed may help, and no lower clock does.
     """
 
     board: Board
@@ -50,6 +54,7 @@ class BoardResult:
     baud: int
     bitstream: Path | None
     tools: dict[str, str]
+    hold_violations: int = 0
 
     @property
     def verdict(self) -> str:
@@ -70,6 +75,7 @@ class BoardResult:
             "bitstream": None if self.bitstream is None else str(self.bitstream),
             "bytes": None if self.bitstream is None else self.bitstream.stat().st_size,
             "verdict": self.verdict,
+            "hold_violations": self.hold_violations,
             "on_silicon": False,
             "synthesis": {**self.synthesis.describe(), "tools": self.tools},
         }
@@ -161,7 +167,15 @@ def build(
             if temporary.stat().st_size == 0:
                 raise ToolMissing(f"{packer.executable} ended well but made no bitstream; log in {log}")
     tools = {**synthesis.tools, packer.name: packer.version}
-    result = BoardResult(board, synthesis, clock_hz, baud, bitstream if made else None, tools)
+    result = BoardResult(
+        board, synthesis, clock_hz, baud, bitstream if made else None, tools, _hold_violations(folder / "nextpnr.log")
+    )  # fmt: skip
     with replacing(folder / RESULT) as temporary:
         temporary.write_text(json.dumps(result.describe(), indent=2) + "\n")
     return result
+
+
+def _hold_violations(log: Path) -> int:
+    """How many nextpnr tells of in its last report; 0 without a log."""
+    found = _HOLD.findall(log.read_text(errors="replace")) if log.exists() else []
+    return int(found[-1]) if found else 0

@@ -68,6 +68,11 @@ def _show_build(result: "BoardResult") -> None:
     assert result.bitstream is not None
     show_synthesis([result.synthesis], judged=False)
     out.print(f"[bold green]PASS[/] {result.board.title}: {escape(result.verdict)}")
+    if result.hold_violations:
+        out.print(
+            f"[bold yellow]WARN[/] nextpnr tells of {result.hold_violations} hold violations, which no clock mends: see nextpnr.log; "
+            "another --seed may be free of them"
+        )
     out.print(f"{result.bitstream}: {result.bitstream.stat().st_size:,} bytes, {result.baud:,} baud", markup=False)
     out.print(f"Put it on the board: {result.board.program} {result.bitstream}", markup=False)
     out.print("Then: spikeloom run --port PORT image.npy", markup=False)
