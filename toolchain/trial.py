@@ -17,7 +17,7 @@ from toolchain.errors import InvalidValue
 from toolchain.host import Host, Identity, SerialPort
 from toolchain.ir import FixedPointNetwork
 
-__all__ = ["Trial", "as_frames", "load_images", "run_images"]
+__all__ = ["Trial", "as_frames", "load_images", "meet", "run_images"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,20 +124,13 @@ def as_frames(images: np.ndarray, input_shape: tuple[int, int, int]) -> np.ndarr
     )
 
 
-def run_images(
-    port: SerialPort,
-    images: np.ndarray,
-    *,
-    timeout: float,
-    network: FixedPointNetwork | None = None,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Trial:
-    """Send uint8 images, one after the other, and compare the answers with what ``network`` says, if given.
+def meet(port: SerialPort, *, timeout: float, network: FixedPointNetwork | None = None) -> tuple[Host, Identity]:
+    """Ask the board at ``port`` who it is; with ``network``, whether it holds that.
 
     Raises
     ------
     InvalidValue
-        Images of another shape than the board takes, or a board that holds another network.
+        It holds another network, or ``timeout`` out of range.
     LinkFailed
         The board does not answer, or not as it should.
     """
@@ -148,7 +141,29 @@ def run_images(
             f"the board holds network {identity.network_id:08x}, the file is {network.fingerprint[:8]}; "
             "build and program its bitstream, or name the file that it was built from"
         )
-    frames = as_frames(images, identity.input_shape)
+    return host, identity
+
+
+def run_images(
+    port: SerialPort,
+    host: Host,
+    identity: Identity,
+    frames: np.ndarray,
+    *,
+    network: FixedPointNetwork | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Trial:
+    """Send frames, one after the other, to the board that ``host`` has met, and compare the answers with what ``network`` says, if given.
+
+    Parameters
+    ----------
+    frames : uint8 [N, C, H, W]
+
+    Raises
+    ------
+    LinkFailed
+        The board does not answer, or not as it should.
+    """
     results, packets, seconds = [], [], []
     for frame in frames:
         start = time.perf_counter()

@@ -19,7 +19,7 @@ from tests.fake_board import FakeBoard, answer_words, identity_words
 from tests.networks import frames_for, random_network
 from toolchain import cli
 from toolchain.errors import InvalidValue, LinkFailed
-from toolchain.host import Damaged, Decoder, Host, Packet, encode
+from toolchain.host import DEFAULT_BAUD, Damaged, Decoder, Host, Packet, encode
 from toolchain.host.framing import LONGEST
 from toolchain.netfile import save_network
 from toolchain.trial import as_frames, load_images
@@ -256,6 +256,10 @@ def test_refusals_of_the_core_and_foreign_answers_are_named():
         line.converse(host.classify(FRAMES[0]))
     with pytest.raises(InvalidValue, match="the board's network takes uint8"):
         line.converse(host.classify(FRAMES[0].astype(np.int16)))
+
+
+def test_the_verbs_and_the_port_have_one_usual_rate():
+    assert cli.board.USUAL_BAUD == DEFAULT_BAUD
 
 
 def test_bad_options_of_a_host():

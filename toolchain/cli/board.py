@@ -13,9 +13,9 @@ from toolchain.tables import out, show_synthesis, show_trial
 if TYPE_CHECKING:
     from toolchain.boards import BoardResult
 
-__all__: list[str] = []
+__all__ = ["USUAL_BAUD"]
 
-_BAUD = 1_000_000
+USUAL_BAUD = 1_000_000
 Baud = Annotated[int, typer.Option("--baud", help="Bits a second of the serial line, 8N1.")]
 
 
@@ -32,7 +32,7 @@ def build(
     clock: Annotated[
         float | None, typer.Option("--clock", help="MHz of the core; 50 on ulx3s, else the oscillator's 12 or 27.")
     ] = None,
-    baud: Baud = _BAUD,
+    baud: Baud = USUAL_BAUD,
     seed: Annotated[int, typer.Option("--seed", help="Of the placer.")] = 1,
     as_json: AsJson = False,
 ) -> int:
@@ -85,7 +85,7 @@ def run(
     network: Annotated[
         Path | None, typer.Option("--net", help="Network file or folder: compare every answer with the golden model.")
     ] = None,
-    baud: Baud = _BAUD,
+    baud: Baud = USUAL_BAUD,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds in which an answer must begin.")] = 2.0,
     as_json: AsJson = False,
 ) -> int:
@@ -98,15 +98,18 @@ def run(
     from toolchain import trial
     from toolchain.host import Host, SerialPort
 
-    frames = trial.load_images(images)
+    pixels = trial.load_images(images)
     Host(timeout=timeout)  # refuses a wrong one before anything is opened
     fixed = None
     if network is not None:
         from toolchain.flow import network_of
 
         fixed = network_of(network)
-    with SerialPort(port, baud) as line, bar("images", len(frames) if frames.ndim > 3 else 1) as move:
-        result = trial.run_images(line, frames, timeout=timeout, network=fixed, progress=move)
+    with SerialPort(port, baud) as line:
+        host, identity = trial.meet(line, timeout=timeout, network=fixed)
+        frames = trial.as_frames(pixels, identity.input_shape)
+        with bar("images", len(frames)) as move:
+            result = trial.run_images(line, host, identity, frames, network=fixed, progress=move)
     if as_json:
         print_json(result.describe())
     else:

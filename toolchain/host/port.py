@@ -1,5 +1,6 @@
 """Conversations over a serial port."""
 
+import os
 import time
 from types import TracebackType
 from typing import Self, TypeVar
@@ -38,7 +39,8 @@ class SerialPort:
         try:
             self._port = serial.Serial(path, baud, timeout=0, write_timeout=10, exclusive=True)
         except (OSError, ValueError, NotImplementedError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or str(error)
+            number = getattr(error, "errno", None)
+            why = os.strerror(number) if number else str(error)
             raise InvalidValue(
                 f"cannot open {path} at {baud} baud: {why}; name the board's serial port, which you may read and write"
             ) from error
