@@ -10,6 +10,7 @@ import numpy as np
 from hdl.host import COUNTERS, ErrorCode, PacketType, result_words
 from hdl.link import IDENTITY, LINK_VERSION, LinkError, LinkPacket
 from sim import golden
+from sim.packets import frame_packet
 from toolchain.cycles import cycles
 from toolchain.host.framing import Damaged, Decoder, encode
 
@@ -65,6 +66,8 @@ class FakeBoard:
         self.answers = 0
 
     def __enter__(self):
+        # the cycle model is compiled at its first use, which can take longer than a host waits
+        answer_words(self.network, self.lanes, frame_packet(np.zeros(self.network.input_shape, np.uint8)))
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         self.path = os.ttyname(self._slave)

@@ -394,7 +394,7 @@ def test_run_says_in_one_line_what_is_wrong(files, capsys):
             (("--port", "/dev/none", good), "cannot open /dev/none"),
             (("--port", str(good), good), "cannot open"),
             (("--port", silent.path, good, *silence), "no answer within 0.05 s"),
-            (("--port", noise.path, good, *silence), "but no packet"),
+            (("--port", noise.path, good, "--timeout", "0.5"), "but no packet"),
             ((good,), "--port"),
         ]
         for words, what in cases:
