@@ -32,7 +32,7 @@ from toolchain.loading import load_packet, loaded_answer
 from toolchain.segments import segments
 from toolchain.tools import Simulator, find_simulator
 
-__all__ = ["Answers", "build", "check", "exchange", "verify"]
+__all__ = ["Answers", "build", "check", "environment", "exchange", "verify"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class Answers:
 
 
 @contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
+def environment(changes: dict[str, str]) -> Iterator[None]:
     """Environment of cocotb's runner, which reads ``os.environ``; child Pythons do not import from the folder they run in."""
     before = dict(os.environ)
     os.environ.update(changes, PYTHONSAFEPATH="1")
@@ -131,7 +131,7 @@ def build(bundle: RtlBundle, simulator: Simulator) -> Path:
     if simulator.name == "verilator":
         verilator.build(bundle, simulator, folder, log)
     else:
-        with _environment(simulator.environment):
+        with environment(simulator.environment):
             try:
                 _build_icarus(bundle, folder, log)
             except RuntimeError as error:
@@ -193,7 +193,7 @@ def exchange(
         limit = ceil((patience + max(map(len, packets))) / (1 - stall))
         (job / "job.json").write_text(json.dumps({"stall": stall, "seed": seed, "patience": limit}))
         begun = time.perf_counter()
-        with _environment({**found.environment, "SPIKELOOM_JOB": str(job), "COCOTB_LOG_LEVEL": "WARNING"}):
+        with environment({**found.environment, "SPIKELOOM_JOB": str(job), "COCOTB_LOG_LEVEL": "WARNING"}):
             _simulate(found.name, built, job, seed, progress)
         seconds = time.perf_counter() - begun
         if not (job / "answers.npz").exists():

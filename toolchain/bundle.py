@@ -15,8 +15,8 @@ TESTBENCH = "spikeloom_tb"
 """Name of the test bench module around it."""
 PORTS_FILE = "ports.json"
 LOAD_FILE = "network.load"
-BENCH_FILES = ("test_core.py", "run.py", "vectors.json")
-"""The test bench that ``toolchain.testbench`` adds, good for one network only."""
+BENCH_FILES = ("test_core.py", "run.py", "vectors.json", "main.cpp", "Makefile", "vectors.txt")
+"""The test benches that ``toolchain.testbench`` adds, good for one network only."""
 _SCHEMA = 1
 
 

@@ -15,13 +15,13 @@ from toolchain.tables import show_critical_path, show_synthesis
 if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
 
-__all__: list[str] = []
+__all__ = ["stages"]
 
 _BALANCING_FRAMES = 4
 
 
 @contextmanager
-def _stages(what: str) -> Iterator[Any]:
+def stages(what: str) -> Iterator[Any]:
     """What is going on and for how long, on standard error; yields the function that says the stage."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=log, transient=True, disable=not log.is_interactive) as progress:
@@ -127,7 +127,7 @@ def synth(
         for number in numbers:
             cuts = _cuts(network, fixed, number, cores, cut)
             name = f"{each.name}-{number}" + "".join(f"-{first}" for first in cuts)
-            with _stages(f"{each.name}, {number} lanes") as say:
+            with stages(f"{each.name}, {number} lanes") as say:
                 results.append(
                     synthesize(
                         fixed,
