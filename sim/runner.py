@@ -266,7 +266,7 @@ def verify(
     ToolMissing
         No simulator or compiler, or it fails.
     """
-    capacity = None if bundle.capacity is None else Capacity(**bundle.capacity)
+    capacity = None if bundle.capacity is None else Capacity.restored(bundle.capacity)
     if capacity is None and bundle.fingerprint != network.fingerprint:
         raise InvalidValue(
             f"{bundle.folder} was generated from network {bundle.fingerprint[:16]}, not {network.fingerprint[:16]}; "
@@ -291,7 +291,9 @@ def verify(
     if loads:
         comparison.loaded(answers.packets[:1], loaded_answer(network))
     comparison.results(answers.packets[before:], (offered - started).tolist())
-    comparison.spikes((answered - before, *rest) for answered, *rest in answers.spike_words())
+    comparison.spikes(
+        (answered - before, layer, step, word, bits) for answered, layer, step, word, bits in answers.spike_words()
+    )
     counted = comparison.counted
     return VerificationResult(
         simulator=answers.simulator.name,

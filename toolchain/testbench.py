@@ -49,7 +49,7 @@ def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.nd
     InvalidValue
         The bundle belongs to another network, wrong frames, or a folder that cannot be written.
     """
-    capacity = None if bundle.capacity is None else Capacity(**bundle.capacity)
+    capacity = None if bundle.capacity is None else Capacity.restored(bundle.capacity)
     if capacity is None and bundle.fingerprint != network.fingerprint:
         raise InvalidValue(f"{bundle.folder} was generated from another network; generate it again")
     answers = _answers(network, frames)

@@ -64,7 +64,7 @@ Room = Annotated[
     str | None,
     typer.Option(
         "--capacity",
-        help="What a loadable core has room for: list of network files, capacities (.json), up5k, hx8k, ecp5-25k, ecp5-45k, "
+        help="What a loadable core has room for: list of network files, capacities (.json), up5k, ecp5-25k, ecp5-45k, "
         "ecp5-85k; NET alone by default.",
     ),
 ]
