@@ -7,13 +7,15 @@ from typing import Any
 
 from toolchain.errors import NetworkFileError
 
-__all__ = ["BENCH_FILES", "CORE", "PORTS_FILE", "RtlBundle", "TESTBENCH", "load_bundle"]
+__all__ = ["BENCH_FILES", "CORE", "MODELS_FILE", "PORTS_FILE", "RtlBundle", "TESTBENCH", "load_bundle"]
 
 CORE = "spikeloom_core"
 """Name of the Verilog module."""
 TESTBENCH = "spikeloom_tb"
 """Name of the test bench module around it."""
 PORTS_FILE = "ports.json"
+MODELS_FILE = "cells.v"
+"""What the cells of a netlist do."""
 BENCH_FILES = ("test_core.py", "run.py", "vectors.json")
 """The test bench that ``toolchain.testbench`` adds, good for one network only."""
 _SCHEMA = 1
@@ -21,7 +23,7 @@ _SCHEMA = 1
 
 @dataclass(frozen=True)
 class RtlBundle:
-    """A folder written by ``toolchain.emit``.
+    """A folder written by ``toolchain.emit``, or by ``toolchain.synth`` with a netlist in place of the RTL.
 
     Members
     -------
@@ -30,17 +32,26 @@ class RtlBundle:
         Of the network inside; also in the Verilog header.
     spike_words : tuple of int
         Neuron words of each firing layer, as seen on the ``spike_*`` ports.
+    netlist : str
+        Device whose cells the Verilog is made of; empty for RTL.
     """
 
     folder: Path
     lanes: int
     fingerprint: str
     spike_words: tuple[int, ...]
+    netlist: str = ""
 
     @property
     def verilog(self) -> Path:
         """The core."""
         return self.folder / f"{CORE}.v"
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """All Verilog that a simulator compiles: the core, what its cells do if it is a netlist, the test bench."""
+        models = (self.folder / MODELS_FILE,) if self.netlist else ()
+        return (self.verilog, *models, self.testbench)
 
     @property
     def testbench(self) -> Path:
@@ -60,6 +71,7 @@ class RtlBundle:
             "lanes": self.lanes,
             "fingerprint": self.fingerprint,
             "spike_words": list(self.spike_words),
+            **({"netlist": self.netlist} if self.netlist else {}),
         }
 
 
@@ -76,9 +88,9 @@ def load_bundle(folder: Path) -> RtlBundle:
         ports = json.loads(path.read_text())
         if ports["schema"] != _SCHEMA:
             raise NetworkFileError(f"{path} has schema {ports['schema']}, this version reads {_SCHEMA}")
-        bundle = RtlBundle(folder, ports["lanes"], ports["fingerprint"], tuple(ports["spike_words"]))
-        if not isinstance(bundle.lanes, int) or not isinstance(bundle.fingerprint, str):
-            raise TypeError("lanes must be a number, fingerprint a text")
+        bundle = RtlBundle(folder, ports["lanes"], ports["fingerprint"], tuple(ports["spike_words"]), ports.get("netlist", ""))
+        if not isinstance(bundle.lanes, int) or not all(isinstance(t, str) for t in (bundle.fingerprint, bundle.netlist)):
+            raise TypeError("lanes must be a number, fingerprint and netlist texts")
         return bundle
     except OSError as error:
         raise NetworkFileError(

@@ -10,6 +10,7 @@ from toolchain.cli.shared import (
     AsJson,
     DataFolder,
     FramesFrom,
+    NETLIST_DEVICE,
     Lanes,
     Network,
     SimulatorName,
@@ -17,8 +18,10 @@ from toolchain.cli.shared import (
     bar,
     frames_of,
     print_json,
+    stages,
 )
-from toolchain.tables import out, show_cycles, show_verdict
+from toolchain.errors import InvalidValue
+from toolchain.tables import out, show_cycles, show_netlist, show_verdict
 
 __all__: list[str] = []
 
@@ -64,6 +67,12 @@ def verify(
     stall: Annotated[float, typer.Option("--stall", help="Chance that the host holds a stream back in a clock.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of stalls and random frames.")] = 0,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for generated hardware.")] = None,
+    netlist: Annotated[
+        bool, typer.Option("--netlist", help="Run the netlist that Yosys makes of the Verilog, not the Verilog.")
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option("--device", "-d", help=f"Of the netlist, as in synth; {NETLIST_DEVICE} by default.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Compare hardware and golden model, bit by bit, in simulation; exit code 1 on one differing bit.
@@ -72,16 +81,27 @@ def verify(
     """
     from sim import runner
     from toolchain import flow
+    from toolchain.synth import find_device
 
+    if device is not None and not netlist:
+        raise InvalidValue(f"--device {device} is for --netlist; add that, or leave it out")
+    target = find_device(device or NETLIST_DEVICE) if netlist else None
     fixed = flow.network_of(network)
     frames = frames_of(fixed, data, data_folder, images, seed)
     runner.check(fixed, frames, simulator=simulator, stall=stall)  # before hardware is generated
     bundle, fixed = flow.bundle_for(network, lanes=lanes, folder=folder)
+    level = None
+    if target is not None:
+        with stages(f"{target.name}, {bundle.lanes} lanes") as say:
+            level = flow.netlist_for(bundle, target, progress=say)
+        bundle = level.bundle
     with bar(f"compiling for {simulator}, then simulating", images) as move:
         result = runner.verify(bundle, fixed, frames, simulator=simulator, stall=stall, seed=seed, progress=move)
     if as_json:
-        print_json(result.summary())
+        print_json({**result.summary(), **({"gate_level": level.describe()} if level else {})})
     else:
         show_verdict(result)
+        if level is not None:
+            show_netlist(level)
         show_cycles(result)
     return 0 if result.passed else 1

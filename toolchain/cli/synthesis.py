@@ -1,27 +1,15 @@
 """The verb ``synth``: what a network takes of a device."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from toolchain.cli.shared import AsJson, app, log, print_json
+from toolchain.cli.shared import AsJson, app, print_json, stages
 from toolchain.errors import InvalidValue
 from toolchain.tables import show_critical_path, show_synthesis
 
 __all__: list[str] = []
-
-
-@contextmanager
-def _stages(what: str) -> Iterator[Any]:
-    """What is going on and for how long, on standard error; yields the function that says the stage."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=log, transient=True, disable=not log.is_interactive) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda stage: progress.update(task, description=f"{what}: {stage}")
 
 
 def _listed(text: str, what: str) -> list[str]:
@@ -94,7 +82,7 @@ def synth(
     for each in devices:
         for number in numbers:
             name = f"{each.name}-{number}"
-            with _stages(f"{each.name}, {number} lanes") as say:
+            with stages(f"{each.name}, {number} lanes") as say:
                 results.append(
                     synthesize(
                         fixed, folder / name, each, lanes=number, clock_mhz=clock, seed=seed, progress=say
