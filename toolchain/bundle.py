@@ -88,8 +88,12 @@ def load_bundle(folder: Path) -> RtlBundle:
         ports = json.loads(path.read_text())
         if ports["schema"] != _SCHEMA:
             raise NetworkFileError(f"{path} has schema {ports['schema']}, this version reads {_SCHEMA}")
-        bundle = RtlBundle(folder, ports["lanes"], ports["fingerprint"], tuple(ports["spike_words"]), ports.get("netlist", ""))
-        if not isinstance(bundle.lanes, int) or not all(isinstance(t, str) for t in (bundle.fingerprint, bundle.netlist)):
+        bundle = RtlBundle(
+            folder, ports["lanes"], ports["fingerprint"], tuple(ports["spike_words"]), ports.get("netlist", "")
+        )
+        if not isinstance(bundle.lanes, int) or not all(
+            isinstance(t, str) for t in (bundle.fingerprint, bundle.netlist)
+        ):
             raise TypeError("lanes must be a number, fingerprint and netlist texts")
         return bundle
     except OSError as error:

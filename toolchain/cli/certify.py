@@ -64,7 +64,11 @@ def _source_files(source: str | None, weights: Path | None) -> tuple[Path, ...]:
 
     if source is None:
         return ()
-    file = BUNDLED_WEIGHTS if source == "bundled" else Path(source if source.endswith(".safetensors") else source.rpartition(":")[0])
+    file = (
+        BUNDLED_WEIGHTS
+        if source == "bundled"
+        else Path(source if source.endswith(".safetensors") else source.rpartition(":")[0])
+    )
     return (file, *((weights,) if weights is not None else ()))
 
 
@@ -82,7 +86,9 @@ def certify(
     images: Annotated[int, typer.Option("--images", help="Images that hardware runs, 1 or more.")] = 3,
     float_images: Annotated[
         int | None,
-        typer.Option("--float-images", help=f"Images of the float networks; {_FLOAT_IMAGES} or all there are by default."),
+        typer.Option(
+            "--float-images", help=f"Images of the float networks; {_FLOAT_IMAGES} or all there are by default."
+        ),
     ] = None,
     data: Annotated[
         str | None, typer.Option("--data", help="A data set as elsewhere, or random frames; bundled by default.")
@@ -185,6 +191,8 @@ def _check(
         out.print(f"{row['what']}: {row['state']}", markup=False)
     verdict = "PASSED" if content["passed"] else "FAILED"
     out.print(
-        f"The certificate belongs to what was given; it says {verdict}" if belongs else "The certificate belongs to something else"
+        f"The certificate belongs to what was given; it says {verdict}"
+        if belongs
+        else "The certificate belongs to something else"
     )
     return 0 if belongs and content["passed"] else 1

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from toolchain.cli.shared import (
+    NETLIST_DEVICE,
     AsJson,
     DataFolder,
     FramesFrom,
-    NETLIST_DEVICE,
     Lanes,
     Network,
     SimulatorName,

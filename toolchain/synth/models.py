@@ -22,6 +22,7 @@ _INCLUDE = re.compile(r'^\s*`include\s+"([^"]+)"')
 _MODULE = re.compile(
     r"^[ \t]*(?P<attributes>(?:\(\*[^\n]*?\*\)\s*)*)(?P<body>module\s+(?P<name>\w+)\b.*?\bendmodule\b)", re.M | re.S
 )
+_TIMING = re.compile(r"//[^\n]*|\bspecify\b.*?\bendspecify\b", re.S)
 _PREAMBLE = {
     # Icarus knows no default values of ports, which Yosys connects all
     "ice40": "`ifdef __ICARUS__\n`define NO_ICE40_DEFAULT_ASSIGNMENTS\n`endif\n",
@@ -58,14 +59,20 @@ def _read(path: Path) -> str:
 
 
 def _modules(text: str) -> tuple[str, dict[str, str]]:
-    """Directives before the first module, and each module that says what it does; the first of a name counts."""
+    """Directives before the first module, and each module that says what it does; the first of a name counts.
+
+    Some have ports and delays only: they are as black as those marked so.
+    """
     found: dict[str, str] = {}
     first = len(text)
     for module in _MODULE.finditer(text):
         first = min(first, module.start())
         if "blackbox" not in module["attributes"]:
             found.setdefault(module["name"], module["body"])
-    return text[:first], found
+    names = found.keys()
+    told = {name: set(re.findall(r"\w+", _TIMING.sub("", body))) - {name} for name, body in found.items()}
+    behaved = {name: body for name, body in found.items() if told[name] & (names | {"assign", "always"})}
+    return text[:first], behaved
 
 
 def cell_models(family: str, share: Path, kinds: Iterable[str]) -> CellModels:
