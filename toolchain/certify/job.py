@@ -165,11 +165,12 @@ def certify(subject: Subject, folder: Path, *, progress: Callable[[str], None] |
     """
     say = progress or (lambda stage: None)
     _check(subject)
-    _prepare(folder)
     network = subject.network
     frames = subject.dataset.frames[: subject.hardware_images]
     prints = fingerprints(subject)
-    links = [*_float_links(subject, say), _oracle(subject, say)]
+    links = _float_links(subject, say)  # networks that do not belong together leave the folder as it was
+    _prepare(folder)
+    links.append(_oracle(subject, say))
     say("generating Verilog")
     bundle = emit(network, folder / RTL_FOLDER, lanes=subject.lanes)
     say(f"simulating Verilog on {subject.simulator}")

@@ -242,12 +242,12 @@ def _equality(
 
 def hardware_link(name: str, result: VerificationResult, **more: Any) -> dict[str, Any]:
     """What ``sim.runner.verify`` found, on Verilog or netlist: spikes of each layer, scores, counters and cycles."""
-    layers = [
+    layers: list[dict[str, Any]] = [
         {"layer": layer, "compared": int(seen), "mismatches": int(wrong)}
         for layer, (seen, wrong) in zip(result.layers, result.layer_spikes, strict=True)
         if seen
     ]
-    protocol = result.spike_mismatches - sum(row["mismatches"] for row in layers)
+    protocol = result.spike_mismatches - int(result.layer_spikes[:, 1].sum())
     return _equality(
         name,
         result.images,
