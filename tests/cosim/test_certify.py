@@ -182,18 +182,16 @@ def test_an_edited_certificate_is_refused(made, networks, tmp_path, capsys):
         assert re.fullmatch(rf"error: .*{message}.*\n", capsys.readouterr().err)
 
 
-def test_a_wrong_weight_in_the_verilog_fails(networks, tmp_path, capsys, monkeypatch):
+def test_wrong_weights_in_the_verilog_fail(networks, tmp_path, capsys, monkeypatch):
     def planted(network, folder, *, lanes):
+        """Hardware with the lowest bit of each of the readout's 6 · 10 weights changed."""
         bundle = emit(network, folder, lanes=lanes)
-        text = bundle.verilog.read_text()
-        memory = re.search(
-            r"reg \[\d+:0\] (\S+) \[\d+:0\];(?=[^;]*;?\s*initial)",
-            text[text.index("module \\spikeloom_core.neurons.weights") :],
-        )
-        assert memory
-        start = text.index("module \\spikeloom_core.neurons.weights")
-        changed = re.sub(r"(= \d+'h)([0-9a-f]+);", lambda m: f"{m[1]}{int(m[2], 16) ^ 4:x};", text[start:], count=1)
-        bundle.verilog.write_text(text[:start] + changed)
+        lines = bundle.verilog.read_text().splitlines(keepends=True)
+        words = [number for number, line in enumerate(lines) if re.match(r"\s+weights\[\d+\] = 4'h.;", line)]
+        assert len(words) == 64 * 6 + 6 * 10
+        for number in words[-60:]:
+            lines[number] = re.sub(r"(.)(?=;)", lambda digit: f"{int(digit[1], 16) ^ 1:x}", lines[number])
+        bundle.verilog.write_text("".join(lines))
         return bundle
 
     monkeypatch.setattr(job, "emit", planted)

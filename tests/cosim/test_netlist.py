@@ -8,14 +8,18 @@ from dataclasses import replace
 import pytest
 
 from sim import runner
-from tests.cosim.test_verify import SIMULATORS, bundled_network
+from tests.bench import digits_mlp
+from tests.cosim.test_verify import SIMULATORS
 from tests.networks import frames_for, random_network
-from toolchain import cli
+from toolchain import cli, datasets
 from toolchain.bundle import load_bundle
+from toolchain.convert import convert
 from toolchain.emit import emit
 from toolchain.errors import InvalidValue, NetworkFileError
 from toolchain.netfile import save_network
+from toolchain.quantize import quantize
 from toolchain.synth import find_device, synthesize_netlist
+from toolchain.train import calibration
 
 QUICK = "icarus" if shutil.which("iverilog") else "verilator"
 """Compiles in a second; small netlists do not need Verilator's speed."""
@@ -141,9 +145,10 @@ def test_command_line(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("device", ["hx8k", "ecp5-85k"])
-def test_bundled_network(tmp_path, device):
-    network, frames = bundled_network("two_phase")
-    level = make(network, device, tmp_path, lanes=16)
-    result = runner.verify(level.bundle, network, frames[:3])
+@pytest.mark.parametrize("device", ["hx8k", "up5k", "ecp5-85k"])
+def test_trained_digits(tmp_path, device):
+    digits = datasets.load("digits")
+    network = quantize(convert(digits_mlp.trained(), calibration(digits, 250), "qcfs", 4), 8)
+    level = make(network, device, tmp_path, lanes=4)
+    result = runner.verify(level.bundle, network, digits.frames[:3], simulator=QUICK)
     assert result.passed, result.differences
