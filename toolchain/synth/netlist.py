@@ -21,8 +21,8 @@ __all__ = ["GateLevel", "synthesize_netlist"]
 
 _RTL = "rtl.v"
 _NETLIST_VERILOG = "netlist.v"
-_CORE_ONLY = {"gowin": ("-noiopads",)}
-"""Options that keep pads away from ports that are no pins; other families' commands put none, or say so already."""
+_CORE_ONLY = {"gowin": ("-noiopads",), "xilinx": ("-flatten",)}
+"""Options that keep pads away from ports that are no pins, and make one module; other families' commands do so by themselves."""
 _LEFTOVERS = (PORTS_FILE, MODELS_FILE, f"{CORE}.v", NETLIST, CELLS, LOG)
 _HEAD = re.compile(r"\A/\*.*?\*/\s*", re.S)
 _NO_CELLS = ("$scopeinfo",)
