@@ -93,7 +93,7 @@ def environment(changes: dict[str, str]) -> Iterator[None]:
 def _build_icarus(bundle: RtlBundle, folder: Path, log: Path) -> None:
     runner = get_runner("icarus")
     runner.build(
-        sources=[bundle.verilog, bundle.testbench],
+        sources=[*bundle.sources],
         hdl_toplevel=TESTBENCH,
         build_args=["-g2005"],  # later standards do not run "always @*" at time 0: all outputs would be X
         build_dir=folder,
@@ -114,7 +114,7 @@ def build(bundle: RtlBundle, simulator: Simulator) -> Path:
     folder = bundle.folder.resolve() / f"build-{simulator.name}"
     stamp = folder / "sources.sha256"
     digest = hashlib.sha256(f"{simulator} {verilator.MAKE_OPTIONS}".encode())
-    for source in (bundle.verilog, bundle.testbench):
+    for source in bundle.sources:
         try:
             digest.update(source.read_bytes())
         except OSError as error:
@@ -253,7 +253,7 @@ def verify(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> VerificationResult:
-    """Compare the generated core with the golden model on frames, uint8 ``[N, C, H, W]`` or int8 spikes ``[N, T, C, H, W]``.
+    """Compare the generated core, or its netlist, with the golden model on frames, uint8 ``[N, C, H, W]`` or int8 spikes ``[N, T, C, H, W]``.
 
     Every spike of every layer and step, every score, the prediction, and the counters must be equal, each
     layer's cycles to ``toolchain.cycles``; the cycle counter must equal the clocks that the bench saw. ``stall`` makes the host's end of both
@@ -315,4 +315,6 @@ def verify(
         stall=stall,
         seed=seed,
         clocks_per_second=answers.elapsed / answers.seconds,
+        layer_spikes=comparison.layer_spikes,
+        netlist=bundle.netlist,
     )

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
     from toolchain.steps import Tried
     from toolchain.survey import Row
-    from toolchain.synth import SynthesisResult
+    from toolchain.synth import GateLevel, SynthesisResult
     from toolchain.trial import Trial
 
 __all__ = [
-    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_survey",
-    "show_split", "show_synthesis", "show_trial", "show_tried", "show_verdict",
+    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_netlist",
+    "show_split", "show_survey", "show_synthesis", "show_trial", "show_tried", "show_verdict",
 ]  # fmt: skip
 
 out = Console(highlight=False, soft_wrap=True)
@@ -208,7 +208,8 @@ def show_verdict(result: "VerificationResult") -> None:
     """Whether hardware and golden model agree, at what speed, and the first differences."""
     mark = "[bold green]PASS[/]" if result.passed else "[bold red]FAIL[/]"
     out.print(
-        f"{mark} {result.images} images on {result.simulator} {result.simulator_version}: "
+        f"{mark} {result.images} images {f'through the netlist for {result.netlist} ' if result.netlist else ''}"
+        f"on {result.simulator} {result.simulator_version}: "
         f"{result.spikes_compared:,} spikes compared, {result.spike_mismatches} differ; "
         f"{result.score_mismatches} scores or predictions and {result.counter_mismatches} counters differ"
     )
@@ -226,6 +227,18 @@ def show_verdict(result: "VerificationResult") -> None:
         out.print(f"     {difference}", markup=False)
     if len(result.differences) > 10:
         out.print(f"     … {len(result.differences) - 10} more with --json")
+
+
+def show_netlist(level: "GateLevel") -> None:
+    """What the netlist that was verified is made of, and what no simulation of it covers."""
+    out.print(
+        f"     {sum(level.cells.values()):,} cells by Yosys {level.yosys}, {level.command}: "
+        + ", ".join(f"{number:,} {kind}" for kind, number in level.cells.items())
+    )
+    if level.ours:
+        listed = ", ".join(f"{number:,} {kind}" for kind, number in level.ours.items())
+        out.print(f"     Models of {listed} are Spikeloom's own; those of all other cells are Yosys's")
+    out.print("     Not covered: place and route, delays, the device itself")
 
 
 def show_cycles(result: "VerificationResult") -> None:

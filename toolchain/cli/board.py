@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from toolchain.cli.shared import AsJson, app, bar, log, print_json
-from toolchain.cli.synthesis import stages
+from toolchain.cli.shared import AsJson, app, bar, log, print_json, stages
 from toolchain.tables import out, show_synthesis, show_trial
 
 if TYPE_CHECKING:
