@@ -1,6 +1,7 @@
 """Chains of cores in Amaranth's simulator against the golden model and the single core, over random networks and cuts."""
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from sim.packets import input_packet, read_result
 from tests.malformed import malformed
 from tests.networks import NEURONS, frames_for, lively_network, random_network
 from tests.rtl.harness import run_core
+from tests.pooled_networks import pooled_network
+from toolchain.balance import split_at
 from toolchain.cycles import cycles
 from toolchain.segments import cut_places
 
@@ -76,3 +79,46 @@ def test_errors_pass_through_in_order_and_good_frames_are_right():
             result = read_result(answer, classes=len(expected), layers=3)
             assert np.array_equal(result.scores, expected)
             assert result.network_id == int(network.fingerprint[:8], 16)
+
+
+def three_cores(schedule="two_phase", **neuron):
+    """A random network whose three layers may each have a core."""
+    networks = (lively_network({"schedule": schedule, **PLAIN, "input": "direct", **neuron}, k) for k in range(9))
+    return next(n for n in networks if len(cut_places(n)) == 2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_max_pooling_across_a_cut(seed):
+    networks = (pooled_network(s) for s in range(50 * seed, 50 * seed + 50))
+    network = next(n for n in networks if 1 in cut_places(n))
+    assert network.layers[1].connections[0].maximum is not None
+    check(network, cut_places(network), seed)
+
+
+@pytest.mark.parametrize("cuts", [(1,), (2,), (1, 2)])
+@pytest.mark.parametrize("schedule", ["two_phase", "stream"])
+def test_a_frame_takes_the_cycles_of_the_slowest_core_exactly(schedule, cuts):
+    """The same frame again and again: once the chain is full, answers come at the slowest core's pace."""
+    network, lanes = three_cores(schedule), 2
+    frame = frames_for(network, 5, 1)
+    packet = input_packet(frame[0], Program(network, lanes))
+    run = run_core(network, [packet] * 9, lanes=lanes, cuts=cuts)
+    split = split_at(network, frame, lanes=lanes, cuts=cuts)
+    assert [b - a for a, b in pairwise(run.ends)][-3:] == [int(split.cycles)] * 3
+
+
+def test_cycles_of_a_result_hold_the_waits_between_cores():
+    network, lanes = three_cores(), 2
+    frame = frames_for(network, 5, 1)
+    packet = input_packet(frame[0], Program(network, lanes))
+    counted = [
+        read_result(p, classes=network.shapes[-1][0], layers=3).cycles
+        for p in run_core(network, [packet] * 4, lanes=lanes, cuts=(1, 2)).packets
+    ]
+    split = split_at(network, frame, lanes=lanes, cuts=(1, 2))
+    assert (
+        sum(cycles(network, frame, golden.run(network, frame, "spikes"), lanes).layers[0])
+        < counted[0]
+        <= sum(split.stages)
+    )
+    assert sorted(counted) == counted
