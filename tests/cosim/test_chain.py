@@ -1,15 +1,13 @@
-"""Chains of cores on Verilator: spikes, scores and counters of every core, packets that are wrong, planted faults."""
+"""Chains of cores on Verilator: spikes, scores and counters of every core, packets that are wrong."""
 
 import json
 
 import numpy as np
 import pytest
 
-import toolchain.emit
 from hdl.host import PacketType
 from sim import golden, runner
 from sim.packets import frame_packet, read_result
-from tests.cosim.planted import faulty_chain
 from tests.malformed import malformed
 from tests.networks import frames_for, lively_network
 from toolchain.bundle import load_bundle
@@ -28,30 +26,6 @@ def three_cores(schedule, negative="none"):
 
 
 STREAM, SIGNED = three_cores("stream"), three_cores("two_phase", "symmetric")
-FAULTS = {
-    # fault: (network, kinds of difference it must show, module, replacements)
-    "fields_sent_in_another_order": (
-        STREAM, "spike", "hdl.sender", (("added >> unfilled, added", "added >> unfilled, added ^ 1"),),
-    ),
-    "signs_of_spikes_lost_on_the_way": (
-        SIGNED, "spike", "hdl.sender", (("field = Cat(field, self.spikes[lanes : lanes + used])", "field = Cat(field, self.spikes[lanes : lanes + used] & 0)"),),
-    ),
-    "spikes_of_another_buffer_sent": (
-        STREAM, "spike", "hdl.sender", (("self.address.eq(self._base)", "self.address.eq(self._base + 1)"),),
-    ),
-    "counters_of_the_first_core_lost": (
-        STREAM, "counter", "hdl.counters", (("write.en.eq(1),\n                ]", "write.en.eq(0),\n                ]"),),
-    ),
-    "time_from_the_last_core_on": (
-        STREAM, "counter", "hdl.counters", (("self.origin.eq(self.origin_given)", "self.origin.eq(now)"),),
-    ),
-    "words_lost_between_cores": (
-        STREAM, "protocol", "hdl.chain", (("queue.w_en.eq(before.m_axis_tvalid)", "queue.w_en.eq(before.m_axis_tvalid & (queue.w_level != 2))"),),
-    ),
-    "identity_of_a_part_sent": (
-        STREAM, "protocol", "hdl.chain", (("link=Link(before, identity)", "link=Link(before, identity ^ 1)"),),
-    ),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("network", [STREAM, SIGNED], ids=["stream", "signed"])
@@ -79,14 +53,3 @@ def test_errors_pass_through_and_the_next_frame_is_right(tmp_path):
     expected = golden.run(STREAM, frames).scores[0]
     for answer in answers.packets[1::2]:
         assert np.array_equal(read_result(answer, classes=len(expected), layers=3).scores, expected)
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_fault_is_caught(tmp_path, monkeypatch, name):
-    network, caught, module, replacements = FAULTS[name]
-    with faulty_chain(module, replacements) as chain:
-        monkeypatch.setattr(toolchain.emit, "Chain", chain)
-        bundle = emit(network, tmp_path, lanes=LANES, cuts=(1, 2))
-    result = runner.verify(bundle, network, frames_for(network, 4, 3))
-    kinds = {difference.what for difference in result.differences}
-    assert not result.passed and caught in kinds, kinds

@@ -11,10 +11,12 @@ from hdl.program import Program
 from sim import golden
 from sim.comparison import Comparison
 from sim.packets import input_packet, read_result
+from tests.cosim.planted import faulty_chain
 from tests.malformed import malformed
 from tests.networks import NEURONS, frames_for, lively_network, random_network
-from tests.rtl.harness import run_core
 from tests.pooled_networks import pooled_network
+from tests.rtl import harness
+from tests.rtl.harness import run_core
 from toolchain.balance import split_at
 from toolchain.cycles import cycles
 from toolchain.segments import cut_places
@@ -122,3 +124,61 @@ def test_cycles_of_a_result_hold_the_waits_between_cores():
         <= sum(split.stages)
     )
     assert sorted(counted) == counted
+
+
+FAULTS = {
+    # fault: (negative spikes, kinds of difference it must show, module, replacements)
+    "fields_sent_in_another_order": (
+        "none", "spike", "hdl.sender", (("added >> unfilled, added", "added >> unfilled, added ^ 1"),),
+    ),
+    "signs_of_spikes_lost_on_the_way": (
+        "symmetric", "spike", "hdl.sender", (("field = Cat(field, self.spikes[lanes : lanes + used])", "field = Cat(field, self.spikes[lanes : lanes + used] & 0)"),),
+    ),
+    "spikes_of_another_buffer_sent": (
+        "none", "spike", "hdl.sender", (("self.address.eq(self._base)", "self.address.eq(self._base + 1)"),),
+    ),
+    "counters_of_the_first_core_lost": (
+        "none", "counter", "hdl.counters", (("write.en.eq(1),\n                ]", "write.en.eq(0),\n                ]"),),
+    ),
+    "time_from_the_last_core_on": (
+        "none", "counter", "hdl.counters", (("self.origin.eq(self.origin_given)", "self.origin.eq(now)"),),
+    ),
+    "words_lost_between_cores": (
+        "none", "protocol", "hdl.chain", (("queue.w_en.eq(before.m_axis_tvalid)", "queue.w_en.eq(before.m_axis_tvalid & (queue.w_level != 2))"),),
+    ),
+    "identity_of_a_part_sent": (
+        "none", "protocol", "hdl.chain", (("link=Link(before, identity)", "link=Link(before, identity ^ 1)"),),
+    ),
+}  # fmt: skip
+
+
+def kinds_seen(network, cuts=(1, 2)):
+    """Kinds of difference that three frames show, too few cycles and silence included."""
+    lanes, frames = 2, frames_for(network, 4, 3)
+    program, trace = Program(network, lanes), golden.run(network, frames, "spikes")
+    expected = cycles(network, frames, trace, lanes)
+    packets = [input_packet(f, program) for f in frames]
+    try:
+        run = run_core(network, packets, lanes=lanes, cuts=cuts, limit=4 * int(expected.total.sum()) + 4000)
+    except AssertionError:
+        return {"protocol"}
+    comparison = Comparison(network, lanes, trace, expected)
+    comparison.results(run.packets)
+    comparison.spikes(run.spikes)
+    kinds = {difference.what for difference in comparison.differences}
+    results = [read_result(packet, classes=network.shapes[-1][0], layers=3) for packet in run.packets]
+    return kinds | {"counter" for r in results if r.cycles < r.counters[:, 0].sum()}
+
+
+@pytest.mark.parametrize("negative", ["none", "symmetric"])
+def test_healthy_chain_shows_nothing(negative):
+    assert not kinds_seen(three_cores("two_phase", negative=negative))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_caught(monkeypatch, name):
+    negative, caught, module, replacements = FAULTS[name]
+    with faulty_chain(module, replacements) as chain:
+        monkeypatch.setattr(harness, "Chain", chain)
+        kinds = kinds_seen(three_cores("two_phase", negative=negative))
+    assert caught in kinds, kinds
