@@ -78,7 +78,7 @@ def test_another_neuron_or_groups_are_refused_by_name():
         ROOM.check(radix)
     with pytest.raises(InvalidValue, match="groups: the core has no channel table"):
         ROOM.check(grouped)
-    with pytest.raises(InvalidValue, match="one core cannot have schedule .*: generate two"):
+    with pytest.raises(InvalidValue, match=r"one core cannot have schedule .*: generate two"):
         Capacity.of(NETWORK, radix, lanes=4)
     with pytest.raises(InvalidValue, match="at least one network"):
         Capacity.of(lanes=4)
