@@ -3,10 +3,11 @@
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from math import prod
 
 import numpy as np
-from torch import nn
+from torch import fx, nn
 
 from toolchain.errors import InvalidValue, SpikeloomError, UnsupportedModule
 from toolchain.onnx.model import Node
@@ -17,6 +18,8 @@ __all__ = ["MAX_VALUES", "Builder", "Flow", "Value"]
 MAX_VALUES = 1 << 24
 """Values of one frame or of what one layer gives for it."""
 _NAME = 80
+_RESERVED = {*dir(nn.Module()), *dir(fx.GraphModule)}
+"""Attributes of modules, also of traced ones."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,9 @@ class Builder:
 
     def add(self, name: str, module: nn.Module, *sources: int) -> int:
         """A step, by a name that is safe in generated code and unique."""
-        safe = re.sub(r"[^0-9A-Za-z_/]+", "_", name).strip("/")[:_NAME] or "node"
+        safe = re.sub(r"[^0-9A-Za-z_/]+", "_", name).strip("/_")[:_NAME] or "node"
         unique, number = safe, 1
-        while unique in self._names or hasattr(nn.Module, unique):
+        while unique in self._names or unique in _RESERVED or iskeyword(unique):
             number += 1
             unique = f"{safe}_{number}"
         self._names.add(unique)

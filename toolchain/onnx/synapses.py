@@ -133,6 +133,8 @@ def batch_norm(builder: Builder, node: Node, values: Sequence[Value]) -> Flow:
     for name, given in parts.items():
         _one_a_channel(node, name, given, flow.shape[0])
     epsilon = node.attributes.get("epsilon", 1e-5)
+    if not 0 <= epsilon < 1e30:
+        raise InvalidValue(f"{node}: epsilon is {epsilon:g}, must be 0 or more")
     return _normalized(builder, node, flow, parts, epsilon, "move it between a Conv or Gemm and its activation")
 
 

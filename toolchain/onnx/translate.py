@@ -41,6 +41,9 @@ def _check_schema(node: Node, opset: int) -> None:
         raise InvalidValue(
             f"{node} has {given} inputs, must have {least} to {min(most, 1000)}, none of the first {least} left out"
         )
+    for name, attribute in schema.attributes.items():
+        if attribute.required and name not in node.attributes:
+            raise InvalidValue(f"{node} has no attribute {shown(name)}, which it must have; export the model again")
     for name, value in node.attributes.items():
         if name not in schema.attributes:
             raise UnsupportedModule(
@@ -135,6 +138,10 @@ def translate(model: Model) -> Builder:
                 builder.values[node.outputs[0]] = _read(builder, node, budget)
         except SpikeloomError as error:
             builder.problems.append(error)
+    if isinstance(builder.values.get(model.output), np.ndarray):
+        builder.problems.append(
+            InvalidValue(f"the scores {shown(model.output)} do not depend on the frames; export the model again")
+        )
     return builder
 
 
@@ -150,8 +157,7 @@ def module_of(model: Model) -> OnnxNetwork:
     for problem in builder.refused:
         raise problem
     result = builder.values[model.output]
-    if not isinstance(result, Flow):
-        raise InvalidValue(f"the scores {shown(model.output)} do not depend on the frames; export the model again")
+    assert isinstance(result, Flow)
     needed, waiting = set(), [result.step]
     while waiting:
         place = waiting.pop()
