@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from toolchain.errors import InvalidValue
 
-__all__ = ["PARTS", "Addition", "Frame", "Subsampling"]
+__all__ = ["PARTS", "Addition", "Frame", "Row", "Subsampling"]
 
 
 class Frame(nn.Module):
@@ -52,6 +52,13 @@ class Addition(nn.Module):
         return one + other
 
 
+class Row(nn.Module):
+    """Series ``[N, C, L]`` as frames of one row, ``[N, C, 1, L]``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unsqueeze(2)
+
+
 class Subsampling(nn.Module):
     """Every n-th place, ``x[:, :, ::steps[0], ::steps[1]]``: a shortcut without weights; ``steps`` has one entry for [N, C, L]."""
 
@@ -71,5 +78,5 @@ class Subsampling(nn.Module):
         return ", ".join(map(str, self.steps))
 
 
-PARTS = (Addition, Frame, Subsampling)
+PARTS = (Addition, Frame, Row, Subsampling)
 """Every part of this module."""

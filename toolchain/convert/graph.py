@@ -16,7 +16,7 @@ from toolchain.convert.flowing import Spikes, Sum
 from toolchain.convert.reader import Activation, Block, Reader, SourceGraph
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.nn import ACTIVATIONS, QCFS, QuantizedReLU, StReLU, ThresholdLeakyReLU, ThresholdReLU
-from toolchain.parts import PARTS, Addition, Frame, Subsampling
+from toolchain.parts import PARTS, Addition, Frame, Row, Subsampling
 
 __all__ = ["Activation", "Block", "SourceGraph", "read_module"]
 
@@ -124,6 +124,8 @@ def _read_module_node(reader: Reader, node: fx.Node, name: str, m: nn.Module, fl
         return reader.flatten(name, m.start_dim, m.end_dim, flowing)
     if isinstance(m, Frame):
         return reader.given(name, m, flowing)
+    if isinstance(m, Row):
+        return reader.row(name, flowing)
     if isinstance(m, Subsampling):
         return reader.sliced(name, m.places, flowing)
     if isinstance(m, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Identity):

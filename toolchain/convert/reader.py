@@ -385,6 +385,14 @@ class Reader:
             )
         return replace(flowing, dimensions=flowing.dimensions - 1)
 
+    def row(self, name: str, flowing: Spikes | Sum) -> Spikes | Sum:
+        """Series as frames of one row, which they are here already."""
+        if flowing.dimensions != 1:
+            raise _refuse(
+                name, "Row", f"its input has {flowing.dimensions} axes behind the channels", "give it [N, C, L]"
+            )
+        return replace(flowing, dimensions=2)
+
     def flatten(self, name: str, start: Any, end: Any, flowing: Spikes | Sum) -> Spikes | Sum:
         last = 1 + flowing.dimensions
         whole = end in (-1, last)

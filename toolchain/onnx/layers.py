@@ -160,6 +160,7 @@ LAYERS: dict[str, Callable[[Builder, Node, Sequence[Value]], Flow]] = {
     "Sub": synapses.subtract,
     "Sum": synapses.summed,
     "Transpose": _transpose,
+    "Unsqueeze": places.unsqueeze,
 }
 """Operators on what flows from the frame."""
 
@@ -187,7 +188,6 @@ _WAYS_OUT = {
     "Scan": _UNROLLED,
     "Softmax": _SCORES,
     "Split": "give each branch a layer of its own",
-    "Unsqueeze": "declare the input with all its axes, [N, C, H, W] or [N, C, L]",
     **dict.fromkeys(
         ("Celu", "Elu", "Gelu", "HardSigmoid", "HardSwish", "Mish", "Selu", "Sigmoid", "Softplus", "Swish", "Tanh"),
         _SMOOTH,

@@ -126,10 +126,10 @@ class _File:
         return int(version)
 
     def attribute(self, proto: Any) -> Any:
-        """The value of an attribute; texts as bytes in the file become str."""
+        """The value of an attribute, ``None`` for a graph and the like; texts as bytes in the file become str."""
         kind = proto.type
         if proto.ref_attr_name or kind not in (_FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS, _STRINGS):
-            raise UnsupportedModule(f"attribute {shown(proto.name)} is no number, text or tensor; export a plain graph")
+            return None
         if kind == _TENSOR:
             return self.tensors.array(proto.t, proto.t.name or proto.name)
         if kind == _STRING:

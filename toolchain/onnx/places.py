@@ -11,11 +11,11 @@ from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.onnx.builder import MAX_VALUES, Builder, Flow, Value
 from toolchain.onnx.folding import BATCH, numbers
 from toolchain.onnx.model import Node
-from toolchain.parts import Subsampling
+from toolchain.parts import Row, Subsampling
 
 __all__ = [
     "argument", "around", "average_pool", "constant", "extents", "flatten", "flow_of", "global_average_pool", "max_pool", "mean",
-    "pad", "padding", "pads_of", "reshape", "spikes", "squeeze", "subsample",
+    "pad", "padding", "pads_of", "reshape", "spikes", "squeeze", "subsample", "unsqueeze",
 ]  # fmt: skip
 
 MAX_EXTENT = 1 << 20
@@ -331,3 +331,15 @@ def squeeze(builder: Builder, node: Node, values: Sequence[Value]) -> Flow:
     if places == {2}:
         return _to_series(builder, node, flow)
     raise UnsupportedModule(f"{node} squeezes the last axis; squeeze axis 2 of [N, C, 1, L]")
+
+
+def unsqueeze(builder: Builder, node: Node, values: Sequence[Value]) -> Flow:
+    """``Unsqueeze`` of [N, C, L] to [N, C, 1, L], as exporters write pooling of series."""
+    flow = flow_of(node, values[0])
+    axes = argument(node, values, "axes", 1)
+    if len(flow.shape) != 2 or axes not in ((2,), (-2,)):
+        raise UnsupportedModule(
+            f"{node} puts axes {axes} into [N, {', '.join(map(str, flow.shape))}]; only [N, C, L] to [N, C, 1, L] converts: declare the "
+            "input with all its axes"
+        )
+    return builder.flow(node, Row(), (flow.shape[0], 1, flow.shape[1]), flow, waits=flow.waits)

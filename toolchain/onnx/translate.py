@@ -27,11 +27,6 @@ def _check_schema(node: Node, opset: int) -> None:
     """Refuse a node that its operator's definition in this opset does not allow."""
     from onnx import defs
 
-    if node.domain not in _DOMAINS:
-        raise UnsupportedModule(
-            f"{node} is an operator of the domain {shown(node.domain)}; export with standard operators, functions inlined "
-            "(onnx.inliner)"
-        )
     try:
         schema = defs.get_schema(node.op, opset)
     except defs.SchemaError as error:
@@ -84,6 +79,11 @@ def _shape_of(node: Node, value: Value) -> np.ndarray:
 
 def _check_known(node: Node) -> None:
     """Refuse an operator that is never read, whatever its inputs."""
+    if node.domain not in _DOMAINS:
+        raise UnsupportedModule(
+            f"{node} is an operator of the domain {shown(node.domain)}; export with standard operators, functions inlined "
+            "(onnx.inliner)"
+        )
     if node.op not in LAYERS and node.op not in FOLDED and node.op != "Shape":
         raise refusal(node)
 
@@ -132,8 +132,8 @@ def translate(model: Model) -> Builder:
     for node in model.nodes:
         try:
             _check_outputs(node, readers)
-            _check_schema(node, model.opset)
             _check_known(node)
+            _check_schema(node, model.opset)
             if all(name in builder.values for name in node.inputs if name):
                 builder.values[node.outputs[0]] = _read(builder, node, budget)
         except SpikeloomError as error:
