@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import json
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def _value(rng: np.random.Generator, old):
 def _spoil_json(rng: np.random.Generator, tree) -> None:
     """Change, delete or double one member, at any depth."""
     while True:
-        inner = [key for key in (tree if isinstance(tree, dict) else range(len(tree)))]
+        inner = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
         if not inner:
             return
         key = _pick(rng, inner)
@@ -165,7 +166,8 @@ def _use(network: SpikingNetwork | FixedPointNetwork, folder: Path) -> None:
     assert netfile.load_network(folder / "again").fingerprint == network.fingerprint
     fixed = network if isinstance(network, FixedPointNetwork) else None
     if isinstance(network, SpikingNetwork):
-        with contextlib.suppress(SpikeloomError):
+        with contextlib.suppress(SpikeloomError), warnings.catch_warnings():
+            warnings.simplefilter("error")  # a user would see it
             fixed = quantize(network, 8)
     places = sum(int(np.prod(shape)) for shape in network.shapes)
     if fixed is not None and places * max(network.weights, 1) * network.time_steps < OPERATIONS * 100:

@@ -149,7 +149,7 @@ def _read_header(raw: bytes) -> dict[str, Any]:
     return header
 
 
-def _whole(values: Any) -> tuple[int, ...]:
+def _whole(values: Any) -> tuple[Any, ...]:
     """Whole numbers of a header, where JSON also has true, false and fractions."""
     if any(type(value) is not int for value in values):
         raise TypeError(f"{values} are not whole numbers")

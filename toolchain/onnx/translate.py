@@ -18,7 +18,7 @@ from toolchain.parts import Frame
 
 __all__ = ["MAX_FOLDED_BYTES", "module_of", "translate"]
 
-MAX_FOLDED_BYTES = 1 << 30
+MAX_FOLDED_BYTES = 1 << 29
 """All computed constants together."""
 _DOMAINS = ("", "ai.onnx")
 
@@ -104,12 +104,13 @@ def _read(builder: Builder, node: Node, budget: list[int]) -> Value:
     if any(isinstance(value, Flow) for value in values):
         return build(builder, node, values)
     arrays = [value if isinstance(value, np.ndarray) else None for value in values]
-    result = fold(node, arrays)
-    if not any(array is not None and np.may_share_memory(result, array) for array in arrays):
-        budget[0] -= result.nbytes
+    if budget[0] >= 0:
+        result = fold(node, arrays)
+        if not any(array is not None and np.may_share_memory(result, array) for array in arrays):
+            budget[0] -= result.nbytes
     if budget[0] < 0:
         raise UnsupportedModule(
-            f"{node} brings computed constants to more than {MAX_FOLDED_BYTES >> 20} MiB, the limit"
+            f"{node} brings computed constants to more than {MAX_FOLDED_BYTES >> 20} MiB, the limit; simplify the model, as onnxsim does"
         )
     return result
 
@@ -137,7 +138,8 @@ def translate(model: Model) -> Builder:
             if all(name in builder.values for name in node.inputs if name):
                 builder.values[node.outputs[0]] = _read(builder, node, budget)
         except SpikeloomError as error:
-            builder.problems.append(error)
+            error.__cause__ = None  # tracebacks would keep the arrays that were at hand
+            builder.problems.append(error.with_traceback(None))
     if isinstance(builder.values.get(model.output), np.ndarray):
         builder.problems.append(
             InvalidValue(f"the scores {shown(model.output)} do not depend on the frames; export the model again")
