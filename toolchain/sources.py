@@ -48,10 +48,11 @@ def load_module(source: str, weights: Path | None = None) -> nn.Module:
     """
     if source == "bundled":
         source = str(zoo.BUNDLED_WEIGHTS)
-    if source.endswith((".safetensors", ".onnx")):
+    model = source.lower().endswith(".onnx")
+    if model or source.endswith(".safetensors"):
         if weights is not None:
             raise InvalidValue(f"--weights {weights} goes with FILE.py:FUNCTION only; {source} holds its own weights")
-        return read_onnx(Path(source)) if source.endswith(".onnx") else load_source(Path(source)).module
+        return read_onnx(Path(source)) if model else load_source(Path(source)).module
     name, separator, function = source.rpartition(":")
     if not separator:
         raise InvalidValue(f"source {source!r} is neither FILE.safetensors nor FILE.onnx nor FILE.py:FUNCTION")

@@ -75,6 +75,7 @@ def test_sound_models(name, read):
 
 # ---- every form of every operator --------------------------------------------------------------
 
+R = ("Relu", [], {})
 CONV = {"w": weights(4, 2, 3, 3)}
 FLAT = [("Relu", [], {}), ("Flatten", [], {})]
 
@@ -149,6 +150,8 @@ FORMS = {
         (8,), {"d": weights(8, 6), "e": weights(6, 6), "f": weights(6, 6), "k": weights(6)},
     ),
     "vectors that were frames": chain(("Flatten", [], {}), ("MatMul", ["d"], {}), shape=(3, 2, 2), weights={"d": weights(12, 4)}),
+    "one row as series": chain(("Squeeze", ["a"], {}), ("Conv", ["w"], {}), *FLAT, shape=(2, 1, 9), weights={"w": weights(4, 2, 3), "a": np.array([2])}),
+    "series as one row": chain(("Conv", ["w"], {}), R, ("Unsqueeze", ["a"], {}), ("AveragePool", [], {"kernel_shape": [1, 2], "strides": [1, 2]}), ("Flatten", [], {}), shape=(2, 9), weights={"w": weights(4, 2, 2), "a": np.array([-2])}),
     "weights computed": graph(
         [
             node("Constant", [], "h", value_float=0.5), node("Mul", ["w", "h"], "w1"), node("Unsqueeze", ["w1", "ax"], "w2"), node("Squeeze", ["w2", "ax"], "w3"),
@@ -288,12 +291,14 @@ def test_exports_of_torch(name, dynamo, tmp_path):
 
 # ---- refused by name ---------------------------------------------------------------------------
 
-R = ("Relu", [], {})
 REFUSED = {
     "max pooling of another kind": (behind(R, ("MaxPool", [], {**POOL, "ceil_mode": 1})), r"MaxPool 'the_y' has pads .* AveragePool and fine-tune"),
     "overlapping pool": (behind(R, ("AveragePool", [], {"kernel_shape": [3, 3], "strides": [2, 2]})), r"AveragePool 'the_y' .* stride \(2, 2\).*do not overlap"),
     "padded pool": (behind(R, ("AveragePool", [], {**POOL, "pads": [1] * 4})), r"AveragePool 'the_y' .*pads \(\(1, 1\)"),
-    "ceil mode": (chain(R, ("AveragePool", [], {**POOL, "ceil_mode": 1}), shape=(1, 5, 5)), r"'the_v0' does not stand right behind"),
+    "ceil mode": (behind(R, ("AveragePool", [], {"kernel_shape": [4, 4], "strides": [4, 4], "ceil_mode": 1})), r"AveragePool 'the_y' of places \(6, 6\): .*ceil_mode 1; only windows"),
+    "dilated pool": (behind(R, ("AveragePool", [], {**POOL, "dilations": [2, 2]}), opset=19), r"AveragePool 'the_y' .*only windows that do not overlap"),
+    "split": (graph([node("Split", ["x"], ["y", "z"], axis=1)], (4,), {}), r"Split 'the_y' .*give each branch a layer of its own"),
+    "too many nodes": (graph([node("Identity", [f"v{k}" if k else "x"], f"v{k + 1}") for k in range(20001)], (4,), {}, output="v20001"), r"has 20001 nodes, the limit is 20000"),
     "pool before activation": (behind(("AveragePool", [], POOL)), r"reads 'the_v0' without an activation between"),
     "two layers without activation": (behind(("Conv", ["w2"], {}), w2=weights(2, 4, 1, 1)), r"Conv 'the_y' reads 'the_v0' without an activation"),
     "activation behind activation": (behind(R, ("LeakyRelu", [], {})), r"LeakyRelu 'the_y' does not stand right behind"),
@@ -464,6 +469,16 @@ def test_links_that_leave_the_folder(read, tmp_path):
         read_onnx(path)
 
 
+def test_large_files(tmp_path):
+    """By their size, before a byte is read."""
+    with (tmp_path / "m.onnx").open("wb") as file:
+        file.truncate((1 << 30) + 1)
+    with pytest.raises(
+        NetworkFileError, match=r"has 1024 MiB, the limit is 1024 MiB; save the weights as external data"
+    ):
+        read_onnx(tmp_path / "m.onnx")
+
+
 def test_external_data(tmp_path):
     """What onnx itself saves beside the model reads back."""
     model = SOUND["plain"](np.random.default_rng(1))
@@ -499,10 +514,13 @@ def test_wire_is_checked_before_parsing():
 
 
 def test_problems_are_all_told(tmp_path):
-    """Not only the first; what is behind one is still looked at."""
-    model = behind(("Sigmoid", [], {}), ("Resize", [], {}), R, ("Frobnicate", [], {}), ("MaxPool", [], POOL))
+    """Not only the first; what is behind one is still looked at, as far as its shape is known."""
+    model = behind(
+        ("Sigmoid", [], {}), ("MaxPool", [], POOL), ("Resize", [], {}), R, ("Frobnicate", [], {}), ("Softmax", [], {})
+    )
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
-    assert [line.split("'")[1] for line in problems(tmp_path / "m.onnx")] == ["the_v1", "the_v2", "the_v4"]
+    names = [line.split("'")[1] for line in problems(tmp_path / "m.onnx")]
+    assert names == ["the_v1", "the_v2", "the_v3", "the_v5", "the_y"]
     assert problems(tmp_path / "none.onnx")[0].startswith("cannot read ONNX model")
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -21,6 +22,11 @@ __all__ = ["MAX_FOLDED_BYTES", "module_of", "translate"]
 MAX_FOLDED_BYTES = 1 << 29
 """All computed constants together."""
 _DOMAINS = ("", "ai.onnx")
+_SAME_SHAPE = {
+    "BatchNormalization", "Cast", "Celu", "Clip", "Dropout", "Elu", "Gelu", "HardSigmoid", "HardSwish", "InstanceNormalization", "LRN",
+    "LeakyRelu", "LogSoftmax", "Mish", "PRelu", "Relu", "Selu", "Sigmoid", "Softmax", "Softplus", "Tanh",
+}  # fmt: skip
+"""Operators behind which it is known what flows even where they are refused, so that what follows is looked at too."""
 
 
 def _check_schema(node: Node, opset: int) -> None:
@@ -140,6 +146,9 @@ def translate(model: Model) -> Builder:
         except SpikeloomError as error:
             error.__cause__ = None  # tracebacks would keep the arrays that were at hand
             builder.problems.append(error.with_traceback(None))
+            flow = builder.values.get(node.inputs[0]) if node.inputs else None
+            if node.op in _SAME_SHAPE and isinstance(flow, Flow):
+                builder.values[node.outputs[0]] = replace(flow, waits=node.op == "BatchNormalization")
     if isinstance(builder.values.get(model.output), np.ndarray):
         builder.problems.append(
             InvalidValue(f"the scores {shown(model.output)} do not depend on the frames; export the model again")
@@ -173,6 +182,7 @@ def module_of(model: Model) -> OnnxNetwork:
         for step in (builder.steps[old] for old in order)
     ]
     frame = steps[0].module
-    if isinstance(frame, Frame) and all(isinstance(step.module, nn.Flatten) for step in steps if 0 in step.sources):
+    behind = [step.module for step in steps if 0 in step.sources]
+    if isinstance(frame, Frame) and all(isinstance(module, nn.Flatten) and module.start_dim == 1 for module in behind):
         frame.flattened = True
     return OnnxNetwork(steps)
