@@ -137,7 +137,8 @@ TEXT = """# Spoilt NIR graphs, ONNX models and network files (measured)
 
     python tests/bench/fuzz.py reports/interchange/fuzz.md
 
-Seeds from 0. A valid network or one clear line is right; anything else, a process that dies, more than 120 s or 6 GiB is wrong.
+Seeds from 0. A valid network or one clear line is right; anything else, a process that dies, more than 120 s or 6 GiB is wrong, and so
+are Python's warnings in reading, converting and quantizing ONNX models and in quantizing network files.
 
 - NIR: a graph has one to four nodes, edges or values spoilt (groups, dilations and joins among them) and is imported; what imports is also
   quantized, exported and imported again. A file has 1 to 256 bytes changed, is cut or has a part doubled, and goes through
