@@ -89,7 +89,12 @@ def _quantize_layer(
 ) -> tuple[FixedPointLayer, np.ndarray]:
     """The integer layer and its scales s_c, float64 [C]."""
     limit = weight_limit(weight_bits)
-    weights = [c.weight * worth(network, c) for c in layer.connections]
+    with np.errstate(over="ignore"):
+        weights = [c.weight * worth(network, c) for c in layer.connections]
+    if not all(np.isfinite(w).all() for w in weights):
+        raise InvalidValue(
+            f"layer {layer.name}: its weights, times what a spike of their source is worth, exceed floating point; repair its weights"
+        )
     rows = np.concatenate([w.reshape(layer.channels, -1) for w in weights], axis=1)
     if layer.threshold is None:  # class scores compare, so they share one scale
         scale = np.repeat(CLIPPINGS[clipping](rows.reshape(1, -1), limit), len(rows))

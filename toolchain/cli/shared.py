@@ -40,7 +40,9 @@ NETLIST_DEVICE = "hx8k"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Network = Annotated[Path, typer.Argument(metavar="NET", help="Network file (.safetensors).")]
-Source = Annotated[str, typer.Argument(help="FILE.safetensors of spikeloom train, bundled, or FILE.py:FUNCTION.")]
+Source = Annotated[
+    str, typer.Argument(help="FILE.safetensors of spikeloom train, FILE.onnx, bundled, or FILE.py:FUNCTION.")
+]
 Weights = Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")]
 Data = Annotated[
     str, typer.Option("--data", help="bundled, fashion-mnist, idx, mnist-subset, digits, cifar10 or cifar100.")

@@ -17,6 +17,7 @@ from toolchain.convert.maxima import ADAPTIVE_MAX_CALLS, AMAX_CALLS, MAX_CALLS, 
 from toolchain.convert.reader import Activation, Block, Reader, SourceGraph
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.nn import ACTIVATIONS, QCFS, QuantizedReLU, StReLU, ThresholdLeakyReLU, ThresholdReLU
+from toolchain.parts import PARTS, Addition, Frame, Row, Subsampling
 
 __all__ = ["Activation", "Block", "SourceGraph", "read_module"]
 
@@ -24,10 +25,10 @@ Flowing = Spikes | Sum
 
 
 class _Tracer(fx.Tracer):
-    """Keeps Spikeloom's activations whole."""
+    """Keeps Spikeloom's activations and parts whole."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, ACTIVATIONS) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, (*ACTIVATIONS, *PARTS)) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _leaky(node: fx.Node, name: str, slope: Any) -> Activation:
@@ -122,10 +123,16 @@ def _read_module_node(reader: Reader, node: fx.Node, name: str, m: nn.Module, fl
         return reader.max_pool(name, m, flowing)
     if isinstance(m, nn.AdaptiveMaxPool1d | nn.AdaptiveMaxPool2d):
         return reader.adaptive(name, type(m).__name__, m.output_size, flowing)
-    if isinstance(m, nn.ZeroPad1d | nn.ZeroPad2d):
+    if isinstance(m, nn.ZeroPad1d | nn.ZeroPad2d | nn.ZeroPad3d):  # of frames, the last pads channels too
         return reader.zeros(name, type(m).__name__, tuple(m.padding), flowing)
     if isinstance(m, nn.Flatten):
         return reader.flatten(name, m.start_dim, m.end_dim, flowing)
+    if isinstance(m, Frame):
+        return reader.given(name, m, flowing)
+    if isinstance(m, Row):
+        return reader.row(name, flowing)
+    if isinstance(m, Subsampling):
+        return reader.sliced(name, m.places, flowing)
     if isinstance(m, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Identity):
         return flowing
     raise _unknown(type(m).__name__, name)
@@ -338,7 +345,9 @@ def _walk(reader: Reader, graph: fx.Graph, modules: dict[str, nn.Module]) -> Sou
                     f"{_name(source)!r} is read by {' and '.join(map(repr, readers))} before its activation, so each would need a "
                     "copy of its weights; put the branching behind an activation"
                 )
-        if node.op != "call_module" and node.target in _ADD_CALLS:
+        if node.op == "call_module" and isinstance(modules[_name(node)], Addition):
+            flowing[node] = reader.add(_name(node), *(values if len(values) == 2 else values * 2))
+        elif node.op != "call_module" and node.target in _ADD_CALLS:
             flowing[node] = _read_add(reader, node, values)
         elif len(values) != 1 or len(sources) != 1:
             raise _unknown(_kind(node), node.name)

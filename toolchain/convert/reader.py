@@ -11,10 +11,13 @@ from toolchain.convert.flowing import Spikes, Sum, identity
 from toolchain.convert.maxima import stacked
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.ir import INPUT
+from toolchain.parts import Frame
 from toolchain.pooling import Pair
 
 __all__ = ["Activation", "Block", "Reader", "SourceGraph"]
 
+MAX_BRANCHES = 256
+"""Connections of one layer; an addition of a sum to itself doubles them."""
 _PLAIN = "write the layer it belongs to with its own stride and padding"
 
 
@@ -88,6 +91,15 @@ class Reader:
     def __init__(self, module: fx.GraphModule, input_shape: Shape, dimensions: int):
         self.graph = SourceGraph(module, input_shape)
         self.frame = Spikes("input", INPUT, input_shape, dimensions)
+
+    def given(self, name: str, m: Frame, flowing: Spikes | Sum) -> Spikes:
+        """The frame of a network that says what it takes."""
+        spikes = self._behind(name, "Frame", flowing)
+        found = (spikes.shape[0], *spikes.shape[3 - spikes.dimensions :]) if spikes.dimensions else spikes.shape
+        m.check(found)
+        if m.flattened:
+            return replace(spikes, name=name, dimensions=0)
+        return replace(spikes, name=name, dimensions=len(m.shape) - 1)
 
     # ---- synapses --------------------------------------------------------------------------
 
@@ -191,6 +203,10 @@ class Reader:
                 "bring both to one shape, for instance by a 1 × 1 convolution with a stride on the shortcut",
             )
         connections = tuple(c for side in sides for c in side.connections)
+        if len(connections) > MAX_BRANCHES:
+            raise _refuse(
+                name, "add", f"it joins {len(connections)} branches, the limit is {MAX_BRANCHES}", "join fewer branches"
+            )
         if any(c.source == INPUT for c in connections):
             raise _refuse(
                 name,
@@ -448,6 +464,14 @@ class Reader:
                 "squeeze H of [N, C, 1, L], or flatten what has one place",
             )
         return replace(flowing, dimensions=flowing.dimensions - 1)
+
+    def row(self, name: str, flowing: Spikes | Sum) -> Spikes | Sum:
+        """Series as frames of one row, which they are here already."""
+        if flowing.dimensions != 1:
+            raise _refuse(
+                name, "Row", f"its input has {flowing.dimensions} axes behind the channels", "give it [N, C, L]"
+            )
+        return replace(flowing, dimensions=2)
 
     def flatten(self, name: str, start: Any, end: Any, flowing: Spikes | Sum) -> Spikes | Sum:
         last = 1 + flowing.dimensions
