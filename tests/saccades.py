@@ -11,6 +11,7 @@ microseconds between two frames by linear interpolation. Nothing of it was recor
 """
 
 import argparse
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def record(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     screen[top : top + image.shape[0], left : left + image.shape[1]] = image / 255
     threshold = np.maximum(0.1, rng.normal(_THRESHOLD, _SPREAD, screen.shape))
     places = np.concatenate([
-        a + (b - a) * np.linspace(0, 1, _FRAMES, endpoint=False)[:, None] for a, b in zip(_CORNERS, _CORNERS[1:], strict=False)
+        a + (b - a) * np.linspace(0, 1, _FRAMES, endpoint=False)[:, None] for a, b in pairwise(_CORNERS)
     ] + [_CORNERS[-1:]])  # fmt: skip
     step = _SACCADE_US // _FRAMES
     before = np.log(_DARK + (1 - _DARK) * _shifted(screen, *places[0]))

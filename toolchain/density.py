@@ -13,7 +13,7 @@ from toolchain.diagnose.source import SourceRun
 from toolchain.energy.counts import pooled_any, reached
 from toolchain.errors import InvalidValue
 from toolchain.geometry import fan_out
-from toolchain.ir import PIXEL_MAX, Network
+from toolchain.ir import Network
 from toolchain.train import pixels_to_input
 
 __all__ = ["source_macs"]
@@ -28,16 +28,17 @@ def _activations(graph: SourceGraph, frames: np.ndarray, progress: Callable[[int
     run = SourceRun(graph)
     for start in range(0, len(frames), _BATCH):
         pixels = torch.tensor(frames[start : start + _BATCH])
+        seen = pixels_to_input(pixels)
         with torch.inference_mode():
-            _, given = run.layers(pixels_to_input(pixels))
-        yield [pixels.float().numpy() / PIXEL_MAX, *(values.numpy() for values in given[:-1])]
+            _, given = run.layers(seen)
+        yield [seen.numpy(), *(values.numpy() for values in given[:-1])]
         progress(len(pixels))
 
 
 def source_macs(
     module: nn.Module, network: Network[Any], frames: np.ndarray, progress: Callable[[int], None] = lambda _: None
 ) -> np.ndarray:
-    """Effective multiply-accumulates of the source in int8 on uint8 frames ``[N, C, H, W]``, int64 ``[N, layers]``.
+    """Effective multiply-accumulates of the source in int8 on uint8 frames ``[N, C, H, W]``, or spikes ``[N, T, C, H, W]``, int64 ``[N, layers]``.
 
     An activation is 0 if it rounds to 0 in steps of 1/255 of the layer's largest over all frames; a pooled one is 0
     if all of its window is. ``progress`` counts every image twice.
