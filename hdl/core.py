@@ -11,6 +11,7 @@ from hdl.host import FrameReceiver, ResultSender
 from hdl.layouts import channel_layout, coordinate_layout, event_layout, width_for
 from hdl.neurons import NeuronArray
 from hdl.program import CoordinateTaps, Instruction, Program
+from hdl.receiver import SpikeReceiver
 from hdl.rom import ReadPort, rom, slices
 from hdl.scanner import Scanner
 from hdl.sequencer import Sequencer
@@ -77,7 +78,7 @@ class Core(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(
             instructions=len(program.instructions), layers=layers, steps=program.steps
         )
-        m.submodules.receiver = receiver = FrameReceiver(pixels=program.pixels)
+        m.submodules.receiver = receiver = self._receiver()
         m.submodules.neurons = neurons = NeuronArray(program)
         m.submodules.sender = sender = ResultSender(
             classes=network.shapes[-1][0],
@@ -117,6 +118,14 @@ class Core(wiring.Component):
             m.d.comb += counters.operations.eq(operations)
         return m
 
+    def _receiver(self) -> FrameReceiver | SpikeReceiver:
+        program = self.program
+        if program.packing is None:
+            return FrameReceiver(pixels=program.pixels)
+        return SpikeReceiver(
+            program.packing, base=program.input_base, address_bits=width_for(max(2, program.spike_words) - 1)
+        )
+
     def _decode(self, m: Module, sequencer: Sequencer) -> dict[str, Value]:
         """Program memory and the register behind it; a member that never changes is a constant and costs nothing."""
         program = self.program
@@ -146,7 +155,7 @@ class Core(wiring.Component):
         self,
         m: Module,
         sequencer: Sequencer,
-        receiver: FrameReceiver,
+        receiver: FrameReceiver | SpikeReceiver,
         neurons: NeuronArray,
         instruction: dict[str, Value],
     ) -> tuple[Scanner, SynapseAddresses]:
@@ -174,8 +183,6 @@ class Core(wiring.Component):
         largest = Instruction(
             *(max(values) for values in zip(*(vars(i).values() for i in program.instructions), strict=True))
         )
-        frame_words = max(2, -(-program.pixels // 4))
-        spike_words = max(2, program.spike_words)
         group_bits = width_for(max(largest.source_groups, largest.groups))
         m.submodules.scanner = scanner = Scanner(
             lanes=program.lanes,
@@ -184,7 +191,7 @@ class Core(wiring.Component):
             column=column_layout,
             network=program.network,
             weighing=program.weighing,
-            address_bits=width_for(max(4 * frame_words, spike_words) - 1),
+            address_bits=width_for(max(4 * program.frame_words, program.spike_words, 2) - 1),
             coordinate_bits=width_for(max(largest.source_rows, largest.source_columns)),
             group_bits=group_bits,
             repeat_bits=width_for(program.steps),
@@ -204,29 +211,13 @@ class Core(wiring.Component):
                 scanner.channel.as_value().eq(port.data),
             ]
 
-        m.submodules.frame = frame = Memory(shape=unsigned(32), depth=frame_words, init=[])
-        frame_write, frame_read = frame.write_port(), frame.read_port()
-        for low, read, write in slices(m, "spikes", program.spike_bits, spike_words):
-            m.d.comb += [
-                write.addr.eq(neurons.spike_address),
-                write.data.eq(neurons.spike_bits[low : low + len(write.data)]),
-                write.en.eq(neurons.spike_valid),
-                read.addr.eq(scanner.address),
-                read.en.eq(scanner.enable),
-                scanner.spikes[low : low + len(read.data)].eq(read.data),
-            ]
+        self._source_memories(m, receiver, neurons, scanner)
         per_step, from_frame = instruction["per_step"], instruction["frame"]
         m.d.comb += [
-            frame_write.addr.eq(receiver.word),
-            frame_write.data.eq(receiver.data),
-            frame_write.en.eq(receiver.write),
-            frame_read.addr.eq(scanner.address[2:]),
-            frame_read.en.eq(scanner.enable),
             row_port.addr.eq(scanner.row_address),
             row_port.en.eq(scanner.enable),
             column_port.addr.eq(scanner.column_address),
             column_port.en.eq(scanner.enable),
-            scanner.pixels.eq(frame_read.data),
             scanner.row.as_value().eq(row_port.data),
             scanner.column.as_value().eq(column_port.data),
             scanner.start.eq(sequencer.scan),
@@ -252,11 +243,43 @@ class Core(wiring.Component):
         wiring.connect(m, synapses.o, neurons.synapses)
         return scanner, synapses
 
+    def _source_memories(
+        self, m: Module, receiver: FrameReceiver | SpikeReceiver, neurons: NeuronArray, scanner: Scanner
+    ) -> None:
+        """Frame memory, if frames are pixels, and spike memory, as the scanner reads them."""
+        program = self.program
+        write_address, write_data = neurons.spike_address, neurons.spike_bits
+        write_enable: Value = neurons.spike_valid
+        if isinstance(receiver, FrameReceiver):
+            m.submodules.frame = frame = Memory(shape=unsigned(32), depth=program.frame_words, init=[])
+            frame_write, frame_read = frame.write_port(), frame.read_port()
+            m.d.comb += [
+                frame_write.addr.eq(receiver.word),
+                frame_write.data.eq(receiver.data),
+                frame_write.en.eq(receiver.write),
+                frame_read.addr.eq(scanner.address[2:]),
+                frame_read.en.eq(scanner.enable),
+                scanner.pixels.eq(frame_read.data),
+            ]
+        else:  # nothing fires while a frame comes in
+            write_address = Mux(receiver.write, receiver.address, write_address)
+            write_data = Mux(receiver.write, receiver.data, write_data)
+            write_enable = receiver.write | neurons.spike_valid
+        for low, read, write in slices(m, "spikes", program.spike_bits, max(2, program.spike_words)):
+            m.d.comb += [
+                write.addr.eq(write_address),
+                write.data.eq(write_data[low : low + len(write.data)]),
+                write.en.eq(write_enable),
+                read.addr.eq(scanner.address),
+                read.en.eq(scanner.enable),
+                scanner.spikes[low : low + len(read.data)].eq(read.data),
+            ]
+
     def _control(
         self,
         m: Module,
         sequencer: Sequencer,
-        receiver: FrameReceiver,
+        receiver: FrameReceiver | SpikeReceiver,
         neurons: NeuronArray,
         sender: ResultSender,
         counters: Counters,

@@ -1,9 +1,11 @@
 """Packets between host and core: frames in, results or errors out.
 
 Words are 32 bits. The first word of a packet holds its type in bits 31…24 and the number that
-follows the type: ``FRAME``: pixels of the frame; ``RESULT`` and ``ERROR``: words after the first.
+follows the type: ``FRAME``: pixels of the frame; ``SPIKES``: fields of the frame; ``RESULT`` and ``ERROR``: words
+after the first.
 
 frame:  header, pixels four to a word, the first in the lowest byte, order (y, x, c)
+spikes: header, fields of spikes as ``hdl.packing`` lays them out
 result: header, network id, scores, prediction, for each layer (cycles, events, operations,
         spikes), cycles of the whole inference
 error:  header, ``ErrorCode``
@@ -27,6 +29,7 @@ class PacketType(enum.IntEnum):
     """Bits 31…24 of a packet's first word."""
 
     FRAME = 0x01
+    SPIKES = 0x02
     RESULT = 0x81
     ERROR = 0xEE
 

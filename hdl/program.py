@@ -16,7 +16,8 @@ from math import prod
 
 import numpy as np
 
-from toolchain.buffers import last_reads, place
+from hdl.packing import SpikePacking
+from toolchain.buffers import place, with_input
 from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
 from toolchain.geometry import axis_taps
@@ -202,6 +203,11 @@ class Program:
         return prod(self.network.input_shape)
 
     @property
+    def frame_words(self) -> int:
+        """Depth of the frame memory, four pixels a word; 0 where frames are spikes."""
+        return 0 if self.packing is not None else max(2, -(-self.pixels // 4))
+
+    @property
     def membrane_words(self) -> int:
         """Depth of the membrane memory: the largest layer, not the sum."""
         return max(self.words(index) for index in range(len(self.network.layers)))
@@ -213,14 +219,40 @@ class Program:
         return tuple(0 if layer.threshold is None else self.words(index) * self.steps for index, layer in layers)
 
     @cached_property
+    def packing(self) -> SpikePacking | None:
+        """How input spikes arrive; ``None`` where frames are pixels."""
+        network = self.network
+        if network.input != "spikes":
+            return None
+        return SpikePacking(network.input_shape, self.steps, self.lanes, signed=network.signed_spikes)
+
+    @property
+    def receiving(self) -> int:
+        """Cycles of an inference that are no layer's: header, frame, its completion, the order to send; unstalled."""
+        packing = self.packing
+        return -(-self.pixels // 4) + 3 if packing is None else max(packing.words, packing.fields) + 4
+
+    @cached_property
+    def _buffers(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Bases and sizes in the spike memory, of input spikes first, if there are any."""
+        given = 0 if self.packing is None else self.packing.fields
+        sizes, last = with_input(self.network, given, self.spike_sizes)
+        return place(sizes, last), sizes
+
+    @property
     def spike_bases(self) -> tuple[int, ...]:
         """First spike word of each layer; buffers share words unless they are held at the same time."""
-        return place(self.spike_sizes, last_reads(self.network))
+        return self._buffers[0][-len(self.network.layers) :]
+
+    @property
+    def input_base(self) -> int:
+        """First spike word of the input's spikes."""
+        return self._buffers[0][0]
 
     @property
     def spike_words(self) -> int:
         """Depth of the spike memory."""
-        return max(base + size for base, size in zip(self.spike_bases, self.spike_sizes, strict=True))
+        return max(base + size for base, size in zip(*self._buffers, strict=True))
 
     @property
     def longest_inference(self) -> int:
@@ -231,7 +263,7 @@ class Program:
         each connection and round; a cycle a word in; out two a class, three more a word of scores, ten a layer.
         """
         classes, layers = self.network.shapes[-1][0], len(self.network.layers)
-        cycles = -(-self.pixels // 4) + 2 * classes + 3 * self.groups(classes) + 10 * layers + 32
+        cycles = self.receiving + 2 * classes + 3 * self.groups(classes) + 10 * layers + 32
         for index, layer in enumerate(self.network.layers):
             cycles += self.words(index) * (2 + self.steps) + 32 * self.steps
             for connection in layer.connections:
@@ -239,7 +271,7 @@ class Program:
                 taps = prod(int(axis_taps(connection, source, axis).count.sum()) for axis in (0, 1))
                 reached = sum(1 + self.channel_range(connection, channel).words for channel in range(source[0]))
                 events = source[0] * source[1] * source[2] + taps * reached
-                presented = {"direct": 1, "bitplane": 8, "rate": self.steps}[self.network.input]
+                presented = {"direct": 1, "bitplane": 8}.get(self.network.input, self.steps)
                 cycles += (presented if connection.source == INPUT else self.steps) * (events + 32)
         return cycles
 
@@ -274,7 +306,7 @@ class Program:
             groups = self.groups(channels)
             for number, connection in enumerate(layer.connections):
                 source = self.network.source_shape(connection)
-                frame = connection.source == INPUT
+                frame = connection.source == INPUT and self.packing is None
                 kernel = connection.kernel
                 tap_words = kernel[0] * kernel[1] * groups
                 lane_stride = 1 if self.grouped else tap_words
@@ -288,7 +320,7 @@ class Program:
                         last=int(number == len(layer.connections) - 1),
                         sweep=int(layer.threshold is not None or self._holds_current(layer)),
                         fires=int(layer.threshold is not None),
-                        source_base=0 if frame else self.spike_bases[connection.source],
+                        source_base=0 if frame else self._source_base(connection.source),
                         source_rows=source[1],
                         source_columns=source[2],
                         source_groups=source[0] if frame else self.groups(source[0]),
@@ -356,6 +388,9 @@ class Program:
             ]
             words.extend(tuple(lanes[i : i + self.lanes]) for i in range(0, len(lanes), self.lanes))
         return tuple(words)
+
+    def _source_base(self, source: int) -> int:
+        return self.input_base if source == INPUT else self.spike_bases[source]
 
     def _holds_current(self, layer: FixedPointLayer) -> bool:
         return self.network.schedule == "stream" and self.network.reads_frame(layer)

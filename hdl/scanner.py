@@ -59,7 +59,8 @@ class Scanner(wiring.Component):
     network : FixedPointNetwork
         Its spikes: if they have a sign, spike words hold P of them above the spikes; the one of repeat t is
         worth ``2^(T−1−t)`` in ``radix``, 1 elsewhere. Its input: a pixel is one event (``direct``), an event
-        for each of its bits (``bitplane``), or one if it exceeds the low byte of the register (``rate``).
+        for each of its bits (``bitplane``), or one if it exceeds the low byte of the register (``rate``); input
+        ``spikes`` has no pixels, ``frame`` stays 0.
     weighing : str
         What an event's amplitude is, as in ``Program``.
     address_bits, coordinate_bits, group_bits, repeat_bits, table_bits : int
@@ -162,7 +163,10 @@ class Scanner(wiring.Component):
         reachable = row.count.any() & column.count.any()
         most = max(lanes, 8) if self._network.input == "bitplane" else lanes
         found = Signal(most)
-        m.d.comb += found.eq(Mux(self.frame, self._pixel_events(m, walking & self.enable, pixel), spikes[:lanes]))
+        m.d.comb += found.eq(spikes[:lanes])
+        if self._network.input != "spikes":
+            with m.If(self.frame):
+                m.d.comb += found.eq(self._pixel_events(m, walking & self.enable, pixel))
         mask = Signal(most)
         hit = Signal()
         parts = [found[low : low + _PART] for low in range(0, most, _PART)]

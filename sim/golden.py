@@ -19,26 +19,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toolchain.connection import Connection, Shape
-from toolchain.encoding import rate_numbers
+from toolchain.encoding import check_frames, rate_numbers
 from toolchain.errors import InvalidValue
-from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
+from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, FixedPointLayer, FixedPointNetwork
 from toolchain.trace import Activity, SpikeTrace
 
-__all__ = ["RECORDS", "anytime", "check_frames", "check_increasing", "run"]
+__all__ = ["RECORDS", "anytime", "check_increasing", "run"]
 
 RECORDS = ("scores", "counts", "spikes")
 _CHUNK_VALUES = 400_000
 """Neuron values of the widest layer handled at once: keeps im2col in the processor's cache."""
-
-
-def check_frames(frames: np.ndarray, input_shape: Shape) -> None:
-    """Refuse frames that are not uint8 ``[N, C, H, W]`` of the network's input shape."""
-    if frames.dtype != np.uint8:
-        raise InvalidValue(f"frames are {frames.dtype}, must be uint8 pixels of 0 to {PIXEL_MAX}")
-    if frames.ndim != 4 or frames.shape[1:] != input_shape:
-        raise InvalidValue(f"frames have shape {frames.shape}, must be [N, C, H, W] with (C, H, W) = {input_shape}")
-    if len(frames) == 0:
-        raise InvalidValue("there is no frame to run, at least 1 is needed")
 
 
 def check_increasing(time_steps: Sequence[int]) -> tuple[int, ...]:
@@ -302,14 +292,17 @@ class _Frames:
     """What the input frame is to the layers that read it, in the manner of ``network.input``."""
 
     def __init__(self, network: FixedPointNetwork, device: str):
-        self.input, self.stream = network.input, network.schedule == "stream"
+        self.input, self.schedule, self.stream = network.input, network.schedule, network.schedule == "stream"
         if self.input != "rate":
             return
         numbers = np.moveaxis(rate_numbers(network), 1, -1)[:, None]
         self.random = torch.tensor(numbers, device=device).float()  # [T, 1, H, W, C]
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """From pixels ``[N, H, W, C]``: the layer's input, and the input spikes ``[N, H, W, C]`` that count as events."""
+        """From pixels ``[N, H, W, C]``, or spikes ``[N, T, H, W, C]``: the layer's input, and the input spikes
+        ``[N, H, W, C]`` that count as events."""
+        if self.input == "spikes":
+            return self._trains(frames), frames.abs().sum(dim=1)
         if self.input == "direct":
             return frames, (frames != 0).to(frames.dtype)
         if self.input == "bitplane":
@@ -318,6 +311,15 @@ class _Frames:
         spikes = (frames > self.random).to(frames.dtype)
         counts = spikes.sum(dim=0)
         return (spikes if self.stream else counts), counts
+
+    def _trains(self, frames: Tensor) -> Tensor:
+        """Spikes ``[T, N, H, W, C]`` in ``stream``, elsewhere the values of the trains, ``[N, H, W, C]``."""
+        if self.stream:
+            return frames.transpose(0, 1)
+        if self.schedule == "two_phase":
+            return frames.sum(dim=1)
+        worth = 2.0 ** torch.arange(frames.shape[1] - 1, -1, -1, device=frames.device).view(1, -1, 1, 1, 1)
+        return (frames * worth).sum(dim=1)
 
 
 def _run_chunk(
@@ -367,6 +369,7 @@ def _chunks(network: FixedPointNetwork, images: int) -> Iterator[slice]:
     per_image = max(int(np.prod(shape)) for shape in (network.input_shape, *network.shapes))
     if network.schedule == "stream":
         per_image *= network.time_steps
+    per_image = max(per_image, int(np.prod(network.frame_shape)))
     chunk = max(1, _CHUNK_VALUES // per_image)
     for start in range(0, images, chunk):
         yield slice(start, min(start + chunk, images))
@@ -391,7 +394,7 @@ def run(
 
     Parameters
     ----------
-    frames : uint8 [N, C, H, W]
+    frames : uint8 [N, C, H, W], of input ``spikes`` int8 [N, T, C, H, W]
     record : str
         ``scores``; ``counts`` adds spike counts of each neuron; ``spikes`` adds spike trains and
         final membranes. Activity is always counted.
@@ -407,14 +410,14 @@ def run(
     """
     if record not in RECORDS:
         raise InvalidValue(f"record is {record!r}, must be one of {', '.join(RECORDS)}")
-    check_frames(frames, network.input_shape)
+    check_frames(frames, network)
     device = _device(device)
     recorder = _Recorder(network, len(frames), record)
     with torch.inference_mode(), _full_precision():
         neurons = [_Neurons(network, index, device) for index in range(len(network.layers))]
         read = _Frames(network, device)
         for part in _chunks(network, len(frames)):
-            pixels = torch.tensor(np.moveaxis(frames[part], 1, -1))
+            pixels = torch.tensor(np.moveaxis(frames[part], -3, -1))
             _run_chunk(network, neurons, read(pixels.to(device, torch.float32)), part, recorder)
             if progress:
                 progress(part.stop - part.start)
@@ -440,11 +443,11 @@ class _Cuts:
         """Spikes ``[N, H, W, C]`` of each neuron between the cuts, of ``[T, N, H, W, C]``."""
         return [spikes[a:b].abs().sum(dim=0) for a, b in pairwise((0, *self.steps))]
 
-    def run(self, neurons: list[_Neurons], frames: tuple[Tensor, Tensor], part: slice, rate: bool) -> None:
+    def run(self, neurons: list[_Neurons], frames: tuple[Tensor, Tensor], part: slice, trains: bool) -> None:
         """One chunk of images, layer by layer; a frame that is no train of spikes arrives once, before the first cut."""
         outputs: list[Tensor] = []
         counts: list[list[Tensor]] = []
-        arriving = self._parts(frames[0]) if rate else [frames[1]]
+        arriving = self._parts(frames[0]) if trains else [frames[1]]
         for index, layer in enumerate(neurons):
             sources = [c.source for c in layer.layer.connections]
             inputs = [frames[0] if source < 0 else outputs[source] for source in sources]
@@ -486,7 +489,7 @@ def anytime(
 
     Parameters
     ----------
-    frames : uint8 [N, C, H, W]
+    frames : uint8 [N, C, H, W], of input ``spikes`` int8 [N, T, C, H, W] of the largest T
     time_steps : sequence of int
         Increasing; replaces the network's T.
     device, progress
@@ -500,16 +503,16 @@ def anytime(
     if network.schedule != "stream":
         raise InvalidValue(f"schedule is {network.schedule}, must be stream; quantize and run the network for each T")
     steps = check_increasing(time_steps)
-    check_frames(frames, network.input_shape)
     networks = [replace(network, time_steps=t) for t in steps]
     longest, device = networks[-1], _device(device)
+    check_frames(frames, longest)
     cuts = _Cuts(longest, len(frames), steps)
     with torch.inference_mode(), _full_precision():
         neurons = [_Neurons(longest, index, device) for index in range(len(longest.layers))]
         read = _Frames(longest, device)
         for part in _chunks(longest, len(frames)):
-            pixels = torch.tensor(np.moveaxis(frames[part], 1, -1)).to(device, torch.float32)
-            cuts.run(neurons, read(pixels), part, longest.input == "rate")
+            pixels = torch.tensor(np.moveaxis(frames[part], -3, -1)).to(device, torch.float32)
+            cuts.run(neurons, read(pixels), part, longest.input in ("rate", "spikes"))
             if progress:
                 progress(part.stop - part.start)
     return cuts.traces(networks)

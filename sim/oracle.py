@@ -82,7 +82,12 @@ def _rate(network: FixedPointNetwork, frame: np.ndarray) -> Emitted:
     return emitted
 
 
-_INPUT = {"direct": _direct, "bitplane": _bitplane, "rate": _rate}
+def _spikes(network: FixedPointNetwork, frame: np.ndarray) -> Emitted:
+    visits = itertools.product(range(network.time_steps), _places(network.input_shape))
+    return [(t, place, int(frame[(t, *place)])) for t, place in visits if frame[(t, *place)] != 0]
+
+
+_INPUT = {"direct": _direct, "bitplane": _bitplane, "rate": _rate, "spikes": _spikes}
 
 
 def _arrivals(
@@ -173,7 +178,7 @@ def _run_frame(
 
 
 def run(network: FixedPointNetwork, frames: np.ndarray) -> SpikeTrace:
-    """Run uint8 frames ``[N, C, H, W]``; always records spikes and membranes. Slow: small networks only."""
+    """Run uint8 frames ``[N, C, H, W]``, or int8 spikes ``[N, T, C, H, W]``; always records spikes and membranes. Slow: small networks only."""
     images, steps = len(frames), network.time_steps
     firing = [i for i, layer in enumerate(network.layers) if layer.threshold is not None]
     spikes = [np.zeros((images, steps, *network.shapes[i]), np.int8) for i in firing]

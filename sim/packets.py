@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdl.host import COUNTERS, PacketType, result_words
+from hdl.packing import SpikePacking
+from hdl.program import Program
 from toolchain.errors import InvalidValue
 
-__all__ = ["Result", "frame_packet", "read_result"]
+__all__ = ["Result", "frame_packet", "input_packet", "read_result", "spike_packet"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,16 @@ def frame_packet(frame: np.ndarray) -> list[int]:
     pixels = np.ascontiguousarray(np.moveaxis(frame, 0, -1)).tobytes()
     padded = pixels + bytes(-len(pixels) % 4)
     return [PacketType.FRAME << 24 | len(pixels), *np.frombuffer(padded, "<u4").tolist()]
+
+
+def spike_packet(frame: np.ndarray, packing: SpikePacking) -> list[int]:
+    """Words of the packet that carries one int8 ``[T, C, H, W]`` frame of spikes."""
+    return [PacketType.SPIKES << 24 | packing.fields, *packing.pack(frame).tolist()]
+
+
+def input_packet(frame: np.ndarray, program: Program) -> list[int]:
+    """Words of the packet that carries one frame, pixels or spikes, to the core of ``program``."""
+    return frame_packet(frame) if program.packing is None else spike_packet(frame, program.packing)
 
 
 def read_result(words: Sequence[int], *, classes: int, layers: int) -> Result:

@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sim.golden import check_frames
 from toolchain.connection import Connection
-from toolchain.encoding import rate_numbers
+from toolchain.encoding import check_frames, rate_numbers
 from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, INPUT, RATE_LEVELS, SpikingNetwork
 
 __all__ = ["Passage", "closed_form", "convolved", "passages", "worth"]
@@ -183,6 +182,15 @@ class _RateInput:
         return counts[None]
 
 
+def _given(network: SpikingNetwork, trains: Tensor, first: int, steps: int) -> Tensor:
+    """Input spikes ``[K, N, C, H, W]`` of a block of steps from ``[N, T, C, H, W]``, or ``[1, N, C, H, W]``, the trains' values."""
+    if network.schedule == "stream":
+        return trains[:, first : first + steps].transpose(0, 1).float()
+    radix = network.schedule == "radix"
+    levels = 2.0 ** torch.arange(network.time_steps - 1, -1, -1) if radix else torch.ones(network.time_steps)
+    return torch.einsum("ntchw,t->nchw", trains.float(), levels)[None]
+
+
 def _part(train: np.ndarray, first: int, count: int, frames: slice) -> Tensor:
     return torch.tensor(train[first : first + count, frames]).float()
 
@@ -199,7 +207,7 @@ def closed_form(network: SpikingNetwork, index: int, collected: Tensor) -> Tenso
 def passages(
     network: SpikingNetwork, frames: np.ndarray, depth: int | None = None, given: Sequence[np.ndarray] | None = None
 ) -> Iterator[Passage]:
-    """Run uint8 frames ``[N, C, H, W]`` batch by batch in float32, and tell what each layer does.
+    """Run uint8 frames ``[N, C, H, W]``, or int8 spikes ``[N, T, C, H, W]``, batch by batch in float32, and tell what each layer does.
 
     For each batch, for each block of steps, one ``Passage`` for each of the first ``depth`` layers
     (``None``: all), input to readout. ``stream`` goes step by step; ``two_phase`` and ``radix`` by their
@@ -211,7 +219,7 @@ def passages(
     InvalidValue
         Frames of the wrong type or shape.
     """
-    check_frames(frames, network.input_shape)
+    check_frames(frames, network)
     stream = network.schedule == "stream"
     widest = max(int(np.prod(shape)) for shape in (network.input_shape, *network.shapes))
     batch = max(1, min(_BATCH, _BLOCK_VALUES // widest))
@@ -225,7 +233,10 @@ def passages(
             pixels = torch.tensor(frames[part])
             for first in range(0, steps, block):
                 count = min(block, steps - first)
-                frame = pixels[None].float() if rate is None else rate(pixels, first, count)
+                if network.input == "spikes":
+                    frame = _given(network, pixels, first, count)
+                else:
+                    frame = pixels[None].float() if rate is None else rate(pixels, first, count)
                 trains: list[Tensor] = []
                 for index, layer in enumerate(layers):
                     sources = [frame if c.source == INPUT else trains[c.source] for c in layer.connections]

@@ -20,10 +20,11 @@ from cocotb_tools.runner import get_results, get_runner
 from hdl.program import Program
 from sim import golden, verilator
 from sim.comparison import Comparison
-from sim.packets import frame_packet
+from sim.packets import input_packet
 from sim.result import VerificationResult
 from toolchain.bundle import TESTBENCH, RtlBundle
 from toolchain.cycles import cycles
+from toolchain.encoding import check_frames
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
 from toolchain.tools import Simulator, find_simulator
@@ -143,7 +144,7 @@ def _check_stall(stall: float) -> None:
 
 def check(network: FixedPointNetwork, frames: np.ndarray, *, simulator: str, stall: float) -> None:
     """Refuse at once what ``verify`` would refuse after hardware was generated; raises as ``verify`` does."""
-    golden.check_frames(frames, network.input_shape)
+    check_frames(frames, network)
     _check_stall(stall)
     find_simulator(simulator)
 
@@ -249,7 +250,7 @@ def verify(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> VerificationResult:
-    """Compare the generated core with the golden model on uint8 frames ``[N, C, H, W]``.
+    """Compare the generated core with the golden model on frames, uint8 ``[N, C, H, W]`` or int8 spikes ``[N, T, C, H, W]``.
 
     Every spike of every layer and step, every score, the prediction, and the counters must be equal, each
     layer's cycles to ``toolchain.cycles``; the cycle counter must equal the clocks that the bench saw. ``stall`` makes the host's end of both
@@ -268,11 +269,12 @@ def verify(
             "generate it again"
         )
     trace = golden.run(network, frames, "spikes")
-    packets = [frame_packet(frame) for frame in frames]
+    program = Program(network, bundle.lanes)
+    packets = [input_packet(frame, program) for frame in frames]
     answers = exchange(
         bundle,
         packets,
-        patience=2 * Program(network, bundle.lanes).longest_inference + 1000,
+        patience=2 * program.longest_inference + 1000,
         simulator=simulator,
         stall=stall,
         seed=seed,

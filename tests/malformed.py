@@ -6,9 +6,9 @@ __all__ = ["malformed"]
 
 
 def malformed(good: list[int]) -> list[tuple[list[int], ErrorCode]]:
-    """Wrong packets made of a good frame packet."""
+    """Wrong packets made of a good packet of pixels or spikes."""
     return [
-        ([0x02 << 24 | good[0] & 0xFFFFFF, *good[1:]], ErrorCode.TYPE),
+        ([0x03 << 24 | good[0] & 0xFFFFFF, *good[1:]], ErrorCode.TYPE),
         ([good[0] + 1, *good[1:]], ErrorCode.SIZE),
         (good[:-1], ErrorCode.SHORT),
         ([good[0]], ErrorCode.SHORT),

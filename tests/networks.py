@@ -14,8 +14,8 @@ from toolchain.ir import (
     COMPARES,
     COUNTING_NEGATIVES,
     INPUT,
-    INPUTS,
     NEGATIVES,
+    PIXEL_INPUTS,
     RESETS,
     SCHEDULES,
     FixedPointLayer,
@@ -91,13 +91,13 @@ def random_network(
     ``unusual`` networks have groups, dilations and padding on one side, and more channels to share out.
 
     Of the plain IF neuron in either schedule, unless ``neuron``, one of ``NEURONS``, says otherwise; so it may
-    of ``input``, which the seed chooses otherwise.
+    of ``input``, which the seed chooses among pixels otherwise.
     """
     rng = np.random.default_rng(seed)
     neuron = dict(neuron or {})
     more = np.random.default_rng([seed, 1])
     schedule = neuron.pop("schedule", None) or schedule or str(rng.choice(["stream", "two_phase"]))
-    given = neuron.setdefault("input", str(more.choice(INPUTS[:2] if schedule == "radix" else INPUTS)))
+    given = neuron.setdefault("input", str(more.choice(PIXEL_INPUTS[:2] if schedule == "radix" else PIXEL_INPUTS)))
     steps = time_steps or int(rng.integers(1, 9))
     bits = int(rng.integers(2, 9))
     limit = weight_limit(bits)
@@ -122,7 +122,7 @@ def random_network(
             extra = _connection(rng, index - 2, shapes[index - 2], outputs, limit, True, extreme)
             connections.append(extra)
         scale = max(1, limit * int(np.prod(connection.weight.shape[1:])) // 4)
-        scale *= 255 if source == INPUT and rng.random() < 0.5 and given != "rate" else 1
+        scale *= 255 if source == INPUT and rng.random() < 0.5 and given in ("direct", "bitplane") else 1
         threshold = None if readout else rng.integers(1, scale + 2, outputs)
         offset = rng.integers(-scale, scale + 1, outputs)
         bias = rng.integers(-scale // 2, scale // 2 + 1, outputs) if schedule == "stream" else np.zeros(outputs, int)
@@ -154,8 +154,12 @@ def lively_network(neuron: dict[str, str], number: int) -> FixedPointNetwork:
 
 
 def frames_for(network: FixedPointNetwork, seed: int, images: int) -> np.ndarray:
-    """Frames with many zeros and full-scale pixels, uint8 ``[images, C, H, W]``."""
+    """Frames with many zeros and full-scale pixels, uint8 ``[images, C, H, W]``; of input ``spikes`` int8 ``[images, T, C, H, W]``."""
     rng = np.random.default_rng(seed)
+    if network.input == "spikes":
+        low = -1 if network.signed_spikes else 0
+        dense = rng.random((images, *network.frame_shape)) < rng.random((images, 1, 1, 1, 1))
+        return (dense * rng.choice([low, 1], dense.shape, p=[0.3, 0.7])).astype(np.int8)
     frames = rng.integers(0, 256, (images, *network.input_shape))
     kind = rng.random(frames.shape)
     return np.where(kind < 0.4, 0, np.where(kind < 0.6, 255, frames)).astype(np.uint8)

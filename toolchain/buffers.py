@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from toolchain.ir import Network
+from toolchain.ir import INPUT, Network
 
-__all__ = ["held", "last_reads", "peak", "place"]
+__all__ = ["held", "last_reads", "peak", "place", "with_input"]
 
 
 def last_reads(network: Network[Any]) -> tuple[int, ...]:
@@ -16,6 +16,16 @@ def last_reads(network: Network[Any]) -> tuple[int, ...]:
             if connection.source >= 0:
                 last[connection.source] = index
     return tuple(last)
+
+
+def with_input(network: Network[Any], given: int, sizes: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sizes and last reads of all buffers where input spikes have one too, of size ``given``: the first of them, so that
+    layer i is place ``i + 1``; as they are for other inputs."""
+    last = last_reads(network)
+    if network.input != "spikes":
+        return tuple(sizes), last
+    readers = [index for index, layer in enumerate(network.layers) if any(c.source == INPUT for c in layer.connections)]
+    return (given, *sizes), (1 + max(readers, default=-1), *(1 + index for index in last))
 
 
 def held(sizes: Sequence[int], last: Sequence[int]) -> tuple[int, ...]:

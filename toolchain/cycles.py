@@ -22,7 +22,7 @@ before it. The 5 are three pipeline stages and the FIFO's write and read; what s
 is the FIFO's level a cycle ago, which lags 4 cycles behind the scanner and must leave room for 5 of 16 events.
 
 The counter of an inference holds ``⌈pixels / 4⌉ + 3`` cycles more than its layers': header, frame, its completion, and the
-order to send. Sending takes ``4 + 3·⌈classes / P⌉ + 2·classes + 10·layers`` after that.
+order to send. Input spikes take ``max(words, spike words) + 4``: a word of the packet a cycle, or a spike word written. Sending takes ``4 + 3·⌈classes / P⌉ + 2·classes + 10·layers`` after that.
 """
 
 from dataclasses import dataclass, fields
@@ -91,7 +91,8 @@ class CycleCounts:
 
 
 def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, lanes: int) -> CycleCounts:
-    """Cycles of uint8 frames ``[N, C, H, W]`` on a core of ``lanes`` lanes, equal to its counters (below 2^32).
+    """Cycles of frames (uint8 ``[N, C, H, W]``, or int8 spikes ``[N, T, C, H, W]``) on a core of ``lanes`` lanes, equal
+    to its counters (below 2^32).
 
     ``trace`` is theirs, with spikes (``record="spikes"``). Compiled at the first call, then kept.
 
@@ -111,7 +112,7 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
         for connection in layer.connections:
             instruction = next(instructions)
             service = _service(network, connection, program)
-            width, per_step = 1 if connection.source == INPUT else lanes, bool(instruction.per_step)
+            width, per_step = 1 if instruction.frame else lanes, bool(instruction.per_step)
             source = sources[connection.source]
             costs = _costs(service, len(source[0]), width, per_step=per_step, apart=program.grouped)
             for image, given in enumerate(source):
@@ -123,13 +124,15 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
         fire[:, index] = rounds * (instruction.words * firings + 5) if instruction.sweep else 0
     classes = network.shapes[-1][0]
     sending = 4 + 3 * program.groups(classes) + 2 * classes + 10 * len(network.layers)
-    ends = (np.full(len(frames), duration, np.int64) for duration in (-(-program.pixels // 4) + 3, sending))
+    ends = (np.full(len(frames), duration, np.int64) for duration in (program.receiving, sending))
     return CycleCounts(initialization, scan, fire, control, *ends)
 
 
 def _sources(network: FixedPointNetwork, frames: np.ndarray, spikes: tuple[np.ndarray, ...]) -> dict[int, np.ndarray]:
     """What the scanner reads of each source, ``[N, repeats, C, H, W]``: spikes, or events of each pixel."""
     firing = [index for index, layer in enumerate(network.layers) if layer.threshold is not None]
+    if network.input == "spikes":
+        return {INPUT: frames, **dict(zip(firing, spikes, strict=True))}
     arriving = frames[:, None]
     events = arriving > rate_numbers(network) if network.input == "rate" else input_events(network, arriving)
     return {INPUT: events, **dict(zip(firing, spikes, strict=True))}

@@ -15,7 +15,7 @@ from amaranth.back import verilog
 
 from hdl.core import Core
 from hdl.host import COUNTERS, ErrorCode, PacketType
-from hdl.program import check_lanes
+from hdl.program import Program, check_lanes
 from toolchain.bundle import BENCH_FILES, CORE, PORTS_FILE, TESTBENCH, RtlBundle
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
@@ -69,8 +69,7 @@ def _ports(network: FixedPointNetwork, core: Core, bundle: RtlBundle) -> dict[st
         "packets": {
             "types": {kind.name.lower(): int(kind) for kind in PacketType},
             "errors": {code.name.lower(): int(code) for code in ErrorCode},
-            "frame_pixels": program.pixels,
-            "pixel_order": "y, x, channel; four pixels a word, first in the lowest byte",
+            **_frame_packet(program),
             "result": ["header", "network id", f"scores ({network.shapes[-1][0]})", "prediction"]
             + [f"{layer.name}: {', '.join(COUNTERS)}" for layer in network.layers]
             + ["cycles"],
@@ -79,8 +78,26 @@ def _ports(network: FixedPointNetwork, core: Core, bundle: RtlBundle) -> dict[st
             "weights": {"words": len(program.weight_words), "bits": program.lanes * network.weight_bits},
             "membranes": {"words": program.membrane_words, "bits": program.lanes * network.membrane_bits},
             "spikes": {"words": program.spike_words, "bits": program.lanes},
-            "frame": {"words": -(-program.pixels // 4), "bits": 32},
+            **({} if program.packing else {"frame": {"words": -(-program.pixels // 4), "bits": 32}}),
         },
+    }
+
+
+def _frame_packet(program: Program) -> dict[str, Any]:
+    """What a frame's packet holds."""
+    packing = program.packing
+    if packing is None:
+        return {
+            "frame_pixels": program.pixels,
+            "pixel_order": "y, x, channel; four pixels a word, first in the lowest byte",
+        }
+    signs = f", then {packing.used} signs" if packing.signed else ""
+    return {
+        "frame_fields": packing.fields,
+        "field_bits": packing.field_bits * packing.words_a_field,
+        "fields_a_word": packing.fields_a_word,
+        "field_order": f"y, x, group of {packing.lanes} channels, step; the first in the lowest bits; in a field "
+        f"{packing.used} channels, the first in bit 0{signs}",
     }
 
 

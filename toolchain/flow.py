@@ -21,6 +21,7 @@ from toolchain.datasets import Dataset
 from toolchain.density import source_macs
 from toolchain.diagnose import Deployment, Diagnosed
 from toolchain.emit import emit
+from toolchain.encoding import check_frames
 from toolchain.energy import (
     EnergyReport,
     Profile,
@@ -96,23 +97,31 @@ def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def random_frames(network: FixedPointNetwork, images: int, seed: int) -> np.ndarray:
-    """Frames of any shape, half of the pixels 0, uint8 ``[N, C, H, W]``: enough to compare hardware with integers."""
+    """Frames of any shape, half of the pixels 0, uint8 ``[N, C, H, W]``: enough to compare hardware with integers.
+
+    For input ``spikes`` int8 ``[N, T, C, H, W]``, a spike in one step of five, a third of them negative if they may be.
+    """
     if not 1 <= images <= 100_000:
         raise InvalidValue(f"images is {images}, must be 1 to 100000")
     rng = np.random.default_rng(seed)
+    if network.input == "spikes":
+        drawn = rng.random((images, *network.frame_shape))
+        below = 1 / 15 if network.signed_spikes else 0.0
+        return np.where(drawn < 0.2, np.where(drawn < below, -1, 1), 0).astype(np.int8)
     frames = rng.integers(0, 256, (images, *network.input_shape))
     return np.where(rng.random(frames.shape) < 0.5, 0, frames).astype(np.uint8)
 
 
 def fixed_accuracy(network: FixedPointNetwork, dataset: Dataset, progress: Progress = _silent) -> float:
     """Share of right predictions of the golden model, in per cent."""
+    dataset = dataset.at(network.time_steps)
     predictions = golden.run(network, dataset.frames, progress=progress).predictions
     return float((predictions == dataset.labels).mean()) * 100
 
 
 def generate(network: FixedPointNetwork, folder: Path, *, lanes: int, frames: np.ndarray) -> RtlBundle:
     """Hardware, and a test bench beside it that sends ``frames`` (uint8 ``[N, C, H, W]``)."""
-    golden.check_frames(frames, network.input_shape)  # before anything is written
+    check_frames(frames, network)  # before anything is written
     bundle = emit(network, folder, lanes=lanes)
     write_testbench(bundle, network, frames)
     return bundle
@@ -183,6 +192,7 @@ def fixed_energy(
     Static and clock energy and latency are those of a core of ``lanes`` lanes, whose cycles are counted exactly; unless
     ``options`` give ``cycles``, or ``lanes`` is ``None``.
     """
+    dataset = dataset.at(network.time_steps)
     if options.get("cycles") is not None:
         lanes = None
     if lanes is not None:

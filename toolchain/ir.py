@@ -16,6 +16,7 @@ from toolchain.fixedpoint import MembraneRange, membrane_range, signed_width, we
 __all__ = [
     "INPUT",
     "INPUTS",
+    "PIXEL_INPUTS",
     "MAX_TIME_STEPS",
     "BELOW_ZERO",
     "COMPARES",
@@ -52,8 +53,10 @@ BELOW_ZERO = ("floor", "correcting")
 """Those that test for V < 0."""
 COUNTING_NEGATIVES = ("correcting", "memory")
 """Those that remember the sum of the spikes so far."""
-INPUTS = ("direct", "bitplane", "rate")
-"""How a frame arrives: as amplitudes, as its bits (the same sums without a multiplier), or as random spikes."""
+PIXEL_INPUTS = ("direct", "bitplane", "rate")
+"""How a frame of pixels arrives: as amplitudes, as its bits (the same sums without a multiplier), or as random spikes."""
+INPUTS = (*PIXEL_INPUTS, "spikes")
+"""``spikes``: a frame is the spikes of each step, and drives the layers that read it as a hidden layer's would."""
 RATE_LEVELS = 256
 """Random numbers of ``rate`` are bytes: a pixel p spikes in p of 256 steps on average."""
 DEFAULT_SEED = 0x2545F491
@@ -194,7 +197,8 @@ class Network(Generic[L]):
     input : str
         One of ``INPUTS``. ``rate``: pixel i spikes in step t if it exceeds byte n of the sequence that
         ``toolchain.lfsr`` makes of ``seed``, with n = t·pixels + i in ``stream`` and i·T + t in ``two_phase``,
-        i in the order (y, x, channel); every frame starts the sequence anew.
+        i in the order (y, x, channel); every frame starts the sequence anew. ``spikes``: a frame is
+        ``[T, C, H, W]``, 1 where the input fires in a step (−1 too where spikes have a sign).
     time_steps : int
         ``T``, 1 to ``MAX_TIME_STEPS``, in ``radix`` to ``MAX_RADIX_STEPS``.
     layers : tuple
@@ -273,7 +277,7 @@ class Network(Generic[L]):
                 raise InvalidValue(f"layer {layer.name} reads layer {source}, must be an earlier one")
             if source != INPUT and self.layers[source].threshold is None:
                 raise InvalidValue(f"layer {layer.name} reads layer {source}, which never fires")
-        if INPUT in sources and len(sources) > 1:
+        if INPUT in sources and len(sources) > 1 and self.input != "spikes":
             raise InvalidValue(f"layer {layer.name} mixes the input frame with spikes: not supported")
         if INPUT in sources and index and self.input == "rate":
             raise InvalidValue(f"layer {layer.name} reads the input frame; with input rate only the first layer may")
@@ -298,7 +302,12 @@ class Network(Generic[L]):
 
     def reads_frame(self, layer: L) -> bool:
         """Whether the layer integrates the amplitudes of the input frame, and not spikes."""
-        return layer.connections[0].source == INPUT and self.input != "rate"
+        return layer.connections[0].source == INPUT and self.input not in ("rate", "spikes")
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Of one frame: ``(C, H, W)`` pixels, or ``(T, C, H, W)`` spikes."""
+        return (self.time_steps, *self.input_shape) if self.input == "spikes" else self.input_shape
 
     @property
     def levels(self) -> int:
@@ -383,7 +392,8 @@ class Network(Generic[L]):
 class SpikingNetwork(Network[SpikingLayer]):
     """Spiking network in floating point, the result of ``toolchain.convert``.
 
-    ``pixel_scale`` is the activation that one pixel step stands for: input = pixel · pixel_scale.
+    ``pixel_scale`` is the activation that one pixel step stands for: input = pixel · pixel_scale. With input ``spikes`` it
+    is the threshold of the input: a train of value ``n`` is worth ``n / levels · pixel_scale``.
     """
 
     pixel_scale: float = 1 / PIXEL_MAX
@@ -456,9 +466,10 @@ class FixedPointNetwork(Network[FixedPointLayer]):
             excitation = np.zeros(layer.channels, np.int64)
             inhibition = np.zeros(layer.channels, np.int64)
             for connection in layer.connections:
-                amplitude = PIXEL_MAX if connection.source == INPUT and self.input != "rate" else 1
+                frame = connection.source == INPUT and self.input != "spikes"
+                amplitude = PIXEL_MAX if frame and self.input != "rate" else 1
                 positive, negative = connection.extremes(self.source_shape(connection))
-                if connection.source != INPUT and self.signed_spikes:
+                if not frame and self.signed_spikes:
                     positive = negative = connection.swing(self.source_shape(connection))
                 excitation += amplitude * positive
                 inhibition += amplitude * negative

@@ -7,7 +7,7 @@ import numpy as np
 from hdl.host import COUNTERS, PacketType, result_words
 from hdl.program import Program
 from sim import golden
-from sim.packets import frame_packet
+from sim.packets import input_packet
 from toolchain.bundle import RtlBundle
 from toolchain.emit import TEMPLATES, install
 from toolchain.errors import InvalidValue
@@ -37,7 +37,7 @@ def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.nd
 
     Parameters
     ----------
-    frames : uint8 [N, C, H, W]
+    frames : uint8 [N, C, H, W], or int8 spikes [N, T, C, H, W]
         Sent by the bench; the golden model gives the answers to expect.
 
     Raises
@@ -48,12 +48,14 @@ def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.nd
     if bundle.fingerprint != network.fingerprint:
         raise InvalidValue(f"{bundle.folder} was generated from another network; generate it again")
     answers = _answers(network, frames)
+    program = Program(network, bundle.lanes)
     vectors = {
         "fingerprint": network.fingerprint,
-        "longest_inference": Program(network, bundle.lanes).longest_inference,
+        "longest_inference": program.longest_inference,
         "prediction_at": 2 + network.shapes[-1][0],
         "vectors": [
-            {"frame": frame_packet(frame), "answer": answer} for frame, answer in zip(frames, answers, strict=True)
+            {"frame": input_packet(frame, program), "answer": answer}
+            for frame, answer in zip(frames, answers, strict=True)
         ],
     }
     with install(bundle.folder) as staged:

@@ -51,12 +51,8 @@ def pixels_to_input(frames: Tensor) -> Tensor:
 
 
 def calibration(dataset: Dataset, images: int) -> torch.Tensor:
-    """The first ``images`` frames as ``convert`` takes them: float32 ``[N, C, H, W]`` as a source network sees them.
-
-    Spikes stay spikes, int8 ``[N, T, C, H, W]``.
-    """
-    frames = torch.tensor(dataset.take(images).frames)
-    return frames if dataset.steps is not None else pixels_to_input(frames)
+    """The first ``images`` frames as a source network sees them, float32 ``[N, C, H, W]``."""
+    return pixels_to_input(torch.tensor(dataset.take(images).frames))
 
 
 def accuracy(module: nn.Module, dataset: Dataset) -> float:

@@ -103,6 +103,20 @@ HARDWARE = {
     "random_number_of_other_bits": (
         lively("two_phase", "none", "rate"), "spike", "hdl.scanner", (("number[0].eq(register[:8])", "number[0].eq(register[8:16])"),),
     ),
+    "fields_of_a_word_all_the_first": (
+        lively("stream", "none", "spikes"), "spike", "hdl.receiver", (("held.eq(held >> packing.field_bits)", "held.eq(held)"),),
+    ),
+    "input_spikes_one_place_late": (
+        lively("two_phase", "none", "spikes"), "spike", "hdl.receiver", (("self.address.eq(self._base)", "self.address.eq(self._base + 1)"),),
+    ),
+    "signs_of_input_spikes_lost": (
+        lively("two_phase", "symmetric", "spikes"), "spike", "hdl.receiver",
+        (("self.data[lanes : lanes + used].eq(held[used : 2 * used])", "self.data[lanes : lanes + used].eq(0)"),),
+    ),
+    "last_input_spikes_not_written": (
+        lively("radix", "none", "spikes"), "spike", "hdl.receiver",
+        (("left.eq(Mux(last, packing.fields_in_last, packing.fields_a_word))", "left.eq(Mux(last, 0, packing.fields_a_word))"),),
+    ),
     "one_threshold_for_both_signs": (
         lively("stream", "asymmetric"), "spike", "hdl.lane", (("below.eq(self.negative_threshold.shift_left(shift))", "below.eq(self.threshold.shift_left(shift))"),),
     ),

@@ -11,7 +11,7 @@ from hdl.host import COUNTERS, PacketType
 from hdl.program import Program
 from sim import golden
 from sim.comparison import Comparison
-from sim.packets import frame_packet, read_result
+from sim.packets import frame_packet, input_packet, read_result
 from tests.malformed import malformed
 from tests.networks import NEURONS, frames_for, lively_network, random_network
 from tests.rtl.harness import run_core
@@ -99,7 +99,8 @@ def check(network, seed):
     choice = random.Random(seed)
     lanes, stall = choice.choice([1, 2, 3, 4, 8, 16, 64]), choice.choice([0, 0.4])
     frames = frames_for(network, seed, 2)
-    run = run_core(network, [frame_packet(f) for f in frames], lanes=lanes, stall=stall, seed=seed)
+    program = Program(network, lanes)
+    run = run_core(network, [input_packet(f, program) for f in frames], lanes=lanes, stall=stall, seed=seed)
     trace = golden.run(network, frames, "spikes")
     expected = cycles(network, frames, trace, lanes)
     comparison = Comparison(network, lanes, trace, expected)
@@ -110,7 +111,7 @@ def check(network, seed):
     counted = [read_result(packet, classes=classes, layers=layers).cycles for packet in run.packets]
     if not stall:  # which makes the frame longer to arrive
         assert counted == expected.total.tolist()
-        assert max(counted) <= Program(network, lanes).longest_inference
+        assert max(counted) <= program.longest_inference
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from toolchain.cli.shared import (
 )
 from toolchain.errors import InvalidValue
 from toolchain.tables import out, show_errors, show_tried
+
+if TYPE_CHECKING:
+    from toolchain.datasets import Dataset
 
 __all__ = ["METHOD_NAMES"]
 
@@ -127,6 +130,20 @@ def train(
     return 0
 
 
+def _of_events(
+    dataset: "Dataset", input_code: str | None, schedule: str | None, steps: int | None, target_loss: float | None
+) -> tuple[str, int | None]:
+    """Input and T of a network that is converted for spikes: those of the data, unless something else was asked for."""
+    if input_code not in (None, "spikes"):
+        raise InvalidValue(f"input {input_code} is made of pixels, data set {dataset.name} holds spikes: leave out --input")
+    if schedule == "radix":
+        raise InvalidValue(
+            f"data set {dataset.name} holds spikes of equal worth, in radix that of step t would be worth 2^(T-1-t): take "
+            "--schedule two_phase or stream"
+        )
+    return "spikes", dataset.steps if steps is None and target_loss is None else steps
+
+
 @app.command()
 def convert(
     source: Source,
@@ -160,7 +177,7 @@ def convert(
         str | None, typer.Option("--reset", help="subtract, or zero in stream; the method's own by default.")
     ] = None,
     input_code: Annotated[
-        str | None, typer.Option("--input", help="direct, bitplane or rate; the method's own by default.")
+        str | None, typer.Option("--input", help="direct, bitplane, rate or spikes; the method's own by default.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of input rate; a fixed one by default.")] = None,
     percentile: Annotated[
@@ -178,6 +195,8 @@ def convert(
     Unless the source has trained thresholds, they come from the calibration images: give it training images.
     With --target-loss 0.1 the result has the smallest T whose 8-bit integers lose at most 0.1 points against the
     source, on the images that both are compared on.
+
+    Data of events make a network whose input is spikes, in the T of the data unless -T says otherwise.
 
     Example: spikeloom convert bundled -T 4 -o snn.safetensors
     """
@@ -197,6 +216,11 @@ def convert(
         raise InvalidValue(f"--target-loss {target_loss:g} chooses T: leave out -T {time_steps}")
     module = load_module(source, weights)
     dataset = load_dataset(data, data_folder, split)
+    if dataset.steps is not None:
+        input_code, time_steps = _of_events(dataset, input_code, schedule, time_steps, target_loss)
+        dataset = dataset if time_steps is None else dataset.at(time_steps)
+    elif input_code == "spikes":
+        raise InvalidValue(f"input spikes needs data of spikes, {data} holds pixels; take --data events or a FILE.npz")
     batch = calibration(dataset, images)
 
     def converted(steps: int | None) -> SpikingNetwork:
@@ -235,7 +259,7 @@ def convert(
                 progress=move,
             )
     with bar("comparing", len(part.frames)) as move:
-        after = floating.accuracy(network, part.frames, part.labels, progress=move)
+        after = floating.accuracy(network, part.at(network.time_steps).frames, part.labels, progress=move)
     measured = {"accuracy_source": before, "accuracy_spiking": after, "accuracy_images": len(part.frames)}
     network = network.with_provenance(calibration_data=f"{data} {split}", **measured)
     save_network(network, target)
@@ -278,6 +302,7 @@ def quantize(
     Example: spikeloom quantize snn.safetensors -b 8 -o net.safetensors
     """
     from toolchain import quantize as quantizer
+    from toolchain.encoding import check_frames
     from toolchain.netfile import check_writable, load_spiking, save_network
 
     check_writable(target)  # before, not after, the error table
@@ -288,11 +313,12 @@ def quantize(
     errors = None
     if table:
         dataset = load_dataset(data, data_folder, images=images)
-        if dataset.frames.shape[1:] != spiking.input_shape:
-            raise InvalidValue(
-                f"frames of {data} have shape {dataset.frames.shape}, must be [N, C, H, W] with (C, H, W) = "
-                f"{spiking.input_shape}; choose --data that fits, or --no-table"
-            )
+        if spiking.input == "spikes":
+            dataset = dataset.at(spiking.time_steps)
+        try:
+            check_frames(dataset.frames, spiking)
+        except InvalidValue as error:
+            raise InvalidValue(f"{data}: {error}; choose --data that fits, or --no-table") from error
         with bar("one layer at a time", (len(spiking.layers) + 1) * len(dataset.frames)) as move:
             errors = quantizer.error_table(
                 spiking, dataset.frames, dataset.labels, weight_bits, clipping=clipping, pow2=pow2, progress=move

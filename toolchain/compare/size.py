@@ -25,7 +25,7 @@ class CoreSize:
     membranes : int
         Of the largest layer, not of the sum; with the sums of spikes that ``correcting`` and ``memory`` keep.
     events : int
-        Frame memory, and spike bitmaps over all T steps of the layers alive at the same time.
+        Frame memory, and spike bitmaps over all T steps of the layers alive at the same time; input spikes lie with them.
     """
 
     weights: int
@@ -55,11 +55,10 @@ def core_size(network: FixedPointNetwork, lanes: int) -> CoreSize:
         prod(c.weight.shape[1:]) * program.groups(layer.channels) for layer in network.layers for c in layer.connections
     )
     sums = network.time_steps.bit_length() if network.negative in COUNTING_NEGATIVES else 0
-    frame_words = -(-program.pixels // _PIXELS_A_WORD)
+    frame_words = 0 if network.input == "spikes" else max(_LEAST_WORDS, -(-program.pixels // _PIXELS_A_WORD))
     return CoreSize(
         weights=max(_LEAST_WORDS, weight_words) * lanes * network.weight_bits,
         parameters=max(_LEAST_WORDS, len(parameters)) * lanes * lane_bits,
         membranes=max(_LEAST_WORDS, program.membrane_words) * lanes * (network.membrane_bits + sums),
-        events=max(_LEAST_WORDS, frame_words) * _FRAME_WORD_BITS
-        + max(_LEAST_WORDS, program.spike_words) * program.spike_bits,
+        events=frame_words * _FRAME_WORD_BITS + max(_LEAST_WORDS, program.spike_words) * program.spike_bits,
     )

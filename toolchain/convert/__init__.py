@@ -19,7 +19,8 @@ __all__ = ["METHODS", "convert", "replace_max_pooling"]
 _BATCH = 250
 
 
-def _check_calibration(calibration: Tensor | np.ndarray, pixel_scale: float) -> Tensor:
+def _check_calibration(calibration: Tensor | np.ndarray, limit: float, *, signed: bool) -> Tensor:
+    """As float32; values to ``limit``, from ``-limit`` if ``signed``."""
     batch = torch.as_tensor(calibration)
     if batch.ndim not in (2, 3, 4):
         raise InvalidValue(
@@ -32,11 +33,11 @@ def _check_calibration(calibration: Tensor | np.ndarray, pixel_scale: float) -> 
     if not torch.isfinite(batch).all():
         raise InvalidValue("calibration holds NaN or infinite values")
     low, high = float(batch.min()), float(batch.max())
-    limit = PIXEL_MAX * pixel_scale
-    if low < 0 or high > limit * (1 + 1e-5):  # float32 rounding of pixel * pixel_scale
+    most = limit * (1 + 1e-5)  # float32 rounding of pixel * pixel_scale
+    if low < (-most if signed else 0) or high > most:
         raise InvalidValue(
-            f"calibration lies in [{low:.4g}, {high:.4g}], must lie in [0, {limit:.4g}] = pixel * pixel_scale; "
-            "move any normalization into the first layer or set pixel_scale"
+            f"calibration lies in [{low:.4g}, {high:.4g}], must lie in [{-limit if signed else 0:.4g}, {limit:.4g}] = pixel * "
+            "pixel_scale; move any normalization into the first layer or set pixel_scale"
         )
     return batch.float()
 
@@ -113,7 +114,7 @@ def convert(
     seed: int | None = None,
     shift: bool = True,
     percentile: float | None = None,
-    pixel_scale: float = 1 / PIXEL_MAX,
+    pixel_scale: float | None = None,
     name: str | None = None,
 ) -> SpikingNetwork:
     """Convert a trained network; batch norm and average pooling are folded, the module is not changed.
@@ -126,7 +127,8 @@ def convert(
     module : nn.Module
         Of layers and additions that ``toolchain.convert.graph.read_module`` handles.
     calibration : float [N, C, H, W], [N, C, L] or [N, C]
-        Inputs as the module sees them, ``pixel · pixel_scale``; read batch by batch.
+        Inputs as the module sees them, ``pixel · pixel_scale``, or of input ``spikes`` ``input_values · pixel_scale``
+        (``toolchain.encoding``); read batch by batch.
     method : str
         A name of ``METHODS``.
     time_steps : int
@@ -141,7 +143,8 @@ def convert(
     percentile : float
         Of ``robust_norm`` and ``channel_norm``, above 0 to 100; ``None`` takes 99.9.
     pixel_scale : float
-        Activation that one step of an 8-bit pixel stands for.
+        Activation that one step of an 8-bit pixel stands for, 1/255 unless said otherwise; with input ``spikes`` that of
+        a train that fires in every step, 1.
 
     Raises
     ------
@@ -159,7 +162,11 @@ def convert(
     share = chosen.percentile_of(method, percentile)
     options = Options(shift, share, chosen.time_steps if time_steps is None else time_steps)
     shifted = chosen.shifts(method, options)
-    batch = _check_calibration(calibration, pixel_scale)
+    spikes = neuron["input"] == "spikes"
+    if pixel_scale is None:
+        pixel_scale = 1.0 if spikes else 1 / PIXEL_MAX
+    limit = pixel_scale if spikes else PIXEL_MAX * pixel_scale
+    batch = _check_calibration(calibration, limit, signed=spikes and neuron["negative"] != "none")
     channels, *size = batch.shape[1:]
     height, width = [1] * (2 - len(size)) + size
     shape = (int(channels), int(height), int(width))

@@ -39,6 +39,7 @@ from sim import golden
 from sim.passage import closed_form, passages
 from toolchain.convert.graph import Block
 from toolchain.diagnose.source import SourceRun, pair
+from toolchain.encoding import check_frames, input_values
 from toolchain.errors import InvalidValue
 from toolchain.ir import COUNTING_NEGATIVES, SCHEDULES, FixedPointNetwork, SpikingNetwork
 from toolchain.quantize import quantize, score_scale
@@ -209,7 +210,7 @@ class _Batches:
     def run(self, frames: np.ndarray) -> list[Stages]:
         """Every layer on one batch of frames, uint8 ``[N, C, H, W]``."""
         network, fixed = self.network, self.fixed
-        pixels = torch.tensor(frames).float() * network.pixel_scale
+        pixels = torch.tensor(input_values(network, frames)) * network.pixel_scale
         try:
             with torch.inference_mode():
                 before, after = self.source.layers(pixels)
@@ -390,7 +391,7 @@ def diagnose(
         ``network`` is no conversion of ``module``; frames of the wrong type or shape, or that leave a layer of the
         source silent; weights that do not fit.
     """
-    golden.check_frames(frames, network.input_shape)
+    check_frames(frames, network)
     batches = _batches(module, network, weight_bits, clipping, pow2)
     tallies = [_Tally(batches, index) for index in range(len(network.layers))]
     right = np.zeros(3, int)

@@ -84,7 +84,7 @@ def accumulator_bits(network: FixedPointNetwork, weight_bits: int | None = None,
             # average pooling divides in the ANN what arrives k² times here
             window = c.pool[0] * c.pool[1]
             up, down = (s // window * wanted // limit for s in c.extremes(network.source_shape(c)))
-            if weight_bits is None and network.signed_spikes and c.source != INPUT:
+            if weight_bits is None and network.signed_spikes and (c.source != INPUT or network.input == "spikes"):
                 up = down = up + down
             high, low = high + up, low + down
         most = PIXEL_MAX if frame else largest

@@ -56,7 +56,7 @@ def observe(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace) -
     firing = [index for index, layer in enumerate(network.layers) if layer.threshold is not None]
     seen = dict(zip(firing, trace.counts, strict=True))
     arriving = input_events(network, frames)
-    values = arriving if network.input == "rate" else frames  # what a network of activations reads
+    values = arriving if network.input in ("rate", "spikes") else frames  # what a network of activations reads
     effective, nonzero = (np.zeros((len(frames), len(network.layers)), np.int64) for _ in range(2))
     for index, layer in enumerate(network.layers):
         for c in layer.connections:
@@ -77,7 +77,7 @@ class LayerCounts:
     Members
     -------
     name, kind : layer and ``conv2d``, ``linear`` or ``identity``, several joined by ``+``
-    input_kind : ``direct``, ``bitplane`` or ``rate`` for the frame, otherwise ``spikes``
+    input_kind : ``direct``, ``bitplane`` or ``rate`` for a frame of pixels, otherwise ``spikes``
     neurons, fires : the readout does not fire
     synapses : S, of the dense network, padding and identities excluded, a pooled source counted once
     weights, inputs : stored weights; values of the pooled sources

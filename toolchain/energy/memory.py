@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from toolchain.buffers import last_reads, peak
+from toolchain.buffers import peak, with_input
 from toolchain.energy.baselines import Baseline
 from toolchain.energy.counts import LayerCounts
 from toolchain.energy.profiles import Profile
@@ -104,8 +104,16 @@ def _fired_bits(network: FixedPointNetwork) -> int:
 
 
 def _train_bits(network: FixedPointNetwork, index: int) -> int:
-    """Bits of a layer's spikes over all steps, as bitmap."""
-    return network.time_steps * prod(network.shapes[index]) * (1 + network.signed_spikes)
+    """Bits of a layer's spikes over all steps, as bitmap; of the input's, if they are spikes."""
+    shape = network.input_shape if index == INPUT else network.shapes[index]
+    return network.time_steps * prod(shape) * (1 + network.signed_spikes)
+
+
+def _presented_bits(network: FixedPointNetwork) -> int:
+    """Bits of the frame as a layer reads it."""
+    if network.input == "spikes":
+        return _train_bits(network, INPUT)
+    return _PIXEL_BITS * prod(network.input_shape) * (network.time_steps if network.input == "rate" else 1)
 
 
 def _address_bits(network: FixedPointNetwork, neurons: int, *, signed: bool) -> int:
@@ -113,11 +121,13 @@ def _address_bits(network: FixedPointNetwork, neurons: int, *, signed: bool) -> 
 
 
 def snn_capacities(network: FixedPointNetwork) -> tuple[int, int, int]:
-    """Bits of all weights, of the largest layer's state, and of the most spikes that are held at once."""
+    """Bits of all weights, of the largest layer's state, and of the most spikes that are held at once.
+
+    Input spikes are held with those of the layers, since they are what a layer would have fired.
+    """
     layers = enumerate(network.layers)
-    trains = peak(
-        [0 if layer.threshold is None else _train_bits(network, index) for index, layer in layers], last_reads(network)
-    )
+    sizes = [0 if layer.threshold is None else _train_bits(network, index) for index, layer in layers]
+    trains = peak(*with_input(network, _train_bits(network, INPUT), sizes))
     neurons = max(prod(shape) for shape in network.shapes)
     return network.weights * network.weight_bits, neurons * (network.membrane_bits + _fired_bits(network)), trains
 
@@ -136,14 +146,14 @@ def snn_traffic(
         if events == "bitmap":
             spikes += _train_bits(network, index) if count.fires else 0
             for c in layer.connections:
-                presented = _PIXEL_BITS * pixels * (steps if network.input == "rate" else 1)
-                spikes += presented if c.source == INPUT else _train_bits(network, c.source)
+                spikes += _presented_bits(network) if c.source == INPUT else _train_bits(network, c.source)
         else:
             spikes += count.spikes_out * _address_bits(network, count.neurons, signed=True)
             for c in layer.connections:
                 if c.source == INPUT:
                     amplitude = _PIXEL_BITS if network.input == "direct" else 0
-                    spikes += count.spikes_in * (_address_bits(network, pixels, signed=False) + amplitude)
+                    signed = network.input == "spikes"
+                    spikes += count.spikes_in * (_address_bits(network, pixels, signed=signed) + amplitude)
                 else:
                     address = _address_bits(network, counts[c.source].neurons, signed=True)
                     spikes += activity.spikes[:, c.source] * address

@@ -14,7 +14,7 @@ from sim.passage import passages
 from toolchain.convert.graph import Activation
 from toolchain.convert.methods.method import Method, Options, changed
 from toolchain.convert.statistics import Distribution, Observed
-from toolchain.ir import SpikingNetwork
+from toolchain.ir import PIXEL_INPUTS, SpikingNetwork
 
 __all__ = ["CALIBRATION", "CANDIDATES"]
 
@@ -71,6 +71,7 @@ def _notes(activations: Sequence[Activation], options: Options) -> dict[str, Any
 CALIBRATION = Method(
     _least_error,
     refine=_correct,
+    inputs=PIXEL_INPUTS,
     notes=_notes,
     schedules=("stream", "two_phase"),
     resets=("subtract",),

@@ -9,7 +9,7 @@ import numpy as np
 from toolchain.convert.graph import Activation
 from toolchain.convert.statistics import Distribution, Observed
 from toolchain.errors import InvalidValue
-from toolchain.ir import MAX_TIME_STEPS, SpikingNetwork
+from toolchain.ir import INPUTS, MAX_TIME_STEPS, SpikingNetwork
 
 __all__ = ["Method", "Options", "changed", "largest", "trained"]
 
@@ -72,7 +72,7 @@ class Method:
     schedules: tuple[str, ...] = ("two_phase", "stream", "radix")
     negatives: tuple[str, ...] = ("none", "correcting")
     resets: tuple[str, ...] = ("subtract", "zero")
-    inputs: tuple[str, ...] = ("direct", "bitplane", "rate")
+    inputs: tuple[str, ...] = INPUTS
     time_steps: int = 4
     histograms: bool = False
     percentile: float | None = None

@@ -8,5 +8,5 @@ from toolchain.convert.methods.method import Method, largest
 __all__ = ["SPIKE_CONVERTER"]
 
 SPIKE_CONVERTER = Method(
-    largest, schedules=("radix",), negatives=("none",), resets=("subtract",), inputs=("direct", "bitplane")
+    largest, schedules=("radix",), negatives=("none",), resets=("subtract",), inputs=("direct", "bitplane", "spikes")
 )

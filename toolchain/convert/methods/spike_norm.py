@@ -14,7 +14,7 @@ from toolchain.convert.graph import Activation
 from toolchain.convert.methods.method import Method, Options, changed, largest
 from toolchain.convert.statistics import Observed
 from toolchain.errors import InvalidValue
-from toolchain.ir import SpikingNetwork
+from toolchain.ir import PIXEL_INPUTS, SpikingNetwork
 
 __all__ = ["NORM_STEPS", "SPIKE_NORM"]
 
@@ -45,6 +45,7 @@ def _notes(activations: Sequence[Activation], options: Options) -> dict[str, Any
 SPIKE_NORM = Method(
     largest,  # until the layer's own turn comes
     refine=_balance,
+    inputs=PIXEL_INPUTS,
     notes=_notes,
     schedules=("stream",),
     negatives=("none",),

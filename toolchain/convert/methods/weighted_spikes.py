@@ -13,7 +13,7 @@ WEIGHTED_SPIKES = Method(
     schedules=("radix",),
     negatives=("none",),
     resets=("subtract",),
-    inputs=("bitplane", "direct"),
+    inputs=("bitplane", "direct", "spikes"),
     time_steps=8,
     shift=False,
 )
