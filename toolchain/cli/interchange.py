@@ -66,7 +66,10 @@ def import_nir(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of input rate; a fixed one by default.")] = None,
     pixel_scale: Annotated[
-        float | None, typer.Option("--pixel-scale", help="What a pixel step (1/255 by default) or a spike (1) is on the graph's Input.")
+        float | None,
+        typer.Option(
+            "--pixel-scale", help="What a pixel step (1/255 by default) or a spike (1) is on the graph's Input."
+        ),
     ] = None,
     input_shape: Annotated[
         str | None, typer.Option("--input-shape", help="C,H,W of the frames, where the graph reads a vector.")

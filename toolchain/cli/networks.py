@@ -135,7 +135,9 @@ def _of_events(
 ) -> tuple[str, int | None]:
     """Input and T of a network that is converted for spikes: those of the data, unless something else was asked for."""
     if input_code not in (None, "spikes"):
-        raise InvalidValue(f"input {input_code} is made of pixels, data set {dataset.name} holds spikes: leave out --input")
+        raise InvalidValue(
+            f"input {input_code} is made of pixels, data set {dataset.name} holds spikes: leave out --input"
+        )
     if schedule == "radix":
         raise InvalidValue(
             f"data set {dataset.name} holds spikes of equal worth, in radix that of step t would be worth 2^(T-1-t): take "
