@@ -4,6 +4,7 @@ import json
 import sys
 import zipfile
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import nir
@@ -136,7 +137,7 @@ def test_nmnist_file(tmp_path):
     assert t.tolist() == [5, 6 + 2**13, 0x1FFFF + 2**13] and x.tolist() == [7, 33, 1]
     assert y.tolist() == [2, 33, 0] and p.tolist() == [True, False, True]
     (tmp_path / "x.bin").write_bytes(raw[:-1])
-    with pytest.raises(InvalidValue, match="has 19 bytes, .* 5 for each event"):
+    with pytest.raises(InvalidValue, match=r"has 19 bytes, .* 5 for each event"):
         columns(open_recording(tmp_path / "x.bin"))
 
 
@@ -225,7 +226,7 @@ def test_time_must_not_fall_back_between_parts(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", np.concatenate([TABLE[3:], TABLE[:3]]))
     with pytest.raises(InvalidValue, match="event 2 at 5 µs comes after one at 30 µs"):
         columns(open_recording(tmp_path / "x.npy", (4, 3)))
-    np.save(tmp_path / "x.npy", TABLE + [0, 1, 0, 0])
+    np.save(tmp_path / "x.npy", TABLE + np.array([0, 1, 0, 0]))
     with pytest.raises(InvalidValue, match="event 1 has x = 4"):
         columns(open_recording(tmp_path / "x.npy", (4, 3)))
 
@@ -295,7 +296,7 @@ def test_binning_equals_a_naive_one(seed, steps, by, polarity, pool, cropped):
     crop = (int(rng.integers(0, width - 2)), int(rng.integers(0, height - 2)), 3, 3) if cropped else None
     binning = Binning(steps, by, polarity, crop, pool)
     cuts = np.unique(rng.integers(0, 70, 4)) + 1_700_000_000_000_000
-    windows = [Window(int(a), int(b), 1) for a, b in zip(cuts, cuts[1:], strict=False)]
+    windows = [Window(int(a), int(b), 1) for a, b in pairwise(cuts)]
     found = list(bin_windows(in_parts(events, rng), windows, binning))
     assert [sample.window for sample in found] == windows
     for sample, window in zip(found, windows, strict=True):

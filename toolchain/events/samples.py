@@ -179,11 +179,13 @@ def _npy_labels(path: Path) -> LabelTable:
             shape, _, dtype = read_header(file, str(path))
             if len(shape) != 1 or dtype.kind not in "iu" or shape[0] * dtype.itemsize > _MAX_TABLE:
                 raise InvalidValue(f"{path} is {dtype} of shape {shape}, labels must be whole numbers [N]")
-            values = np.frombuffer(file.read(shape[0] * dtype.itemsize), dtype)
+            size = shape[0] * dtype.itemsize
+            raw = file.read(size)
     except OSError as error:
         raise InvalidValue(f"cannot read labels {path}: {error.strerror}") from error
-    if len(values) != shape[0]:
-        raise InvalidValue(f"{path} is cut short: it holds {len(values)} of {shape[0]} labels")
+    if len(raw) != size:
+        raise InvalidValue(f"{path} is cut short: it holds {len(raw)} of {size} bytes of labels")
+    values = np.frombuffer(raw, dtype)
     return LabelTable(str(path), tuple(_label(value, f"{path}, label {i}") for i, value in enumerate(values.tolist())))
 
 
