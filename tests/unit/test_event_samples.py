@@ -10,8 +10,17 @@ import pytest
 from tests.unit.test_events import AEDAT, header
 from toolchain import cli, datasets
 from toolchain.errors import DatasetMissing, InvalidValue
-from toolchain.events import Span, Window, WindowRule, find_recordings, labelled, load_spikes, read_labels, rebinned
-from toolchain.events import spikefile
+from toolchain.events import (
+    Span,
+    Window,
+    WindowRule,
+    find_recordings,
+    labelled,
+    load_spikes,
+    read_labels,
+    rebinned,
+    spikefile,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -37,12 +46,13 @@ def folder(tmp_path):
 
 def test_folders_say_classes(folder):
     found, classes = find_recordings([folder / "train"])
-    assert [(one.path.parent.name, one.label) for one in found] == [("0", 0)] * 2 + [("10", 10)] * 2 + [("2", 2)] * 2
+    assert [(one.path.parent.name, one.label) for one in found] == [("0", 0), ("10", 10), ("2", 2)] * 2
+    assert [one.path.stem for one in found] == ["0"] * 3 + ["1"] * 3
     assert classes == {"0": 0, "10": 10, "2": 2}
     (folder / "train" / "hand").mkdir()
     np.save(folder / "train" / "hand" / "x.npy", table())
     found, classes = find_recordings([folder / "train"])
-    assert classes == {"0": 0, "10": 1, "2": 2, "hand": 3} and found[-1].label == 3
+    assert classes == {"0": 0, "10": 1, "2": 2, "hand": 3} and found[3].label == 3
     found, classes = find_recordings([folder / "flat", AEDAT])
     assert [one.path.name for one in found] == ["a.npy", "b.npy", "c.npy", "moving-bar.aedat4"] and not classes
 
@@ -121,7 +131,7 @@ def test_wrong_label_files(folder):
         path.write_bytes(raw)
         with pytest.raises(InvalidValue, match=message):
             read_labels(path)
-    with pytest.raises(InvalidValue, match="cannot read labels .*No such file"):
+    with pytest.raises(InvalidValue, match=r"cannot read labels .*No such file"):
         read_labels(folder / "none.csv")
     (folder / "x.csv").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidValue, match="no table of text"):
@@ -162,7 +172,7 @@ def test_bin_and_the_data_set_that_it_makes(folder, capfd):
     assert told["class_names"] == {"0": 0, "10": 10, "2": 2}
     dataset = datasets.load("events", "train", folder)
     assert (dataset.steps, dataset.classes, dataset.name) == (4, 11, "events")
-    assert dataset.labels.tolist() == [0, 0, 10, 10, 2, 2] and dataset.frames.sum() == told["spikes"]
+    assert dataset.labels.tolist() == [0, 10, 2, 0, 10, 2] and dataset.frames.sum() == told["spikes"]
     assert np.array_equal(dataset.at(2).frames, rebinned(dataset.frames, 2)) and dataset.take(3).steps == 4
     assert np.array_equal(datasets.load(str(folder / "test.npz")).frames, dataset.frames)
     assert np.array_equal(datasets.load("events", "train", folder / "train.npz").frames, dataset.frames)
@@ -300,10 +310,10 @@ def test_damaged_archives(tmp_path):
         with pytest.raises(InvalidValue, match="not a whole"):
             load_spikes(path)
     path.unlink()
-    with pytest.raises(DatasetMissing, match="no file of spikes .*x.npz; make it with spikeloom bin"):
+    with pytest.raises(DatasetMissing, match=r"no file of spikes .*x.npz; make it with spikeloom bin"):
         load_spikes(path)
     path.mkdir()
-    with pytest.raises(InvalidValue, match="cannot read .*Is a directory"):
+    with pytest.raises(InvalidValue, match=r"cannot read .*Is a directory"):
         load_spikes(path)
 
 

@@ -55,10 +55,9 @@ RunImages = Annotated[int | None, typer.Option("--images", help="Images to run; 
 
 
 def _usual_steps(dataset: "Dataset") -> list[int]:
-    """The T of a sweep that none are named for; those of spikes divide the T of the data."""
-    if dataset.steps is None:
-        return list(_USUAL)
-    return [step for step in _USUAL if step < dataset.steps and dataset.steps % step == 0] + [dataset.steps]
+    """The T of a sweep that none are named for; of spikes the T of the data, since the source has learnt the shares of
+    steps in which a place spikes, and those differ with T."""
+    return list(_USUAL) if dataset.steps is None else [dataset.steps]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,8 @@ def find_recordings(paths: Iterable[Path]) -> tuple[list[Found], dict[str, int]]
     """Files as they are named, files of folders in the order of their names, and the class of each folder's name.
 
     A folder with folders of recordings in it has a class in each, as N-MNIST has ``Train/0`` to ``Train/9``; all such
-    folders that are given have their classes by one numbering.
+    folders that are given have their classes by one numbering. Its recordings come class by class in turn, so that the
+    first of them are of all classes.
 
     Raises
     ------
@@ -127,7 +129,8 @@ def find_recordings(paths: Iterable[Path]) -> tuple[list[Found], dict[str, int]]
             which = f"{path / empty[0]}" if empty else f"{path}"
             raise InvalidValue(f"folder {which} holds no recording; there are {', '.join(ENDINGS)}")
         found += [(file, None) for file in own]
-        found += [(file, name) for name, files in classes.items() if not own for file in files]
+        turns = [[(file, name) for file in files] for name, files in classes.items() if not own]
+        found += [one for turn in zip_longest(*turns) for one in turn if one is not None]
     numbers = _class_numbers(sorted({name for _, name in found if name is not None}))
     if numbers and any(name is None for _, name in found):
         raise InvalidValue("some recordings are in folders of classes and some are not; name one or the other")
