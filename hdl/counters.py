@@ -23,9 +23,15 @@ class Counters(wiring.Component):
     ``begin`` or the ``store`` before it to its own ``store``. All counters are 32 bits and wrap. Events and
     operations are counted two cycles after they are shown, spikes three: ``store`` must come as long after them.
 
+    In a chain of cores the memory also holds the counters of earlier cores' layers, which come with the frame, and
+    ``total`` counts from when the first core took its header: cores whose resets end together have the same time.
+
     Parameters
     ----------
     layers, lanes : int
+    chained : bool
+    before : int
+        Layers of earlier cores, the first of ``layers``.
 
     Members
     -------
@@ -34,10 +40,19 @@ class Counters(wiring.Component):
     operations : In, synaptic operations of this cycle
     spike_valid, spike_bits : In, a spike word
     layer : In, index written by ``store``; ``address``: In, index read, ``data`` one cycle later
+    counted, counted_layer, counters : In, the counters of an earlier layer, where there are any
+    given, origin_given : In, when the frame's header came, if to another core; ``origin``: Out, in a chain, that time
     """
 
-    def __init__(self, *, layers: int, lanes: int):
-        self._layers = layers
+    def __init__(self, *, layers: int, lanes: int, chained: bool = False, before: int = 0):
+        self._layers, self._chained, self._before = layers, chained, before
+        earlier = {
+            "counted": In(1),
+            "counted_layer": In(unsigned(width_for(before - 1))),
+            "counters": In(unsigned(32 * len(COUNTERS))),
+            "given": In(1),
+            "origin_given": In(unsigned(32)),
+        }
         super().__init__(
             {
                 "start": In(1),
@@ -52,6 +67,8 @@ class Counters(wiring.Component):
                 "address": In(unsigned(width_for(layers - 1))),
                 "data": Out(unsigned(32 * len(COUNTERS))),
                 "total": Out(unsigned(32)),
+                **({"origin": Out(unsigned(32))} if chained else {}),
+                **(earlier if before else {}),
             }
         )
 
@@ -88,6 +105,16 @@ class Counters(wiring.Component):
         with m.If(self.store | self.begin):
             m.d.sync += [counter.eq(0) for counter in (events, operations, spikes)]
             m.d.sync += cycles.eq(1)
+        if self._before:
+            with m.If(self.counted):
+                m.d.comb += [
+                    write.addr.eq(self.counted_layer),
+                    write.data.eq(self.counters),
+                    write.en.eq(1),
+                ]
+        if self._chained:
+            self._tell_time(m)
+            return m
         running = Signal()
         with m.If(self.start):
             m.d.sync += [running.eq(1), self.total.eq(1)]
@@ -96,3 +123,16 @@ class Counters(wiring.Component):
             with m.If(self.finish):
                 m.d.sync += running.eq(0)
         return m
+
+    def _tell_time(self, m: Module) -> None:
+        """``origin`` and ``total`` from a clock of cycles since the reset."""
+        now = Signal(32)
+        m.d.sync += now.eq(now + 1)
+        if self._before:
+            with m.If(self.given):
+                m.d.sync += self.origin.eq(self.origin_given)
+        else:
+            with m.If(self.start):
+                m.d.sync += self.origin.eq(now)
+        with m.If(self.finish):
+            m.d.sync += self.total.eq(now - self.origin + 1)

@@ -6,7 +6,9 @@ from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.chain import Chain
 from hdl.core import Core
+from hdl.loaded import without_contents
 
 __all__ = ["PIN_REGISTERS", "TOP", "Harness", "harness_rtlil", "harness_verilog"]
 
@@ -30,7 +32,7 @@ class Harness(wiring.Component):
 
     Parameters
     ----------
-    core : Core
+    core : Core or Chain
 
     Members
     -------
@@ -38,7 +40,7 @@ class Harness(wiring.Component):
     i_full, o_bit, o_full : Out
     """
 
-    def __init__(self, core: Core):
+    def __init__(self, core: Core | Chain):
         self._core = core
         pins_in = ("reset", "i_bit", "i_shift", "i_offer", "o_shift", "o_release")
         pins_out = ("i_full", "o_bit", "o_full")
@@ -91,7 +93,7 @@ class Harness(wiring.Component):
         return m
 
 
-def _top(core: Core) -> tuple[Module, dict[str, tuple[Value, None]]]:
+def _top(core: Core | Chain) -> tuple[Module, dict[str, tuple[Value, None]]]:
     """The module ``TOP`` and its ports; the domain has no reset of its own, the harness gives one to the core."""
     m = Module()
     m.domains.sync = clock = ClockDomain(reset_less=True)
@@ -100,16 +102,18 @@ def _top(core: Core) -> tuple[Module, dict[str, tuple[Value, None]]]:
     return m, ports | {name: (getattr(harness, name), None) for name in harness.signature.members}
 
 
-def harness_rtlil(core: Core) -> str:
+def harness_rtlil(core: Core | Chain) -> str:
     """The core in its harness as RTLIL, module ``TOP``; its one clock is ``clk``.
 
     Without source locations, so that the text is the same on every machine.
     """
     m, ports = _top(core)
-    return rtlil.convert(m, name=TOP, ports=ports, emit_src=False)
+    text = rtlil.convert(m, name=TOP, ports=ports, emit_src=False)
+    return without_contents(text) if core.loadable else text
 
 
-def harness_verilog(core: Core) -> str:
+def harness_verilog(core: Core | Chain) -> str:
     """The same as Verilog."""
     m, ports = _top(core)
-    return verilog.convert(m, name=TOP, ports=ports, emit_src=False, strip_internal_attrs=True)
+    text = verilog.convert(m, name=TOP, ports=ports, emit_src=False, strip_internal_attrs=True)
+    return without_contents(text) if core.loadable else text

@@ -13,6 +13,7 @@ own group of a grouped convolution: its weights take the space of its kernel, an
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import prod
+from typing import Protocol
 
 import numpy as np
 
@@ -22,16 +23,70 @@ from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
 from toolchain.geometry import axis_taps
 from toolchain.ir import INPUT, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
+from toolchain.pooling import MaxPooling
 
-__all__ = ["MAX_LANES", "ChannelRange", "CoordinateTaps", "Instruction", "Program", "check_lanes"]
+__all__ = [
+    "MAX_LANES", "WINDOW_MEMBERS", "ChannelRange", "CoordinateTaps", "Instruction", "Neuron", "Program", "amplitude_bits", "check_lanes",
+    "weighing",
+]  # fmt: skip
 
 MAX_LANES = 64
+WINDOW_MEMBERS = (
+    "window_rows", "window_columns", "window_base", "tap_step", "tap_row_step", "word_step", "column_step", "row_step",
+    "window_column", "window_row", "column_shift", "row_shift", "frame_columns", "frame_rows",
+)  # fmt: skip
+"""Members of an instruction that only a core with max pooling reads."""
 
 
 def check_lanes(lanes: int) -> None:
     """Refuse lanes outside 1 to ``MAX_LANES``."""
     if not isinstance(lanes, int) or not 1 <= lanes <= MAX_LANES:
         raise InvalidValue(f"lanes is {lanes}, must be 1 to {MAX_LANES}")
+
+
+class Neuron(Protocol):
+    """What a core computes, as networks and capacities say it: their members of the same names."""
+
+    @property
+    def schedule(self) -> str: ...
+    @property
+    def negative(self) -> str: ...
+    @property
+    def reset(self) -> str: ...
+    @property
+    def compare(self) -> str: ...
+    @property
+    def input(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def time_steps(self) -> int: ...
+    @property
+    def signed_spikes(self) -> bool: ...
+
+
+def weighing(neuron: Neuron) -> str:
+    """How a synapse weighs an event: ``multiply`` by its amplitude, ``shift`` by its exponent, or ``add``."""
+    if neuron.input == "direct":
+        return "multiply"
+    return "shift" if neuron.schedule == "radix" or neuron.input == "bitplane" else "add"
+
+
+def amplitude_bits(neuron: Neuron) -> int:
+    """Width of an event's amplitude, with a sign if spikes have one.
+
+    ``multiply``: a pixel, or what a spike of ``radix`` is worth, in two's complement; ``shift``: the exponent
+    of that, the sign above it; ``add``: the sign alone.
+    """
+    exponent = neuron.time_steps - 1 if neuron.schedule == "radix" else 0
+    kind = weighing(neuron)
+    if kind == "multiply":
+        bits = max(PIXEL_MAX, 2**exponent).bit_length()
+    elif kind == "shift":
+        bits = max(exponent, 7 if neuron.input == "bitplane" else 0).bit_length()
+    else:
+        bits = 0
+    return bits + neuron.signed_spikes
 
 
 @dataclass(frozen=True)
@@ -44,7 +99,7 @@ class Instruction:
     per_step : the layer fires after each step (``stream`` on spikes); otherwise once, T firings in a row
     first, last : first and last connection of its layer
     sweep : the layer has a fire pass; ``fires``: and spikes come out of it (no readout)
-    source_base, source_rows, source_columns, source_groups : what the scanner walks; a group is a word
+    source_base, source_rows, source_columns, source_groups : what the scanner walks, behind max pooling; a group is a word
     row_base, column_base : first entry in the coordinate tables
     channel_base : first entry in the channel table, where the program has one
     group_stride, lane_stride : weight words from one source group (lane) to the next; with a channel table its entries
@@ -56,6 +111,13 @@ class Instruction:
     parameter_base : first word in the parameter memory
     threshold_exponent : the layer's threshold is a power of two, where that holds for all layers; otherwise 0
     target_base : first spike word of the target
+    window_rows, window_columns : places of a max pooling's window; 1 each without
+    window_base : from ``source_base`` to the first window's first word, less than it by the padding
+    tap_step, tap_row_step, word_step, column_step, row_step : what the scanner adds to the address of a window's word for
+        the next one along x, the first one of the next row, the first one of the next word, and the first one behind the
+        last word of a column and of a row, modulo the memory's size
+    window_column, window_row : where the first window begins, modulo ``2^place_bits``; then from one to the next
+        ``column_shift`` and ``row_shift``; places beyond ``frame_columns`` and ``frame_rows`` are padding
     """
 
     frame: int
@@ -83,6 +145,20 @@ class Instruction:
     parameter_base: int
     threshold_exponent: int
     target_base: int
+    window_rows: int = 1
+    window_columns: int = 1
+    window_base: int = 0
+    tap_step: int = 1
+    tap_row_step: int = 1
+    word_step: int = 1
+    column_step: int = 1
+    row_step: int = 1
+    window_column: int = 0
+    window_row: int = 0
+    column_shift: int = 1
+    row_shift: int = 1
+    frame_columns: int = 0
+    frame_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,6 +193,9 @@ class ChannelRange:
 class Program:
     """Everything that distinguishes one network from another for a core of ``lanes`` lanes.
 
+    ``ranged``: with a channel table, though no connection may have groups; ``general``: thresholds stand in the
+    parameter memory, though they may all be powers of two. Both are for cores that are made for other networks too.
+
     Raises
     ------
     InvalidValue
@@ -125,6 +204,8 @@ class Program:
 
     network: FixedPointNetwork
     lanes: int
+    ranged: bool = False
+    general: bool = False
 
     def __post_init__(self) -> None:
         check_lanes(self.lanes)
@@ -136,7 +217,7 @@ class Program:
     @cached_property
     def grouped(self) -> bool:
         """Whether any connection has groups: then the core reads each source channel's range from a table."""
-        return any(c.groups > 1 for layer in self.network.layers for c in layer.connections)
+        return self.ranged or any(c.groups > 1 for layer in self.network.layers for c in layer.connections)
 
     def channel_range(self, connection: Connection, channel: int) -> ChannelRange:
         """What a source channel of a connection reaches."""
@@ -148,6 +229,62 @@ class Program:
             row * tap_words + first, first, last - first, targets[0] % self.lanes, targets[-1] % self.lanes
         )
 
+    @cached_property
+    def maxima(self) -> tuple[MaxPooling, ...]:
+        """Max poolings of all connections; without any the core has no windows."""
+        connections = [c for layer in self.network.layers for c in layer.connections]
+        return tuple(c.maximum for c in connections if c.maximum is not None)
+
+    @property
+    def place_bits(self) -> int:
+        """Width in which no place of a padded source is taken for another."""
+        connections = [c for layer in self.network.layers for c in layer.connections]
+        extents = [extent for c in connections for extent in self.network.source_shape(c)[1:]]
+        pads = [pad for m in self.maxima for pad in (*m.padding, *m.padding_after)]
+        return (max(extents) + 2 * max(pads, default=0)).bit_length()
+
+    @property
+    def address_bits(self) -> int:
+        """Width of the address that the scanner reads at: a pixel of the frame memory, or a spike word."""
+        return max(1, (max(4 * self.frame_words, self.spike_words, 2) - 1).bit_length())
+
+    def _window(self, connection: Connection) -> dict[str, int]:
+        """Members of an instruction about the windows of its max pooling."""
+        pooling = connection.maximum
+        if pooling is None:
+            if not self.maxima:
+                return {}
+            frame = self.network.source_shape(connection)
+            return {"frame_rows": frame[1], "frame_columns": frame[2]}
+        channels, rows, columns = self.network.source_shape(connection)
+        column_words = self.groups(channels) * self.steps
+        row_words = columns * column_words
+        (tall, wide), (down, right) = pooling.window, pooling.stride
+        across = connection.reduced((channels, rows, columns))[2]
+        # from the last word of a window back to its first, and on to the next: one step or one group further
+        back = 1 - (tall - 1) * row_words - (wide - 1) * column_words
+        column = back - column_words + right * column_words
+        before = -pooling.padding[0] * row_words - pooling.padding[1] * column_words
+        steps = {
+            "window_base": before,
+            "tap_step": column_words,
+            "tap_row_step": row_words - (wide - 1) * column_words,
+            "word_step": back,
+            "column_step": column,
+            "row_step": column - across * right * column_words + down * row_words,
+        }
+        places = {"window_column": -pooling.padding[1], "window_row": -pooling.padding[0]}
+        return {
+            "window_rows": tall,
+            "window_columns": wide,
+            **{name: step % (1 << self.address_bits) for name, step in steps.items()},
+            **{name: place % (1 << self.place_bits) for name, place in places.items()},
+            "column_shift": right,
+            "row_shift": down,
+            "frame_rows": rows,
+            "frame_columns": columns,
+        }
+
     def words(self, index: int) -> int:
         """Neuron words of a layer."""
         channels, height, width = self.network.shapes[index]
@@ -158,32 +295,11 @@ class Program:
         """T."""
         return self.network.time_steps
 
-    @property
-    def weighing(self) -> str:
-        """How a synapse weighs an event: ``multiply`` by its amplitude, ``shift`` by its exponent, or ``add``."""
-        if self.network.input == "direct":
-            return "multiply"
-        return "shift" if self.network.schedule == "radix" or self.network.input == "bitplane" else "add"
-
-    @property
-    def amplitude_bits(self) -> int:
-        """Width of an event's amplitude, with a sign if spikes have one.
-
-        ``multiply``: a pixel, or what a spike of ``radix`` is worth, in two's complement; ``shift``: the exponent
-        of that, the sign above it; ``add``: the sign alone.
-        """
-        exponent = self.steps - 1 if self.network.schedule == "radix" else 0
-        if self.weighing == "multiply":
-            bits = max(PIXEL_MAX, 2**exponent).bit_length()
-        elif self.weighing == "shift":
-            bits = max(exponent, 7 if self.network.input == "bitplane" else 0).bit_length()
-        else:
-            bits = 0
-        return bits + self.network.signed_spikes
-
     @cached_property
     def threshold_exponents(self) -> tuple[int, ...] | None:
         """k of each layer, if the thresholds of every layer are one power of two ``2^k`` (0 for a readout)."""
+        if self.general:
+            return None
         exponents = []
         for layer in self.network.layers:
             thresholds = {1} if layer.threshold is None else set(layer.threshold.tolist())
@@ -226,6 +342,14 @@ class Program:
             return None
         return SpikePacking(network.input_shape, self.steps, self.lanes, signed=network.signed_spikes)
 
+    @cached_property
+    def sent(self) -> SpikePacking | None:
+        """How the last layer's spikes leave, if it fires and another core goes on; ``None`` where scores are sent."""
+        network = self.network
+        if network.layers[-1].threshold is None:
+            return None
+        return SpikePacking(network.shapes[-1], self.steps, self.lanes, signed=network.signed_spikes)
+
     @property
     def receiving(self) -> int:
         """Cycles of an inference that are no layer's: header, frame, its completion, the order to send; unstalled."""
@@ -264,13 +388,15 @@ class Program:
         """
         classes, layers = self.network.shapes[-1][0], len(self.network.layers)
         cycles = self.receiving + 2 * classes + 3 * self.groups(classes) + 10 * layers + 32
+        cycles += 0 if self.sent is None else self.sent.words + self.sent.fields
         for index, layer in enumerate(self.network.layers):
             cycles += self.words(index) * (2 + self.steps) + 32 * self.steps
             for connection in layer.connections:
-                source = self.network.source_shape(connection)
+                source, maximum = self.network.source_shape(connection), connection.maximum
                 taps = prod(int(axis_taps(connection, source, axis).count.sum()) for axis in (0, 1))
                 reached = sum(1 + self.channel_range(connection, channel).words for channel in range(source[0]))
-                events = source[0] * source[1] * source[2] + taps * reached
+                places = source[1] * source[2] if maximum is None else maximum.reads((source[1], source[2]))
+                events = source[0] * places + taps * reached
                 presented = {"direct": 1, "bitplane": 8}.get(self.network.input, self.steps)
                 cycles += (presented if connection.source == INPUT else self.steps) * (events + 32)
         return cycles
@@ -312,6 +438,7 @@ class Program:
                 lane_stride = 1 if self.grouped else tap_words
                 taps = [axis_taps(connection, source, axis) for axis in (0, 1)]
                 per_step = self.network.schedule == "stream" and not self.network.reads_frame(layer)
+                walked = connection.reduced(source)
                 instructions.append(
                     Instruction(
                         frame=int(frame),
@@ -321,8 +448,8 @@ class Program:
                         sweep=int(layer.threshold is not None or self._holds_current(layer)),
                         fires=int(layer.threshold is not None),
                         source_base=0 if frame else self._source_base(connection.source),
-                        source_rows=source[1],
-                        source_columns=source[2],
+                        source_rows=walked[1],
+                        source_columns=walked[2],
                         source_groups=source[0] if frame else self.groups(source[0]),
                         row_base=len(rows),
                         column_base=len(columns),
@@ -339,6 +466,7 @@ class Program:
                         parameter_base=parameter_base,
                         threshold_exponent=self.threshold_exponents[index] if self.threshold_exponents else 0,
                         target_base=self.spike_bases[index],
+                        **self._window(connection),
                     )
                 )
                 for axis, table, weight_scale, membrane_scale in (

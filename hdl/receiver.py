@@ -1,11 +1,12 @@
-"""Takes packets of spikes and writes them into the spike memory."""
+"""Takes packets of spikes and writes them into the spike memory; in a chain, also what travels with them."""
 
-from amaranth import Module, Mux, Signal, unsigned
+from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.host import ErrorCode, PacketType
-from hdl.layouts import AxiWord
+from hdl.host import COUNTERS, ErrorCode, PacketType
+from hdl.layouts import AxiWord, width_for
 from hdl.packing import SpikePacking
 
 __all__ = ["SpikeReceiver"]
@@ -24,6 +25,9 @@ class SpikeReceiver(wiring.Component):
     base : int
         Address of the first spike word.
     address_bits : int
+    before : int
+        Layers that cores before this one ran. Where there are any, their counters and the origin of time follow
+        the fields, and an error packet is refused with the error that it names.
 
     Members
     -------
@@ -33,10 +37,19 @@ class SpikeReceiver(wiring.Component):
     done : Out, one cycle, after a good packet
     failed : Out, one cycle, after a refused packet; ``error`` says why
     write, address, data : Out, write port of the spike memory; unused lanes are 0
+    counted, layer, counters : Out, in a chain: one cycle for each earlier layer, its index and its counters
+    given, origin : Out, in a chain: one cycle, when the frame's header came to the first core
     """
 
-    def __init__(self, packing: SpikePacking, *, base: int, address_bits: int):
-        self._packing, self._base = packing, base
+    def __init__(self, packing: SpikePacking, *, base: int, address_bits: int, before: int = 0):
+        self._packing, self._base, self._before = packing, base, before
+        chained = {
+            "counted": Out(1),
+            "layer": Out(unsigned(width_for(before - 1))),
+            "counters": Out(unsigned(32 * len(COUNTERS))),
+            "given": Out(1),
+            "origin": Out(unsigned(32)),
+        }
         super().__init__(
             {
                 "i": In(stream.Signature(AxiWord)),
@@ -48,6 +61,7 @@ class SpikeReceiver(wiring.Component):
                 "write": Out(1),
                 "address": Out(unsigned(address_bits)),
                 "data": Out(unsigned(packing.lanes * (1 + packing.signed))),
+                **(chained if before else {}),
             }
         )
 
@@ -59,6 +73,8 @@ class SpikeReceiver(wiring.Component):
         last = Signal()
         taken = Signal()
         between = Signal()
+        place = Signal(range(len(COUNTERS)))
+        number = Signal(range(self._before + 1))
         idle = self._unpack(m, taken, last, between)
         m.d.comb += [self.error.eq(error), last.eq(index == packing.words - 1)]
 
@@ -72,9 +88,12 @@ class SpikeReceiver(wiring.Component):
         with m.FSM():
             with m.State("HEADER"):
                 m.d.comb += [self.i.ready.eq(self.accept), between.eq(1)]
-                m.d.sync += [index.eq(0), self.address.eq(self._base)]
+                m.d.sync += [index.eq(0), place.eq(0), number.eq(0), self.address.eq(self._base)]
                 with m.If(self.i.valid & self.accept):
-                    with m.If(word.data[24:] != PacketType.SPIKES):
+                    if self._before:
+                        with m.If((word.data == PacketType.ERROR << 24 | 1) & ~word.last):
+                            m.next = "RELAY"
+                    with (m.Elif if self._before else m.If)(word.data[24:] != PacketType.SPIKES):
                         refuse(ErrorCode.TYPE)
                     with m.Elif(word.data[:24] != packing.fields):
                         refuse(ErrorCode.SIZE)
@@ -87,13 +106,37 @@ class SpikeReceiver(wiring.Component):
                 m.d.comb += [self.i.ready.eq(idle), taken.eq(self.i.valid & idle)]
                 with m.If(taken):
                     m.d.sync += index.eq(index + 1)
-                    with m.If(last):
+                    if self._before:
                         with m.If(word.last):
-                            m.next = "WRITE"
-                        with m.Else():
-                            refuse(ErrorCode.LONG)
-                    with m.Elif(word.last):
-                        refuse(ErrorCode.SHORT)
+                            refuse(ErrorCode.SHORT)
+                        with m.Elif(last):
+                            m.next = "COUNTERS"
+                    else:
+                        with m.If(last):
+                            with m.If(word.last):
+                                m.next = "WRITE"
+                            with m.Else():
+                                refuse(ErrorCode.LONG)
+                        with m.Elif(word.last):
+                            refuse(ErrorCode.SHORT)
+            if self._before:
+                with m.State("COUNTERS"):
+                    m.d.comb += self.i.ready.eq(1)
+                    with m.If(self.i.valid):
+                        with m.If(self._passengers(m, place, number)):
+                            with m.If(word.last):
+                                m.next = "WRITE"
+                            with m.Else():
+                                refuse(ErrorCode.LONG)
+                        with m.Elif(word.last):
+                            refuse(ErrorCode.SHORT)
+                with m.State("RELAY"):
+                    m.d.comb += self.i.ready.eq(1)
+                    m.d.sync += error.eq(word.data[: len(error)])
+                    with m.If(self.i.valid):
+                        m.next = "DRAIN"
+                        with m.If(word.last):
+                            m.next = "FAILED"
             with m.State("WRITE"), m.If(idle):
                 m.next = "DONE"
             with m.State("DRAIN"):
@@ -107,6 +150,26 @@ class SpikeReceiver(wiring.Component):
                 m.d.comb += self.failed.eq(1)
                 m.next = "HEADER"
         return m
+
+    def _passengers(self, m: Module, place: Signal, number: Signal) -> Value:
+        """Tell the word that is there, of those behind the fields; returns whether it is the last of them."""
+        gathered = Signal(32 * (len(COUNTERS) - 1))
+        origin = number == self._before
+        complete = place == len(COUNTERS) - 1
+        word = self.i.payload.data
+        m.d.comb += [
+            self.layer.eq(number),
+            self.counters.eq(Cat(gathered, word)),
+            self.counted.eq(complete),
+            self.given.eq(origin),
+            self.origin.eq(word),
+        ]
+        m.d.sync += [
+            gathered.eq(Cat(gathered[32:], word)),
+            place.eq(Mux(complete | origin, 0, place + 1)),
+            number.eq(Mux(origin, 0, number + complete)),
+        ]
+        return origin
 
     def _unpack(self, m: Module, taken: Signal, last: Signal, between: Signal) -> Signal:
         """Keep the word that is ``taken`` and write its fields; returns whether another one may come in this cycle.

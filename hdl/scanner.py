@@ -10,7 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.counting import countdown, total
 from hdl.layouts import width_for
-from toolchain.ir import FixedPointNetwork
+from hdl.program import Neuron
+from hdl.windows import Windows
 from toolchain.lfsr import MASK
 
 __all__ = ["Scanner"]
@@ -56,7 +57,7 @@ class Scanner(wiring.Component):
         Spikes of a spike word.
     event, row, column : StructLayout
         Payloads of the event stream and of the coordinate tables.
-    network : FixedPointNetwork
+    network : Neuron
         Its spikes: if they have a sign, spike words hold P of them above the spikes; the one of repeat t is
         worth ``2^(T−1−t)`` in ``radix``, 1 elsewhere. Its input: a pixel is one event (``direct``), an event
         for each of its bits (``bitplane``), or one if it exceeds the low byte of the register (``rate``); input
@@ -70,6 +71,11 @@ class Scanner(wiring.Component):
         which words and lanes it reaches. ``group_stride`` and ``lane_stride`` then step through the table.
     channel_bits : int
         Width of its address.
+    windows : StructLayout or None
+        What ``hdl.windows`` must know of each connection's max pooling, where there is any: ``rows`` and ``columns`` then count
+        windows, and their steps replace ``stride``.
+    settings : StructLayout or None
+        Of a core whose networks are loaded: it brings the seed of ``rate``, and what the first spike of ``radix`` is worth.
 
     Members
     -------
@@ -87,7 +93,7 @@ class Scanner(wiring.Component):
         event: data.StructLayout,
         row: data.StructLayout,
         column: data.StructLayout,
-        network: FixedPointNetwork,
+        network: Neuron,
         weighing: str,
         address_bits: int,
         coordinate_bits: int,
@@ -96,12 +102,16 @@ class Scanner(wiring.Component):
         table_bits: int,
         channel: data.StructLayout | None = None,
         channel_bits: int = 0,
+        windows: data.StructLayout | None = None,
+        settings: data.StructLayout | None = None,
     ):
         self._lanes = lanes
         self._event, self._row, self._column = event, row, column
         self._network, self._weighing = network, weighing
         signed_spikes = network.signed_spikes
         self._ranged = channel is not None
+        self._windowed = windows is not None
+        self._loaded = settings is not None
         offset_bits = channel_bits if self._ranged else event["weight"].width
         table = {} if channel is None else {
             "channel_base": In(unsigned(channel_bits)),
@@ -128,6 +138,8 @@ class Scanner(wiring.Component):
                 "group_stride": In(unsigned(offset_bits)),
                 "lane_stride": In(unsigned(offset_bits)),
                 **table,
+                **({} if windows is None else {"window": In(windows)}),
+                **({} if settings is None else {"settings": In(settings)}),
                 "enable": Out(1),
                 "address": Out(unsigned(address_bits)),
                 "row_address": Out(unsigned(table_bits)),
@@ -145,7 +157,7 @@ class Scanner(wiring.Component):
         lanes, signed_spikes = self._lanes, self._network.signed_spikes
         walking = Signal()
         ready = Signal()
-        group_offset, worth = self._walk(m, walking)
+        group_offset, worth, windows = self._walk(m, walking)
 
         # Stage 1: outputs of the memories; 2: they in registers; 3: what is set, and its address; 4: the word whose
         # lanes are emitted one by one. When it has no more, all stages move.
@@ -163,12 +175,14 @@ class Scanner(wiring.Component):
         reachable = row.count.any() & column.count.any()
         most = max(lanes, 8) if self._network.input == "bitplane" else lanes
         found = Signal(most)
-        m.d.comb += found.eq(spikes[:lanes])
-        if self._network.input != "spikes":
-            with m.If(self.frame):
-                m.d.comb += found.eq(self._pixel_events(m, walking & self.enable, pixel))
         mask = Signal(most)
         hit = Signal()
+        gathered, complete = self._gather(m, windows, spikes[:lanes], mask[:lanes])
+        if self._network.input == "spikes":
+            m.d.comb += found.eq(gathered)
+        else:
+            m.d.comb += found.eq(Mux(self.frame, self._pixel_events(m, walking & self.enable, pixel), gathered))
+        heard = valid[2] & reachable & found.any()
         parts = [found[low : low + _PART] for low in range(0, most, _PART)]
         counts = [Signal(width_for(len(part)), name=f"count_{low}") for low, part in enumerate(parts)]
         with m.If(self.enable):
@@ -180,7 +194,7 @@ class Scanner(wiring.Component):
                 row.eq(self.row),
                 column.eq(self.column),
                 mask.eq(found),
-                hit.eq(valid[2] & reachable & found.any()),
+                hit.eq(heard if complete is None else heard & complete),
                 *(count.eq(total(list(part))) for count, part in zip(counts, parts, strict=True)),
                 word[0].weight.eq(row.weight + column.weight),
                 word[0].membrane.eq(row.membrane + column.membrane),
@@ -213,6 +227,20 @@ class Scanner(wiring.Component):
         m.d.comb += self.busy.eq(Cat(*valid).any() | in_pipeline)
         return m
 
+    def _gather(self, m: Module, windows: Windows | None, spikes: Value, before: Value) -> tuple[Value, Value | None]:
+        """Stage 2's spikes with those ``before`` them in their window, and whether the window is complete."""
+        if windows is None:
+            return spikes, None
+        chains = [_stages(windows.first, "window_first", 2), _stages(windows.complete, "window_complete", 2)]
+        if windows.inside is not None:
+            chains.append(_stages(windows.inside, "window_inside", 2))
+        with m.If(self.enable):
+            for chain in chains:
+                m.d.sync += [later.eq(earlier) for earlier, later in pairwise(chain)]
+        first, complete, *inside = (chain[2] for chain in chains)
+        counted = Mux(inside[0], spikes, 0) if inside else spikes
+        return counted | Mux(first, 0, before), complete
+
     def _pixel_events(self, m: Module, step: Value, pixel: Signal) -> Value:
         """The events of the pixel in stage 2, as a mask."""
         if self._network.input == "direct":
@@ -222,7 +250,7 @@ class Scanner(wiring.Component):
         register = Signal(32)
         number = [Signal(8, name=f"number_{stage}") for stage in (1, 2)]
         with m.If(self.start & self.restart):
-            m.d.sync += register.eq(self._network.seed)
+            m.d.sync += register.eq(self.settings.seed if self._loaded else self._network.seed)
         with m.Elif(step):
             m.d.sync += [register.eq(_leap(register)), number[0].eq(register[:8])]
         with m.If(self.enable):
@@ -243,25 +271,31 @@ class Scanner(wiring.Component):
         bits = self._event["amplitude"].shape.width - 1
         return Cat(exponent | Const(0, bits), negative & ~self.frame) if bits else negative & ~self.frame
 
-    def _walk(self, m: Module, walking: Signal) -> tuple[Signal, Value]:
+    def _walk(self, m: Module, walking: Signal) -> tuple[Signal, Value, Windows | None]:
         """Counters (y, x, g, repeat) and addresses of the next word.
 
-        Returns g · group_stride and what a spike is worth, as factor or exponent.
+        Returns g · group_stride, what a spike is worth, as factor or exponent, and the walk within windows.
         """
         step = walking & self.enable
-        last_repeat = countdown(m, "repeat", self.repeats, start=self.start, step=step)
-        next_group = step & last_repeat
+        windows = Windows(m, self.window, start=self.start, step=step) if self._windowed else None
+        word = step if windows is None else step & windows.complete
+        last_repeat = countdown(m, "repeat", self.repeats, start=self.start, step=word)
+        next_group = word & last_repeat
         last_group = countdown(m, "group", self.groups, start=self.start, step=next_group)
         next_column = next_group & last_group
         last_column = countdown(m, "column", self.columns, start=self.start, step=next_column)
         next_row = next_column & last_column
         last_row = countdown(m, "row", self.rows, start=self.start, step=next_row)
+        first_address, stride = self.first_address, self.stride
+        if windows is not None:
+            windows.track(m, next_column, next_row)
+            first_address, stride = first_address + self.window.window_base, windows.address_step(next_column, next_row)
         group_offset = Signal.like(self.group_stride)
         first_offset = self.channel_base if self._ranged else Const(0)
         with m.If(self.start):
             m.d.sync += [
                 walking.eq(1),
-                self.address.eq(self.first_address),
+                self.address.eq(first_address),
                 self.row_address.eq(self.row_base),
                 self.column_address.eq(self.column_base),
                 group_offset.eq(first_offset),
@@ -269,9 +303,9 @@ class Scanner(wiring.Component):
         with m.Elif(step):
             if self._network.input == "rate":  # the same pixel again
                 with m.If(~self.frame | last_repeat):
-                    m.d.sync += self.address.eq(self.address + self.stride)
+                    m.d.sync += self.address.eq(self.address + stride)
             else:
-                m.d.sync += self.address.eq(self.address + self.stride)
+                m.d.sync += self.address.eq(self.address + stride)
             with m.If(next_group):
                 m.d.sync += group_offset.eq(Mux(last_group, first_offset, group_offset + self.group_stride))
             with m.If(next_column):
@@ -280,14 +314,14 @@ class Scanner(wiring.Component):
                 m.d.sync += [self.row_address.eq(self.row_address + 1), walking.eq(~last_row)]
         factor = self._weighing == "multiply"
         if self._network.schedule != "radix":
-            return group_offset, Const(1) if factor else Const(0)
+            return group_offset, Const(1) if factor else Const(0), windows
         first = self._network.time_steps - 1
         worth = Signal(range(max(2, 1 + (1 << first if factor else first))))
         with m.If(self.start | next_group):
-            m.d.sync += worth.eq(1 << first if factor else first)
+            m.d.sync += worth.eq(self.settings.worth if self._loaded else 1 << first if factor else first)
         with m.Elif(step):
             m.d.sync += worth.eq(worth >> 1 if factor else worth - 1)
-        return group_offset, worth
+        return group_offset, worth, windows
 
     def _emit(self, m: Module, emit: Value, lowest: Signal, word: data.View, worth: Value, ready: Signal) -> Value:
         """Number of the lane, its product with the stride (or its entry in the channel table), the sum, then a FIFO.

@@ -116,6 +116,13 @@ class Comparison:
                 wanted, got = f"{expected[image, layer]} {name}", f"{seen[image, layer]} {name}"
                 self._add(Difference("counter", int(image), wanted, got, layer=network.layers[layer].name))
 
+    def loaded(self, packets: Sequence[Sequence[int]], expected: Sequence[int]) -> None:
+        """Compare the answer to the load packet that went before the first image."""
+        seen = " ".join(f"{word:#x}" for word in packets[0]) if packets else "no answer in the time it may take"
+        wanted = " ".join(f"{word:#x}" for word in expected)
+        if seen != wanted:
+            self._add(Difference("protocol", 0, f"loaded: {wanted}", seen))
+
     def _result(self, image: int, result: Result) -> None:
         network, trace = self._network, self._trace
         network_id = int(network.fingerprint[:8], 16)
@@ -142,7 +149,12 @@ class Comparison:
             train = told.get(layer)
             channels, height, width = self._network.shapes[layer] if train is not None else (0, 0, 0)
             groups = -(-channels // self._lanes)
-            if train is None or image >= len(train) or step >= train.shape[1] or word >= height * width * groups:
+            if (
+                train is None
+                or not 0 <= image < len(train)
+                or step >= train.shape[1]
+                or word >= height * width * groups
+            ):
                 where = f"image {image}, layer {layer}, step {step}, word {word}"
                 self._add(Difference("protocol", image, "a spike word of the network", where))
                 continue

@@ -22,6 +22,7 @@ from toolchain.connection import Connection, Shape
 from toolchain.encoding import check_frames, rate_numbers
 from toolchain.errors import InvalidValue
 from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, FixedPointLayer, FixedPointNetwork
+from toolchain.pooling import MaxPooling
 from toolchain.trace import Activity, SpikeTrace
 
 __all__ = ["RECORDS", "anytime", "check_increasing", "run"]
@@ -62,6 +63,18 @@ def _pool(x: Tensor, pool: tuple[int, int]) -> Tensor:
     return pooled
 
 
+def _maximum(x: Tensor, pooling: MaxPooling | None) -> Tensor:
+    """Largest value of each window, ``[M, H, W, C]``: of counts, whose trains are so many spikes and then none."""
+    if pooling is None:
+        return x
+    rows, columns = pooling.output((x.shape[1], x.shape[2]))
+    (top, left), (bottom, right) = pooling.padding, pooling.padding_after
+    padded = F.pad(x, (0, 0, left, right, top, bottom))
+    windows = padded.unfold(1, pooling.window[0], pooling.stride[0]).unfold(2, pooling.window[1], pooling.stride[1])
+    assert windows.shape[1:3] == (rows, columns)
+    return windows.amax(dim=(4, 5))
+
+
 class _Synapses:
     """One connection as pooling, im2col and matrix product on ``[M, H, W, C]`` counts."""
 
@@ -75,9 +88,10 @@ class _Synapses:
         self.fan_out = self._fan_out(source).to(device)
 
     def _fan_out(self, source: Shape) -> Tensor:
-        """Synapses that a spike at each source place reaches, float64 ``[H, W]``."""
+        """Synapses that a spike at each source place, behind the max pooling, reaches, float64 ``[H, W]``."""
         c = self.connection
-        _, height, width = c.pooled(source)
+        source = c.reduced(source)
+        height, width = source[1] // c.pool[0], source[2] // c.pool[1]
         taps = torch.ones(1, c.kernel[0] * c.kernel[1], self.output[1] * self.output[2], dtype=torch.float64)
         (top, _), (left, _) = c.pads
         # what fold sees behind the padded frame's last window is never reached
@@ -92,7 +106,7 @@ class _Synapses:
     def __call__(self, x: Tensor) -> Tensor:
         """Weighted sums of one presentation, ``[M, H_out, W_out, C_out]``."""
         c = self.connection
-        x = _pool(x, c.pool)
+        x = _pool(_maximum(x, c.maximum), c.pool)
         channels, height, width = self.output
         if c.kind == "linear":
             return (x.flatten(1) @ self.matrix[0]).view(-1, 1, 1, channels)
@@ -121,7 +135,7 @@ class _Synapses:
 
     def activity(self, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Events and synaptic operations of each image, from ``[N, H, W, C]`` spike counts."""
-        at_place = counts.sum(dim=3, dtype=torch.float64)
+        at_place = _maximum(counts, self.connection.maximum).sum(dim=3, dtype=torch.float64)
         events = (at_place * (self.fan_out > 0)).sum(dim=(1, 2))
         return events, (at_place * self.fan_out).sum(dim=(1, 2))
 

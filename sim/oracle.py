@@ -24,7 +24,7 @@ def _places(shape: Shape) -> list[Place]:
 
 
 def _deliver(connection: Connection, source: Shape, output: Shape, place: Place) -> list[tuple[Place, int]]:
-    """Every (target neuron, weight) that a spike at ``place`` of the unpooled source reaches."""
+    """Every (target neuron, weight) that a spike at ``place`` of the source reaches, before average pooling."""
     channel, y, x = place
     y, x = y // connection.pool[0], x // connection.pool[1]
     if y >= source[1] // connection.pool[0] or x >= source[2] // connection.pool[1]:
@@ -47,6 +47,32 @@ def _deliver(connection: Connection, source: Shape, output: Shape, place: Place)
 
 Emitted = list[tuple[int, Place, int]]
 """(time step, place, amplitude) of every event."""
+
+
+def _windows(extent: int, window: int, stride: int, before: int, after: int) -> list[list[int]]:
+    """Places of the frame under each window along one axis: windows start at −before as long as they end by ``after``."""
+    found = []
+    start = -before
+    while start + window <= extent + after:
+        found.append([place for place in range(start, start + window) if 0 <= place < extent])
+        start += stride
+    return found
+
+
+def _pooled(connection: Connection, source: Shape, train: Train) -> tuple[Shape, Emitted]:
+    """The OR, step by step, of the spikes under each window of the max pooling; and how many places come out."""
+    pooling = connection.maximum
+    assert pooling is not None
+    rows, columns = (
+        _windows(*axis)
+        for axis in zip(source[1:], pooling.window, pooling.stride, pooling.padding, pooling.padding_after, strict=True)
+    )
+    emitted = []
+    for t in sorted({t for t, _ in train}):
+        for channel, (oy, ys), (ox, xs) in itertools.product(range(source[0]), enumerate(rows), enumerate(columns)):
+            if any((t, (channel, y, x)) in train for y in ys for x in xs):
+                emitted.append((t, (channel, oy, ox), 1))
+    return (source[0], len(rows), len(columns)), emitted
 
 
 def _direct(network: FixedPointNetwork, frame: np.ndarray) -> Emitted:
@@ -104,6 +130,8 @@ def _arrivals(
         source = network.source_shape(connection)
         if connection.source == INPUT:
             emitted = _INPUT[network.input](network, frame)
+        elif connection.maximum is not None:
+            source, emitted = _pooled(connection, source, trains[connection.source])
         else:
             emitted = [(t, place, s) for (t, place), s in sorted(trains[connection.source].items())]
         for t, place, amplitude in emitted:

@@ -54,8 +54,14 @@ def worth(network: SpikingNetwork, connection: Connection) -> np.ndarray:
 
 
 def convolved(connection: Connection, weight: Tensor, x: Tensor) -> Tensor:
-    """The connection with other weights on ``[M, C, H, W]`` spikes or values; pooling is a plain sum."""
+    """The connection with other weights on ``[M, C, H, W]`` spikes or values; average pooling is a plain sum.
+
+    Max pooling takes the largest value, none below 0; of spikes that is their OR, of trains in ``two_phase`` their maximum.
+    """
     c = connection
+    if c.maximum is not None:
+        (top, left), (bottom, right) = c.maximum.padding, c.maximum.padding_after
+        x = F.max_pool2d(F.pad(x, (left, right, top, bottom)), c.maximum.window, c.maximum.stride)
     pooled = x if c.pool == (1, 1) else F.avg_pool2d(x, c.pool, divisor_override=1)
     padding = c.padding
     if c.padding_after != c.padding:
@@ -84,7 +90,7 @@ class _Layer:
         self.membrane = self.total = torch.zeros(0)
 
     def drive(self, sources: list[Tensor]) -> Tensor:
-        """Weighted sums of ``[M, C, H, W]`` spikes or pixels, without bias; pooling is a plain sum."""
+        """Weighted sums of ``[M, C, H, W]`` spikes or pixels, without bias; average pooling is a plain sum."""
         total: Tensor | None = None
         for c, weight, x in zip(self.connections, self.weights, sources, strict=True):
             part = convolved(c, weight, x)

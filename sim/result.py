@@ -18,6 +18,8 @@ class VerificationResult:
     ``cycles`` int64 are the clocks from the first word of a frame to the last word of its result, both
     included, for each image that was answered; ``activity`` and ``layer_cycles`` int64 [N, layers] are
     what the hardware counted for ``layers`` (their names); ``clocks_per_second`` is measured over the whole simulation, bench included.
+    ``interval`` is the mean number of clocks from one answer to the next, ``None`` for one image; of a chain of ``cores``, which
+    works on several images at once, it is what an image costs.
     """
 
     simulator: str
@@ -37,6 +39,8 @@ class VerificationResult:
     stall: float
     seed: int
     clocks_per_second: float
+    interval: float | None = None
+    cores: int = 1
 
     @property
     def passed(self) -> bool:
@@ -55,7 +59,12 @@ class VerificationResult:
 
     @property
     def lane_utilization(self) -> float:
-        """(SOPs + input MACs) / (lanes × all cycles, frame and result transfer included)."""
+        """(SOPs + input MACs) / (lanes × all cycles, frame and result transfer included).
+
+        Of a chain all cycles are ``interval``, once it is full, and the lanes those of all cores; 0 for one image.
+        """
+        if self.cores > 1:
+            return self.operations_per_image / (self.lanes * self.cores * self.interval) if self.interval else 0.0
         return float(self.activity.operations.sum()) / (self.lanes * max(1.0, float(self.cycles.sum())))
 
     def breakdown(self) -> list[dict[str, Any]]:
@@ -66,7 +75,7 @@ class VerificationResult:
         operations = self.activity.operations.mean(axis=0)
         cycles = self.layer_cycles.mean(axis=0)
         rows = zip(
-            (*self.layers, "frame and result transfer"),
+            (*self.layers, "frame and result transfer" if self.cores == 1 else "transfers and waits"),
             (*cycles, self.cycles_per_image - cycles.sum()),
             (*operations, 0.0),
             strict=True,
@@ -95,6 +104,8 @@ class VerificationResult:
             "counters_match": self.counter_mismatches == 0,
             "cycles_per_image": round(self.cycles_per_image, 1),
             "sops_per_image": round(self.operations_per_image, 1),
+            "cores": self.cores,
+            "cycles_between_answers": None if self.interval is None else round(self.interval, 1),
             "lanes": self.lanes,
             "lane_utilization": round(self.lane_utilization, 4),
             "breakdown": self.breakdown(),

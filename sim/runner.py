@@ -17,6 +17,7 @@ from threading import Thread
 import numpy as np
 from cocotb_tools.runner import get_results, get_runner
 
+from hdl.capacity import Capacity
 from hdl.program import Program
 from sim import golden, verilator
 from sim.comparison import Comparison
@@ -27,6 +28,8 @@ from toolchain.cycles import cycles
 from toolchain.encoding import check_frames
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
+from toolchain.loading import load_packet, loaded_answer
+from toolchain.segments import segments
 from toolchain.tools import Simulator, find_simulator
 
 __all__ = ["Answers", "build", "check", "exchange", "verify"]
@@ -254,36 +257,41 @@ def verify(
 
     Every spike of every layer and step, every score, the prediction, and the counters must be equal, each
     layer's cycles to ``toolchain.cycles``; the cycle counter must equal the clocks that the bench saw. ``stall`` makes the host's end of both
-    streams hold back at random, reproducibly for one ``seed``.
+    streams hold back at random, reproducibly for one ``seed``. Hardware whose memories are loaded gets the network first.
 
     Raises
     ------
     InvalidValue
-        The bundle belongs to another network, wrong frames, ``stall`` out of range.
+        The bundle belongs to another network, or has no room for it, wrong frames, ``stall`` out of range.
     ToolMissing
         No simulator or compiler, or it fails.
     """
-    if bundle.fingerprint != network.fingerprint:
+    capacity = None if bundle.capacity is None else Capacity(**bundle.capacity)
+    if capacity is None and bundle.fingerprint != network.fingerprint:
         raise InvalidValue(
             f"{bundle.folder} was generated from network {bundle.fingerprint[:16]}, not {network.fingerprint[:16]}; "
             "generate it again"
         )
     trace = golden.run(network, frames, "spikes")
     program = Program(network, bundle.lanes)
-    packets = [input_packet(frame, program) for frame in frames]
+    cores = [Program(part, bundle.lanes) for part in segments(network, bundle.cuts)]
+    loads = [] if capacity is None else [load_packet(network, capacity).tolist()]
     answers = exchange(
         bundle,
-        packets,
-        patience=2 * program.longest_inference + 1000,
+        [*loads, *(input_packet(frame, program) for frame in frames)],
+        patience=2 * sum(core.longest_inference for core in cores) + 1000,
         simulator=simulator,
         stall=stall,
         seed=seed,
         progress=progress,
     )
-    started, offered, taken = answers.clocks.T
+    before = len(loads)
+    started, offered, taken = answers.clocks[before:].T
     comparison = Comparison(network, bundle.lanes, trace, cycles(network, frames, trace, bundle.lanes))
-    comparison.results(answers.packets, (offered - started).tolist())
-    comparison.spikes(answers.spike_words())
+    if loads:
+        comparison.loaded(answers.packets[:1], loaded_answer(network))
+    comparison.results(answers.packets[before:], (offered - started).tolist())
+    comparison.spikes((answered - before, *rest) for answered, *rest in answers.spike_words())
     counted = comparison.counted
     return VerificationResult(
         simulator=answers.simulator.name,
@@ -297,6 +305,8 @@ def verify(
         counter_mismatches=counted["counter"],
         differences=tuple(comparison.differences),
         cycles=taken - started + 1,
+        interval=float((taken[-1] - taken[0]) / (len(taken) - 1)) if len(taken) > 1 else None,
+        cores=bundle.cores,
         activity=comparison.activity,
         layers=tuple(layer.name for layer in network.layers),
         layer_cycles=comparison.layer_cycles,

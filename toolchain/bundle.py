@@ -1,19 +1,20 @@
 """The generated hardware on disk: which files there are and what they belong to."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from toolchain.errors import NetworkFileError
 
-__all__ = ["BENCH_FILES", "CORE", "PORTS_FILE", "RtlBundle", "TESTBENCH", "load_bundle"]
+__all__ = ["BENCH_FILES", "CORE", "LOAD_FILE", "PORTS_FILE", "RtlBundle", "TESTBENCH", "load_bundle"]
 
 CORE = "spikeloom_core"
 """Name of the Verilog module."""
 TESTBENCH = "spikeloom_tb"
 """Name of the test bench module around it."""
 PORTS_FILE = "ports.json"
+LOAD_FILE = "network.load"
 BENCH_FILES = ("test_core.py", "run.py", "vectors.json")
 """The test bench that ``toolchain.testbench`` adds, good for one network only."""
 _SCHEMA = 1
@@ -30,12 +31,34 @@ class RtlBundle:
         Of the network inside; also in the Verilog header.
     spike_words : tuple of int
         Neuron words of each firing layer, as seen on the ``spike_*`` ports.
+    cuts : tuple of int
+        First layer of each core but the first, of a chain of cores; empty for a single core.
+    capacity : dict or None
+        Of a core whose memories are loaded, the members of ``hdl.capacity.Capacity``: the network inside is then only one of
+        those that it runs. None: the network is in the hardware.
     """
 
     folder: Path
     lanes: int
     fingerprint: str
     spike_words: tuple[int, ...]
+    cuts: tuple[int, ...] = ()
+    capacity: dict[str, Any] | None = None
+
+    @property
+    def cores(self) -> int:
+        """Cores in a row."""
+        return len(self.cuts) + 1
+
+    @property
+    def memories(self) -> str:
+        """``rom`` or ``loadable``."""
+        return "rom" if self.capacity is None else "loadable"
+
+    @property
+    def load(self) -> Path:
+        """The packet that loads the network inside, as little-endian words; of a loadable core."""
+        return self.folder / LOAD_FILE
 
     @property
     def verilog(self) -> Path:
@@ -60,6 +83,8 @@ class RtlBundle:
             "lanes": self.lanes,
             "fingerprint": self.fingerprint,
             "spike_words": list(self.spike_words),
+            **({"cores": self.cores, "cuts": list(self.cuts)} if self.cuts else {}),
+            **({} if self.capacity is None else {"capacity": self.capacity}),
         }
 
 
@@ -76,9 +101,14 @@ def load_bundle(folder: Path) -> RtlBundle:
         ports = json.loads(path.read_text())
         if ports["schema"] != _SCHEMA:
             raise NetworkFileError(f"{path} has schema {ports['schema']}, this version reads {_SCHEMA}")
-        bundle = RtlBundle(folder, ports["lanes"], ports["fingerprint"], tuple(ports["spike_words"]))
+        cuts = tuple(ports.get("cuts", ()))
+        bundle = RtlBundle(folder, ports["lanes"], ports["fingerprint"], tuple(ports["spike_words"]), cuts)
         if not isinstance(bundle.lanes, int) or not isinstance(bundle.fingerprint, str):
             raise TypeError("lanes must be a number, fingerprint a text")
+        if not all(isinstance(cut, int) for cut in cuts):
+            raise TypeError("cuts must be numbers of layers")
+        if ports.get("capacity") is not None:
+            bundle = replace(bundle, capacity=dict(ports["capacity"]))
         return bundle
     except OSError as error:
         raise NetworkFileError(

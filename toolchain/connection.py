@@ -4,17 +4,17 @@ Shapes are ``(C, H, W)``; a vector is ``(C, 1, 1)``. A linear synapse is a convo
 covers its whole source, so every reader (golden model, oracle, hardware) knows one synapse only.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from toolchain.errors import InvalidValue
+from toolchain.pooling import MaxPooling, Pair
 
 __all__ = ["Connection", "Pair", "Shape", "frozen"]
 
 Shape = tuple[int, int, int]
-Pair = tuple[int, int]
 
 
 def frozen(values: Any, dtype: type) -> np.ndarray:
@@ -26,9 +26,9 @@ def frozen(values: Any, dtype: type) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Connection:
-    """One synapse group: average-pooled source, then a cross-correlation (``torch.nn.Conv2d``).
+    """One synapse group: pooled source, then a cross-correlation (``torch.nn.Conv2d``).
 
-    A spike at source place ``(c, y, x)`` arrives at ``(c, y // pool_y, x // pool_x)``; the rim that
+    Max pooling comes first, then average pooling: a spike at source place ``(c, y, x)`` arrives at ``(c, y // pool_y, x // pool_x)``; the rim that
     no whole pooling window covers is dropped (floor mode). ``1/k²`` of the pooling sits in ``weight``.
 
     Members
@@ -47,6 +47,8 @@ class Connection:
         Places from one kernel tap to the next.
     groups : int
         Source and output channels fall into so many runs of neighbours; run n of the output reads run n of the source.
+    maximum : MaxPooling or None
+        What the source goes through before anything else; its places are then those of the windows.
     """
 
     source: int
@@ -58,6 +60,7 @@ class Connection:
     padding_after: Pair | None = None
     dilation: Pair = (1, 1)
     groups: int = 1
+    maximum: MaxPooling | None = None
 
     def __post_init__(self) -> None:
         integer = np.issubdtype(np.asarray(self.weight).dtype, np.integer)
@@ -104,13 +107,17 @@ class Connection:
         return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True))  # type: ignore[return-value]
 
     def unusual(self) -> dict[str, Any]:
-        """Dilation, groups and padding behind, as JSON values, where they are not those of a plain convolution."""
+        """Dilation, groups, padding behind and max pooling, as JSON values, where they are not those of a plain convolution."""
         found: dict[str, Any] = {}
         if self.padding_after != self.padding:
             found["padding_after"] = list(self.padding_after or ())
         if self.dilation != (1, 1):
             found["dilation"] = list(self.dilation)
-        return {**found, "groups": self.groups} if self.groups != 1 else found
+        if self.groups != 1:
+            found["groups"] = self.groups
+        if self.maximum is not None:
+            found["maximum"] = {name: list(pair) for name, pair in asdict(self.maximum).items()}
+        return found
 
     def fed_by(self, channels: np.ndarray) -> np.ndarray:
         """One value of each source channel where ``weight`` reads it: ``[C_in]`` → ``[C_out, C_in / groups, 1, 1]``."""
@@ -128,9 +135,22 @@ class Connection:
         """Kernel size ``(K_y, K_x)``."""
         return (int(self.weight.shape[2]), int(self.weight.shape[3]))
 
+    def peaks(self, values: np.ndarray) -> np.ndarray:
+        """Values of the source, ``[…, H, W]``, behind the max pooling; spikes become the OR of theirs."""
+        return values if self.maximum is None else self.maximum.of(values)
+
+    def reduced(self, source: Shape) -> Shape:
+        """Shape of the source after max pooling."""
+        return source if self.maximum is None else (source[0], *self.maximum.output((source[1], source[2])))
+
     def pooled(self, source: Shape) -> Shape:
-        """Shape of the source after average pooling."""
-        return (source[0], source[1] // self.pool[0], source[2] // self.pool[1])
+        """Shape of the source after all pooling."""
+        channels, height, width = self.reduced(source)
+        return (channels, height // self.pool[0], width // self.pool[1])
+
+    def unpooled(self) -> "Connection":
+        """The same synapse, of a source that is pooled already."""
+        return replace(self, pool=(1, 1), maximum=None)
 
     def output(self, source: Shape) -> Shape:
         """Shape of the layer this connection drives.
@@ -140,6 +160,8 @@ class Connection:
         InvalidValue
             The weight does not fit the source.
         """
+        if min(self.reduced(source)) < 1 and self.maximum is not None:
+            raise InvalidValue(f"source {source} is smaller than the window {self.maximum.window} of its max pooling")
         channels, *size = self.pooled(source)
         if self.inputs != channels:
             groups = f" in {self.groups} groups" if self.groups > 1 else ""

@@ -11,6 +11,9 @@ A layer takes initialization + control + scans + fire passes, in cycles, with W 
   ``L = Σ max(1, n)`` over the words of the source, n events each, none where no synapse is reached; d is how long the scanner was held
   back, s when the synapse engine took the last event and c how long that one occupies it.
 
+Behind max pooling a word of the source is one of a window: all but the last have ``n = 0``, the last has the events of their OR, and
+``L`` counts every word of every window, those in the padding too.
+
 An event occupies the engine for ``c = taps × groups`` cycles, groups being the words that its channel reaches. Counted from the start of the scan, event i
 leaves the scanner in cycle ``m_i`` and is taken by the engine in ``s_i``:
 
@@ -115,8 +118,12 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
             width, per_step = 1 if instruction.frame else lanes, bool(instruction.per_step)
             source = sources[connection.source]
             costs = _costs(service, len(source[0]), width, per_step=per_step, apart=program.grouped)
+            if connection.maximum is not None:
+                costs = np.repeat(costs, connection.maximum.taps, axis=0)
             for image, given in enumerate(source):
-                words = _words(np.abs(given), width, per_step=per_step, apart=program.grouped)
+                words = _words(connection.peaks(np.abs(given)), width, per_step=per_step, apart=program.grouped)
+                if connection.maximum is not None:
+                    words = _last_of_windows(words, connection.maximum.taps)
                 scan[image, index] += _scans(words, costs)
         rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
         initialization[:, index] = instruction.words + 3
@@ -139,7 +146,7 @@ def _sources(network: FixedPointNetwork, frames: np.ndarray, spikes: tuple[np.nd
 
 
 def _service(network: FixedPointNetwork, connection: Connection, program: Program) -> np.ndarray:
-    """Cycles in which an event occupies the synapse engine, taps × groups, int64 ``[C, H, W]``; 0 reaches nothing."""
+    """Cycles in which an event occupies the synapse engine, taps × groups, int64 ``[C, H, W]`` behind max pooling; 0 reaches nothing."""
     source = network.source_shape(connection)
     rows, columns = (axis_taps(connection, source, axis).count for axis in (0, 1))
     words = np.array([1 + program.channel_range(connection, channel).words for channel in range(source[0])])
@@ -162,6 +169,14 @@ def _words(given: np.ndarray, width: int, *, per_step: bool, apart: bool) -> np.
     # rounds first, words in the order (y, x, group, repeat)
     order = (0, 3, 4, 1, 2) if per_step else (3, 4, 1, 0, 2)
     return words.transpose(order).reshape(repeats if per_step else 1, -1, words.shape[2])
+
+
+def _last_of_windows(words: np.ndarray, taps: int) -> np.ndarray:
+    """``[rounds, words, width]`` with ``taps − 1`` words without events before each."""
+    rounds, count, width = words.shape
+    apart = np.zeros((rounds, count, taps, width), np.int64)
+    apart[:, :, -1] = words
+    return apart.reshape(rounds, count * taps, width)
 
 
 def _costs(service: np.ndarray, repeats: int, width: int, *, per_step: bool, apart: bool) -> np.ndarray:

@@ -1,7 +1,6 @@
 """How many multiply-accumulates of a source network have an operand other than 0, measured on the source itself."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +53,10 @@ def source_macs(
     graph = read_module(module, network.input_shape)
     found, wanted = (
         [
-            [(c.source, c.weight.shape, c.stride, c.pads, c.dilation, c.groups, c.pool) for c in layer.connections]
+            [
+                (c.source, c.weight.shape, c.stride, c.pads, c.dilation, c.groups, c.pool, c.maximum)
+                for c in layer.connections
+            ]
             for layer in layers
         ]
         for layers in (graph.blocks, network.layers)
@@ -75,7 +77,7 @@ def source_macs(
                 shape, most = network.source_shape(c), largest[c.source + 1]
                 active = np.abs(values[c.source + 1]).reshape(-1, *shape) * _LEVELS >= most / 2
                 active &= most > 0
-                places = fan_out(replace(c, pool=(1, 1)), c.pooled(shape))
+                places = fan_out(c.unpooled(), c.pooled(shape))
                 macs[:, index] += reached(pooled_any(active, c, shape), places)
         parts.append(macs)
     return np.concatenate(parts)

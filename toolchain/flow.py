@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hdl.capacity import Capacity, device_capacity, read_capacity, union
 from hdl.program import check_lanes
 from sim import floating, golden, runner
 from sim.result import VerificationResult
 from toolchain import datasets, zoo
+from toolchain.balance import Split, balance, check_cores, named_cuts, split_at
 from toolchain.bundle import RtlBundle, load_bundle
 from toolchain.convert import convert
 from toolchain.cycles import cycles
@@ -45,16 +47,19 @@ from toolchain.train import accuracy, calibration, load_source
 __all__ = [
     "DEMO_TIME_STEPS",
     "ENERGY_TIME_STEPS",
+    "MEMORIES",
     "TABLE_IMAGES",
     "Demo",
     "Progress",
     "bundle_for",
+    "capacity_for",
     "energy_sweep",
     "fixed_accuracy",
     "fixed_energy",
     "generate",
     "network_of",
     "random_frames",
+    "shared_out",
     "write_diagnosis",
     "write_energy",
     "write_json",
@@ -65,6 +70,8 @@ Progress = Callable[[int], None]
 """Called with the number of images finished since the last call."""
 
 DEFAULT_LANES = 16
+MEMORIES = ("rom", "loadable")
+"""Whether the hardware holds its network, or gets it in a packet."""
 DEMO_TIME_STEPS = 4
 ENERGY_TIME_STEPS = (1, 2, 4, 8, 16)
 DEMO_PROFILES = ("45nm-int", "45nm-fp32-legacy")
@@ -119,10 +126,92 @@ def fixed_accuracy(network: FixedPointNetwork, dataset: Dataset, progress: Progr
     return float((predictions == dataset.labels).mean()) * 100
 
 
-def generate(network: FixedPointNetwork, folder: Path, *, lanes: int, frames: np.ndarray) -> RtlBundle:
-    """Hardware, and a test bench beside it that sends ``frames`` (uint8 ``[N, C, H, W]``)."""
+def shared_out(
+    network: FixedPointNetwork, frames: np.ndarray, *, lanes: int, cores: int = 1, cut: Sequence[str] = ()
+) -> Split | None:
+    """Where to cut the network for a chain of ``cores``, by the cycles of ``frames``; ``None`` for a single core.
+
+    ``cut`` names the first layer of each core but the first instead.
+
+    Raises
+    ------
+    InvalidValue
+        Cores or cuts that the network does not have, or that contradict each other.
+    """
+    check_lanes(lanes)
+    if cut:
+        if cores not in (1, len(cut) + 1):
+            raise InvalidValue(f"cores is {cores}, but {len(cut)} cuts make {len(cut) + 1}; leave out --cores")
+        return split_at(network, frames, lanes=lanes, cuts=named_cuts(network, cut))
+    check_cores(network, cores)
+    return None if cores == 1 else balance(network, frames, lanes=lanes, cores=cores)
+
+
+def capacity_for(
+    network: FixedPointNetwork,
+    *,
+    lanes: int,
+    memories: str = "rom",
+    listed: str | None = None,
+    banks: int | None = None,
+) -> Capacity | None:
+    """Room of the core to generate for a network; None for one whose memories hold just this network.
+
+    Parameters
+    ----------
+    memories : str
+        ``rom`` or ``loadable``.
+    listed : str, optional
+        What there must be room for, comma-separated: network files, capacities (JSON), and names of devices, whose
+        room gets the network's neuron. The network itself, if nothing is listed.
+
+    Raises
+    ------
+    InvalidValue
+        Unknown names, neurons or lanes that do not go together, or a network that does not fit.
+    """
+    if memories not in MEMORIES:
+        raise InvalidValue(f"memories is {memories!r}, must be one of {', '.join(MEMORIES)}")
+    if memories == "rom":
+        if listed is not None or banks is not None:
+            raise InvalidValue("--capacity and --banks need --memories loadable: rom holds just the one network")
+        return None
+    check_lanes(lanes)
+    room = []
+    for name in (part.strip() for part in ("" if listed is None else listed).split(",")):
+        if name.endswith(".json"):
+            room.append(read_capacity(Path(name)))
+        elif name.endswith(".safetensors"):
+            room.append(Capacity.of(load_fixed_point(Path(name)), lanes=lanes, banks=banks or 2))
+        elif name or listed is not None:
+            neuron = {what: getattr(network, what) for what in ("schedule", "negative", "reset", "compare", "input")}
+            grouped = any(c.groups > 1 for layer in network.layers for c in layer.connections)
+            room.append(device_capacity(name, lanes=lanes, grouped=grouped, banks=banks or 2, **neuron))
+    capacity = union(*(room or [Capacity.of(network, lanes=lanes, banks=banks or 2)]))
+    if capacity.lanes != lanes or banks not in (None, capacity.banks):
+        raise InvalidValue(
+            f"the capacity has {capacity.lanes} lanes and {capacity.banks} banks, not {lanes} and {banks or capacity.banks}; "
+            "choose the same with -P and --banks"
+        )
+    capacity.check(network)
+    return capacity
+
+
+def generate(
+    network: FixedPointNetwork,
+    folder: Path,
+    *,
+    lanes: int,
+    frames: np.ndarray,
+    cuts: Sequence[int] = (),
+    capacity: Capacity | None = None,
+) -> RtlBundle:
+    """Hardware, and a test bench beside it that sends ``frames`` (uint8 ``[N, C, H, W]``).
+
+    With ``cuts`` a chain of cores, with a capacity one into which the network is loaded.
+    """
     check_frames(frames, network)  # before anything is written
-    bundle = emit(network, folder, lanes=lanes)
+    bundle = emit(network, folder, lanes=lanes, cuts=cuts, capacity=capacity)
     write_testbench(bundle, network, frames)
     return bundle
 
@@ -133,24 +222,38 @@ def network_of(path: Path) -> FixedPointNetwork:
 
 
 def bundle_for(
-    network: Path, *, lanes: int | None = None, folder: Path | None = None
+    network: Path,
+    *,
+    lanes: int | None = None,
+    folder: Path | None = None,
+    cuts: Sequence[int] = (),
+    memories: str | None = None,
+    listed: str | None = None,
+    banks: int | None = None,
 ) -> tuple[RtlBundle, FixedPointNetwork]:
     """The hardware to verify: a folder of ``spikeloom generate``, or a network file generated on the way.
 
     Raises
     ------
     InvalidValue
-        ``lanes`` other than those of the folder.
+        ``lanes`` or ``memories`` other than those of the folder, or as ``capacity_for``.
     """
     if network.is_dir():
         bundle = load_bundle(network)
+        if memories not in (None, bundle.memories) or listed is not None or banks is not None:
+            raise InvalidValue(
+                f"{network} has memories {bundle.memories} already; generate it again or leave out --memories, --capacity and "
+                "--banks"
+            )
         if lanes not in (None, bundle.lanes):
             raise InvalidValue(f"{network} has {bundle.lanes} lanes, not {lanes}; generate it again or leave out -P")
         return bundle, load_fixed_point(bundle.network)
     fixed = load_fixed_point(network)
     lanes = DEFAULT_LANES if lanes is None else lanes
-    target = folder or Path("build") / f"verify-{fixed.fingerprint[:12]}-{lanes}"
-    return emit(fixed, target, lanes=lanes), fixed
+    capacity = capacity_for(fixed, lanes=lanes, memories=memories or "rom", listed=listed, banks=banks)
+    kind = "".join(f"-{cut}" for cut in cuts) + ("" if capacity is None else "-loadable")
+    target = folder or Path("build") / f"verify-{fixed.fingerprint[:12]}-{lanes}{kind}"
+    return emit(fixed, target, lanes=lanes, cuts=cuts, capacity=capacity), fixed
 
 
 def energy_sweep(

@@ -1,6 +1,9 @@
-"""Where a spike lands: valid taps of a strided, padded, dilated, pooled convolution, one axis at a time."""
+"""Where a spike lands: valid taps of a strided, padded, dilated, average-pooled convolution, one axis at a time.
 
-from dataclasses import dataclass, replace
+The spike is one behind the max pooling, where there is one.
+"""
+
+from dataclasses import dataclass
 from math import gcd
 
 import numpy as np
@@ -12,7 +15,7 @@ __all__ = ["AxisTaps", "axis_taps", "dense_synapses", "fan_out"]
 
 @dataclass(frozen=True, eq=False)
 class AxisTaps:
-    """For each coordinate of the unpooled source: which (kernel, output) pairs it reaches.
+    """For each coordinate of the source, behind its max pooling: which (kernel, output) pairs it reaches.
 
     Tap ``j < count[i]`` of coordinate ``i`` pairs kernel index ``kernel[i] + j·kernel_step`` with output
     index ``output[i] − j·output_step``. Coordinates on a dropped pooling rim, and those that a stride and a dilation
@@ -32,7 +35,7 @@ def axis_taps(connection: Connection, source: Shape, axis: int) -> AxisTaps:
     kernel = connection.kernel[axis]
     places = connection.pooled(source)[1 + axis]
     outputs = connection.output(source)[1 + axis]
-    place = np.arange(source[1 + axis]) // pool
+    place = np.arange(connection.reduced(source)[1 + axis]) // pool
     shifted = place + connection.padding[axis]
     # solutions (k, o) of one place lie (stride, −dilation) / common apart
     common = gcd(stride, dilation)
@@ -51,7 +54,7 @@ def axis_taps(connection: Connection, source: Shape, axis: int) -> AxisTaps:
 def _reach(connection: Connection, source: Shape, axis: int) -> np.ndarray:
     """1 where a source coordinate reaches some output through a kernel index, int64 ``[extent, K]``."""
     taps = axis_taps(connection, source, axis)
-    reach = np.zeros((source[1 + axis], connection.kernel[axis]), np.int64)
+    reach = np.zeros((len(taps.count), connection.kernel[axis]), np.int64)
     for tap in range(int(taps.count.max(initial=0))):
         present = np.nonzero(tap < taps.count)[0]
         reach[present, taps.kernel[present] + tap * taps.kernel_step] = 1
@@ -59,7 +62,7 @@ def _reach(connection: Connection, source: Shape, axis: int) -> np.ndarray:
 
 
 def fan_out(connection: Connection, source: Shape, *, effective: bool = False) -> np.ndarray:
-    """Synapses that one spike at each unpooled source place reaches, int64 ``[C_in, H, W]``.
+    """Synapses that one spike at each source place, behind its max pooling, reaches, int64 ``[C_in, H, W]``.
 
     Padding is never counted; ``effective`` leaves out zero weights.
     """
@@ -71,5 +74,4 @@ def fan_out(connection: Connection, source: Shape, *, effective: bool = False) -
 
 def dense_synapses(connection: Connection, source: Shape) -> int:
     """Multiply-accumulates of the same layer in an ANN: one for each synapse of the pooled source."""
-    unpooled = replace(connection, pool=(1, 1))
-    return int(fan_out(unpooled, connection.pooled(source)).sum())
+    return int(fan_out(connection.unpooled(), connection.pooled(source)).sum())

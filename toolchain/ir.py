@@ -12,6 +12,7 @@ import numpy as np
 from toolchain.connection import Connection, Shape, frozen
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import MembraneRange, membrane_range, signed_width, weight_limit
+from toolchain.pooling import check_exact
 
 __all__ = [
     "INPUT",
@@ -263,12 +264,19 @@ class Network(Generic[L]):
             raise InvalidValue("the network has no layer")
         for index, layer in enumerate(self.layers):
             self._validate_sources(index, layer)
+        self._validate_readout()
+
+    def _validate_readout(self) -> None:
         if self.layers[-1].threshold is not None:
             raise InvalidValue(f"the last layer, {self.layers[-1].name}, must be a readout without threshold")
         if self.shapes[-1][1:] != (1, 1):
             raise InvalidValue(
                 f"the last layer, {self.layers[-1].name}, gives {self.shapes[-1]}, must be a vector (C, 1, 1)"
             )
+
+    def _reads_no_trains(self, sources: list[int]) -> bool:
+        """Whether one of ``sources`` gives something else than the trains of a layer that fired."""
+        return INPUT in sources
 
     def _validate_sources(self, index: int, layer: L) -> None:
         sources = [connection.source for connection in layer.connections]
@@ -287,6 +295,8 @@ class Network(Generic[L]):
                 f"layer {layer.name} has {'no' if needed else 'a'} negative threshold; firing layers of negative "
                 "asymmetric have one, no others"
             )
+        if any(connection.maximum is not None for connection in layer.connections):
+            check_exact(layer.name, self.schedule, self.negative, frame=self._reads_no_trains(sources))
         outputs = set()
         for connection in layer.connections:
             try:

@@ -22,6 +22,7 @@ from safetensors.numpy import save as save_tensors
 from toolchain.connection import Connection
 from toolchain.errors import InvalidValue, NetworkFileError
 from toolchain.ir import FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
+from toolchain.pooling import MaxPooling
 
 __all__ = ["SCHEMA", "check_writable", "load_fixed_point", "load_network", "load_spiking", "replacing", "save_network"]
 
@@ -144,6 +145,10 @@ def _read_header(raw: bytes) -> dict[str, Any]:
     return header
 
 
+def _maximum(members: dict[str, list[int]]) -> MaxPooling:
+    return MaxPooling(**{name: (pair[0], pair[1]) for name, pair in members.items()})
+
+
 def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNetwork | FixedPointNetwork:
     fields = dict(header["network"])
     kind = _KINDS[header["kind"]]
@@ -162,6 +167,7 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNe
                 padding_after=tuple(c.get("padding_after", c["padding"])),
                 dilation=tuple(c.get("dilation", (1, 1))),
                 groups=c.get("groups", 1),
+                maximum=_maximum(c["maximum"]) if "maximum" in c else None,
             )
             for number, c in enumerate(layer["connections"])
         )

@@ -194,6 +194,19 @@ def settings(methods: Sequence[str]) -> list[Setting]:
     return chosen
 
 
+def _where_exact(chosen: list[Setting], maxima: Sequence[str]) -> list[Setting]:
+    """Of sources with max pooling the settings that take it: ``two_phase`` without negative spikes."""
+    if not maxima:
+        return chosen
+    exact = [setting for setting in chosen if (setting.schedule, setting.negative) == ("two_phase", "none")]
+    if not exact:
+        raise InvalidValue(
+            f"the source has {maxima[0]}, which needs schedule two_phase and negative none, and none of the methods has them: use "
+            "optimal or qcfs"
+        )
+    return exact
+
+
 def activity_sums(network: FixedPointNetwork, trace: SpikeTrace) -> np.ndarray:
     """SOPs, operations on pixels, and spikes of each image, int64 ``[3, N]``."""
     pixels = np.array([network.reads_frame(layer) for layer in network.layers])
@@ -236,7 +249,7 @@ class Survey:
     Raises
     ------
     InvalidValue
-        Unknown method or format, bad list of T, nothing to run; a file of another survey, or that cannot be written.
+        Unknown method or format, bad list of T, nothing to run, max pooling and no method for it; a file of another survey, or that cannot be written.
     """
 
     def __init__(
@@ -263,7 +276,9 @@ class Survey:
         channels, height, width = dataset.frames.shape[1:]
         if methods is None:
             methods = fitting_methods(module, (channels, height, width))
-        self.settings = settings(tuple(dict.fromkeys(methods)))
+        self.settings = _where_exact(
+            settings(tuple(dict.fromkeys(methods))), read_module(module, (channels, height, width)).maxima
+        )
         if not self.total:
             raise InvalidValue(
                 f"there is nothing to run: T = {', '.join(map(str, self.time_steps))} in format {', '.join(self.formats)}, "

@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sim.result import VerificationResult
+    from toolchain.balance import Split
     from toolchain.diagnose import Diagnosed
     from toolchain.early_exit import Exit
     from toolchain.energy import EnergyReport
+    from toolchain.ir import FixedPointNetwork
     from toolchain.steps import Tried
     from toolchain.survey import Row
     from toolchain.synth import SynthesisResult
 
 __all__ = [
     "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_survey",
-    "show_synthesis", "show_tried", "show_verdict",
+    "show_split", "show_synthesis", "show_tried", "show_verdict",
 ]  # fmt: skip
 
 out = Console(highlight=False, soft_wrap=True)
@@ -214,6 +216,11 @@ def show_verdict(result: "VerificationResult") -> None:
         f"lane utilization {result.lane_utilization:.3f} on {result.lanes} lanes, "
         f"{result.clocks_per_second:,.0f} simulated clocks a second"
     )
+    if result.cores > 1 and result.interval:
+        out.print(
+            f"     {result.cores} cores of {result.lanes} lanes: an image every {result.interval:,.0f} cycles, "
+            f"{1e6 / result.interval:,.1f} images a second at each MHz; an image's own cycles hold its waits between cores"
+        )
     for difference in result.differences[:10]:
         out.print(f"     {difference}", markup=False)
     if len(result.differences) > 10:
@@ -235,6 +242,16 @@ def show_cycles(result: "VerificationResult") -> None:
         for row in rows
     ]
     _table("Where the cycles of an image go", ("layer", "cycles", "operations", "utilization", "of all idle"), shown)
+
+
+def show_split(network: "FixedPointNetwork", split: "Split") -> None:
+    """The layers of each core of a chain and its cycles."""
+    bounds = (0, *split.cuts, len(network.layers))
+    rows = [
+        (str(number + 1), ", ".join(layer.name for layer in network.layers[first:end]), f"{spent:,.0f}")
+        for number, (first, end, spent) in enumerate(zip(bounds, bounds[1:], split.stages, strict=False))
+    ]
+    _table("Cores, and the mean cycles of each for an image (exact model)", ("core", "layers", "cycles"), rows)
 
 
 def _millions(value: float | None) -> str:
@@ -290,7 +307,7 @@ def show_synthesis(results: Sequence["SynthesisResult"]) -> None:
     rows = [
         (
             result.device.name,
-            str(result.lanes),
+            str(result.lanes) if result.cores == 1 else f"{result.cores} × {result.lanes}",
             share(result, "lut"),
             *(f"{result.used.get(name, 0):,}" for name in ("ff", "carry")),
             *(share(result, name) for name in ("bram", "dsp")),

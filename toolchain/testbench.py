@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from hdl.capacity import Capacity
 from hdl.host import COUNTERS, PacketType, result_words
 from hdl.program import Program
 from sim import golden
@@ -12,6 +13,8 @@ from toolchain.bundle import RtlBundle
 from toolchain.emit import TEMPLATES, install
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
+from toolchain.loading import load_packet, loaded_answer
+from toolchain.segments import segments
 
 __all__ = ["write_testbench"]
 
@@ -45,17 +48,26 @@ def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.nd
     InvalidValue
         The bundle belongs to another network, wrong frames, or a folder that cannot be written.
     """
-    if bundle.fingerprint != network.fingerprint:
+    capacity = None if bundle.capacity is None else Capacity(**bundle.capacity)
+    if capacity is None and bundle.fingerprint != network.fingerprint:
         raise InvalidValue(f"{bundle.folder} was generated from another network; generate it again")
     answers = _answers(network, frames)
     program = Program(network, bundle.lanes)
+    loads = []
+    if capacity is not None:
+        loads = [{"load": load_packet(network, capacity).tolist(), "answer": loaded_answer(network)}]
     vectors = {
         "fingerprint": network.fingerprint,
-        "longest_inference": program.longest_inference,
+        "longest_inference": sum(
+            Program(part, bundle.lanes).longest_inference for part in segments(network, bundle.cuts)
+        ),
         "prediction_at": 2 + network.shapes[-1][0],
         "vectors": [
-            {"frame": input_packet(frame, program), "answer": answer}
-            for frame, answer in zip(frames, answers, strict=True)
+            *loads,
+            *(
+                {"frame": input_packet(frame, program), "answer": answer}
+                for frame, answer in zip(frames, answers, strict=True)
+            ),
         ],
     }
     with install(bundle.folder) as staged:

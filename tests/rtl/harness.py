@@ -1,10 +1,14 @@
-"""Run a core in Amaranth's simulator: packets in, packets and spike words out."""
+"""Run a core, or a chain of cores, in Amaranth's simulator: packets in, packets and spike words out."""
 
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from amaranth.hdl import ValueLike
 from amaranth.sim import Simulator, SimulatorContext
 
+from hdl.capacity import Capacity
+from hdl.chain import Chain
 from hdl.core import Core
 from toolchain.ir import FixedPointNetwork
 
@@ -13,23 +17,25 @@ __all__ = ["CoreRun", "run_core"]
 
 @dataclass
 class CoreRun:
-    """Packets as lists of words, and spike words (packets seen before, layer, step, word, bits)."""
+    """Packets as lists of words, the clock in which each ended, and spike words (packets seen before, layer, step, word, bits)."""
 
     packets: list[list[int]] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
     spikes: list[tuple[int, int, int, int, int]] = field(default_factory=list)
 
 
 def run_core(
-    network: FixedPointNetwork,
+    content: FixedPointNetwork | Capacity,
     packets: list[list[int]],
     *,
     lanes: int,
     stall: float = 0.0,
     seed: int = 0,
     limit: int = 200_000,
+    cuts: tuple[int, ...] = (),
 ) -> CoreRun:
     """Send packets, wait for as many answers; ``stall`` is the share of clocks either side holds back."""
-    core = Core(network, lanes=lanes)
+    core = Chain(content, lanes=lanes, cuts=cuts) if cuts else Core(content, lanes=lanes)
     run = CoreRun()
     rng = random.Random(seed)
 
@@ -46,7 +52,7 @@ def run_core(
 
     async def sink(ctx: SimulatorContext) -> None:
         packet: list[int] = []
-        for _ in range(limit):
+        for clock in range(limit):
             ctx.set(core.m_axis_tready, rng.random() >= stall)
             _, _, data, last, taken = await ctx.tick().sample(
                 core.m_axis_tdata, core.m_axis_tlast, core.m_axis_tvalid & core.m_axis_tready
@@ -56,21 +62,36 @@ def run_core(
             packet.append(data)
             if last:
                 run.packets.append(packet)
+                run.ends.append(clock)
                 packet = []
                 if len(run.packets) == len(packets):
                     return
         raise AssertionError(f"{len(run.packets)} of {len(packets)} answers after {limit} clocks")
 
-    async def monitor(ctx: SimulatorContext) -> None:
-        spike = (core.spike_layer, core.spike_step, core.spike_word, core.spike_bits)
-        async for _, _reset, valid, *values in ctx.tick().sample(core.spike_valid, *spike):
-            if valid:
-                run.spikes.append((len(run.packets), *values))
+    def monitor(prefix: str, done: ValueLike) -> Callable[[SimulatorContext], Awaitable[None]]:
+        """Keeps the spike words of the ports ``{prefix}_*``."""
+
+        async def watch(ctx: SimulatorContext) -> None:
+            finished = 0
+            spike = [getattr(core, f"{prefix}_{name}") for name in ("layer", "step", "word", "bits")]
+            async for _, _reset, valid, ended, *values in ctx.tick().sample(
+                getattr(core, f"{prefix}_valid"), done, *spike
+            ):
+                if valid:
+                    run.spikes.append((finished, *values))
+                finished += ended
+
+        return watch
 
     simulator = Simulator(core)
     simulator.add_clock(1e-6)
     simulator.add_testbench(source)
     simulator.add_testbench(sink)
-    simulator.add_testbench(monitor, background=True)
+    for number in range(len(cuts) + 1 if cuts else 0):
+        simulator.add_testbench(monitor(f"spike{number}", getattr(core, f"spike{number}_done")), background=True)
+    if not cuts:
+        simulator.add_testbench(
+            monitor("spike", core.m_axis_tvalid & core.m_axis_tready & core.m_axis_tlast), background=True
+        )
     simulator.run()
     return run

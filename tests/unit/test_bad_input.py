@@ -91,7 +91,10 @@ REFUSED = {
     "correcting in two_phase": (f"{CONVERT} --negative correcting", "correcting needs schedule stream"),
     "reset in two_phase": (f"{CONVERT} --reset zero", "reset zero needs schedule stream"),
     "negative of method": (f"{CONVERT} --negative symmetric", "must be one of none, correcting with method qcfs"),
-    "input": (f"{CONVERT} --input fast", "input is 'fast', must be one of direct, bitplane, rate with method qcfs"),
+    "input": (
+        f"{CONVERT} --input fast",
+        "input is 'fast', must be one of direct, bitplane, rate, spikes with method qcfs",
+    ),
     "input of method": (f"{GOOD} -m tsc --input rate", "input is 'rate', must be one of direct with method tsc"),
     "rate in radix": (f"{CONVERT} --schedule radix --input rate", "rate needs schedule stream .*; use bitplane"),
     "percentile of a method without": (

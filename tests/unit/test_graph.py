@@ -166,7 +166,6 @@ def dropped(m, x):
     return y
 
 
-MAXIMUM = "a maximum of spikes is not a maximum of rates: use "
 FRAME = (
     "^add '{}': one side reads the input frame, whose pixels no layer can add to spikes; put a layer with an activation"
 )
@@ -175,8 +174,7 @@ SILENT = (
 )
 CONSTANT = "^add 'add' computes with a constant; move the constant into"
 REFUSED = {
-    "MaxPool2d": (Net(nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))), rf"^MaxPool2d 'act\.1' .*{MAXIMUM}AvgPool2d"),
-    "F.max_pool2d": (Net(lambda x: F.max_pool2d(x.relu(), 2)), f"^max_pool2d 'max_pool2d' .*{MAXIMUM}average pooling"),
+    "MaxPool3d": (Net(nn.Sequential(nn.ReLU(), nn.MaxPool3d(2))), r"^MaxPool3d 'act\.1' .*; use MaxPool2d"),
     "AdaptiveAvgPool2d": (
         Net(nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(4))),
         r"^AdaptiveAvgPool2d 'act\.1': 4 places of \(6, 6\) need windows of different sizes; ask for 1, or for a number that",

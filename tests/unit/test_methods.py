@@ -79,7 +79,9 @@ def test_input_and_seed_are_the_users_choice():
     module, pixels = source(1), frames(1, 5)
     network = convert(module, inputs(pixels), "optimal", 8, input="rate", seed=77)
     assert (network.input, network.seed) == ("rate", 77)
-    with pytest.raises(InvalidValue, match="input is 'rate', must be one of bitplane, direct with method weighted"):
+    with pytest.raises(
+        InvalidValue, match="input is 'rate', must be one of bitplane, direct, spikes with method weighted"
+    ):
         convert(module, inputs(pixels), "weighted_spikes", input="rate")
     with pytest.raises(InvalidValue, match="seed is 0, must be 1 to"):
         convert(module, inputs(pixels), "optimal", input="rate", seed=0)

@@ -8,17 +8,24 @@ import typer
 
 from toolchain.cli.shared import (
     AsJson,
+    Banks,
+    Cores,
+    Cut,
     DataFolder,
     FramesFrom,
     Lanes,
+    Memories,
     Network,
+    Room,
     SimulatorName,
     app,
     bar,
     frames_of,
+    names_in,
     print_json,
 )
-from toolchain.tables import out, show_cycles, show_verdict
+from toolchain.errors import InvalidValue
+from toolchain.tables import out, show_cycles, show_split, show_verdict
 
 __all__: list[str] = []
 
@@ -28,13 +35,21 @@ def generate(
     network: Network,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     lanes: Lanes = 16,
+    cores: Cores = 1,
+    cut: Cut = None,
     images: Annotated[int, typer.Option("--images", help="Frames in the test bench.")] = 2,
     data: FramesFrom = "random",
     data_folder: DataFolder = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of random frames.")] = 0,
+    memories: Memories = "rom",
+    capacity: Room = None,
+    banks: Banks = None,
     as_json: AsJson = False,
 ) -> int:
     """Write Verilog, port map, FuseSoC core file, and a cocotb test bench.
+
+    With --cores a chain of cores, the layers shared out by the cycles of the test bench's frames: take --data for real ones.
+    With --memories loadable one core runs every network that --capacity has room for; spikeloom pack makes the packets.
 
     Example: spikeloom generate net.safetensors -P 16 -o rtl
     """
@@ -42,12 +57,56 @@ def generate(
     from toolchain.netfile import load_fixed_point
 
     fixed = load_fixed_point(network)
-    bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames_of(fixed, data, data_folder, images, seed))
+    frames = frames_of(fixed, data, data_folder, images, seed)
+    split = flow.shared_out(fixed, frames, lanes=lanes, cores=cores, cut=names_in(cut))
+    room = flow.capacity_for(fixed, lanes=lanes, memories=memories, listed=capacity, banks=banks)
+    cuts = split.cuts if split else ()
+    bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames, cuts=cuts, capacity=room)
     if as_json:
         print_json({**bundle.describe(), "verilog": str(bundle.verilog)})
     else:
-        out.print(f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}")
+        if room is None:
+            out.print(f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}")
+        else:
+            out.print(f"{bundle.verilog}: {lanes} lanes, capacity {room.digest:08x}; {bundle.load} loads the network")
+        if split is not None:
+            show_split(fixed, split)
         out.print(f"Its test bench: {sys.executable} {folder / 'run.py'}")
+    return 0
+
+
+@app.command()
+def pack(
+    network: Network,
+    core: Annotated[
+        Path, typer.Option("--core", "-c", help="Folder of spikeloom generate --memories loadable, or its ports.json.")
+    ],
+    target: Annotated[Path, typer.Option("--out", "-o", help="File to write: little-endian 32-bit words.")],
+    as_json: AsJson = False,
+) -> int:
+    """Write the packet that loads a network into a loadable core; refused if the core has no room for it.
+
+    Example: spikeloom pack net.safetensors --core rtl -o net.load
+    """
+    from hdl.capacity import read_capacity
+    from toolchain.bundle import PORTS_FILE
+    from toolchain.loading import write_load
+    from toolchain.netfile import load_fixed_point
+
+    capacity = read_capacity(core / PORTS_FILE if core.is_dir() else core)
+    fixed = load_fixed_point(network)
+    words = write_load(fixed, capacity, target)
+    if as_json:
+        print_json(
+            {
+                "file": str(target),
+                "words": words,
+                "fingerprint": fixed.fingerprint,
+                "capacity": f"{capacity.digest:08x}",
+            }
+        )
+    else:
+        out.print(f"{target}: {words:,} words for capacity {capacity.digest:08x}, fingerprint {fixed.fingerprint[:16]}")
     return 0
 
 
@@ -60,10 +119,17 @@ def verify(
     lanes: Annotated[
         int | None, typer.Option("--lanes", "-P", help="Lanes to generate, 1 to 64; 16 by default.")
     ] = None,
+    cores: Cores = 1,
+    cut: Cut = None,
     simulator: SimulatorName = "verilator",
     stall: Annotated[float, typer.Option("--stall", help="Chance that the host holds a stream back in a clock.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of stalls and random frames.")] = 0,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for generated hardware.")] = None,
+    memories: Annotated[
+        str | None, typer.Option("--memories", help="rom (the default) or loadable, as in spikeloom generate.")
+    ] = None,
+    capacity: Room = None,
+    banks: Banks = None,
     as_json: AsJson = False,
 ) -> int:
     """Compare hardware and golden model, bit by bit, in simulation; exit code 1 on one differing bit.
@@ -76,7 +142,22 @@ def verify(
     fixed = flow.network_of(network)
     frames = frames_of(fixed, data, data_folder, images, seed)
     runner.check(fixed, frames, simulator=simulator, stall=stall)  # before hardware is generated
-    bundle, fixed = flow.bundle_for(network, lanes=lanes, folder=folder)
+    if network.is_dir():
+        if cores != 1 or cut is not None:
+            raise InvalidValue(f"{network} is generated already; leave out --cores and --cut, or generate it again")
+        split = None
+    else:
+        number = flow.DEFAULT_LANES if lanes is None else lanes
+        split = flow.shared_out(fixed, frames, lanes=number, cores=cores, cut=names_in(cut))
+    bundle, fixed = flow.bundle_for(
+        network,
+        lanes=lanes,
+        folder=folder,
+        cuts=split.cuts if split else (),
+        memories=memories,
+        listed=capacity,
+        banks=banks,
+    )
     with bar(f"compiling for {simulator}, then simulating", images) as move:
         result = runner.verify(bundle, fixed, frames, simulator=simulator, stall=stall, seed=seed, progress=move)
     if as_json:
@@ -84,4 +165,6 @@ def verify(
     else:
         show_verdict(result)
         show_cycles(result)
+        if split is not None:
+            show_split(fixed, split)
     return 0 if result.passed else 1

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
 
 __all__ = [
-    "AsJson", "Bits", "Clipping", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "Pow2", "SimulatorName", "Source",
-    "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "print_json", "source_name", "step_list",
+    "AsJson", "Banks", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Memories", "Network", "Pow2", "Room",
+    "SimulatorName", "Source", "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "names_in", "print_json", "source_name", "step_list",
     "swept", "use_threads",
 ]  # fmt: skip
 
@@ -51,9 +51,33 @@ TrainingData = Annotated[
 FramesFrom = Annotated[str, typer.Option("--data", help="A data set as elsewhere, or random frames.")]
 DataFolder = Annotated[Path | None, typer.Option("--data-folder", help="Folder of the data set's files.")]
 Lanes = Annotated[int, typer.Option("--lanes", "-P", help="Neurons updated a cycle, 1 to 64.")]
+Cores = Annotated[
+    int, typer.Option("--cores", help="Cores in a row, each with its own layers, that work on several images at once.")
+]
+Cut = Annotated[
+    str | None,
+    typer.Option("--cut", help="List of layers that begin the cores behind the first, instead of a balanced split."),
+]
 Bits = Annotated[int, typer.Option("--weight-bits", "-b", help="Weight width, 2 to 16.")]
 Clipping = Annotated[str, typer.Option("--clipping", help="Scale of a channel: max (nothing clipped) or mse.")]
 Pow2 = Annotated[bool, typer.Option("--pow2", help="Make the thresholds of a layer one power of two.")]
+Memories = Annotated[
+    str, typer.Option("--memories", help="rom: they hold the network; loadable: networks are loaded over the stream.")
+]
+Room = Annotated[
+    str | None,
+    typer.Option(
+        "--capacity",
+        help="What a loadable core has room for: list of network files, capacities (.json), up5k, hx8k, ecp5-25k, ecp5-45k, "
+        "ecp5-85k; NET alone by default.",
+    ),
+]
+Banks = Annotated[
+    int | None,
+    typer.Option(
+        "--banks", help="Of a loadable core: 2 (the default), or 1, where a load that fails leaves no network."
+    ),
+]
 SimulatorName = Annotated[str, typer.Option("--simulator", help="verilator or icarus.")]
 
 
@@ -103,6 +127,14 @@ def frames_of(network: "FixedPointNetwork", data: str, folder: Path | None, imag
         raise InvalidValue(f"{images} images asked of data set {data}, it has 1 to {len(frames)}")
     part = frames[:images]
     return rebinned(part, network.time_steps) if part.ndim == 5 and network.input == "spikes" else part
+
+
+def names_in(text: str | None) -> list[str]:
+    """The names in a list such as ``4,8``; none for ``None``."""
+    names = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(names):
+        raise InvalidValue(f"cut {text!r} is not a list of layers such as 4,8")
+    return names
 
 
 def step_list(text: str) -> list[int]:

@@ -3,16 +3,21 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from toolchain.cli.shared import AsJson, app, log, print_json
+from toolchain.cli.shared import AsJson, Banks, Cores, Cut, Room, app, log, names_in, print_json
 from toolchain.errors import InvalidValue
 from toolchain.tables import show_critical_path, show_synthesis
 
+if TYPE_CHECKING:
+    from toolchain.ir import FixedPointNetwork
+
 __all__: list[str] = []
+
+_BALANCING_FRAMES = 4
 
 
 @contextmanager
@@ -50,6 +55,18 @@ def _lanes(text: str | None, network: Path) -> list[int]:
     return lanes
 
 
+def _cuts(path: Path, network: "FixedPointNetwork", lanes: int, cores: int, cut: str | None) -> tuple[int, ...]:
+    """Where the network is cut: as a folder has it, or as asked for."""
+    from toolchain import flow
+    from toolchain.bundle import load_bundle
+
+    if path.is_dir() and cores == 1 and cut is None:
+        return load_bundle(path).cuts
+    frames = flow.random_frames(network, _BALANCING_FRAMES, 0)
+    split = flow.shared_out(network, frames, lanes=lanes, cores=cores, cut=names_in(cut))
+    return () if split is None else split.cuts
+
+
 @app.command()
 def synth(
     network: Annotated[Path, typer.Argument(metavar="NET", help="Network file, or a folder of spikeloom generate.")],
@@ -65,6 +82,8 @@ def synth(
     lanes: Annotated[
         str | None, typer.Option("--lanes", "-P", help="List such as 4,16; 16, or those of the folder, by default.")
     ] = None,
+    cores: Cores = 1,
+    cut: Cut = None,
     clock: Annotated[
         float | None,
         typer.Option("--clock", help="MHz that must be reached; else the tools aim at the device's usual."),
@@ -73,16 +92,23 @@ def synth(
     folder: Annotated[
         Path, typer.Option("--out", "-o", help="Folder; logs, netlist and result go into DEVICE-LANES in it.")
     ] = Path("build/synth"),
+    memories: Annotated[
+        str | None, typer.Option("--memories", help="rom (the default) or loadable, as in spikeloom generate.")
+    ] = None,
+    capacity: Room = None,
+    banks: Banks = None,
     as_json: AsJson = False,
 ) -> int:
     """What a network takes of a device, whether it fits, and how fast it runs there: Yosys and nextpnr.
 
     Exit code 1 if it does not fit, or misses --clock. The first run of all takes longer where YoWASP's tools must be compiled. For
-    Xilinx devices Yosys counts only, and FOLDER gets a Vivado script.
+    Xilinx devices Yosys counts only, and FOLDER gets a Vivado script. With --cores a chain of cores, the layers shared out by the
+    cycles of random frames unless --cut says where; a folder of spikeloom generate knows its cuts.
 
     Example: spikeloom synth net.safetensors --device ecp5-85k,ecp5-45k -P 4,16
     """
     from toolchain import flow
+    from toolchain.bundle import PORTS_FILE, load_bundle
     from toolchain.synth import check_clock, check_seed, find_device, synthesize
 
     devices = [find_device(name) for name in _listed(device, "device")]
@@ -90,16 +116,31 @@ def synth(
     check_clock(clock)
     check_seed(seed)
     fixed = flow.network_of(network)
+    if network.is_dir() and memories is None and load_bundle(network).memories == "loadable":
+        memories, capacity = "loadable", capacity or str(network / PORTS_FILE)
+    rooms = {
+        number: flow.capacity_for(fixed, lanes=number, memories=memories or "rom", listed=capacity, banks=banks)
+        for number in numbers
+    }
     results = []
     for each in devices:
         for number in numbers:
-            name = f"{each.name}-{number}"
+            cuts = _cuts(network, fixed, number, cores, cut)
+            name = f"{each.name}-{number}" + "".join(f"-{first}" for first in cuts)
             with _stages(f"{each.name}, {number} lanes") as say:
                 results.append(
                     synthesize(
-                        fixed, folder / name, each, lanes=number, clock_mhz=clock, seed=seed, progress=say
+                        fixed,
+                        folder / name,
+                        each,
+                        lanes=number,
+                        cuts=cuts,
+                        capacity=rooms[number],
+                        clock_mhz=clock,
+                        seed=seed,
+                        progress=say,
                     )
-                )  # fmt: skip
+                )
     if as_json:
         described = [result.describe() for result in results]
         print_json(described[0] if len(described) == 1 else described)

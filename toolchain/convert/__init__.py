@@ -42,6 +42,17 @@ def _check_calibration(calibration: Tensor | np.ndarray, limit: float, *, signed
     return batch.float()
 
 
+def _check_maxima(graph: SourceGraph, neuron: dict[str, str]) -> None:
+    """Refuse max pooling where the OR of spike trains is not the train of the maximum."""
+    schedule, negative = neuron["schedule"], neuron["negative"]
+    if graph.maxima and (schedule != "two_phase" or negative != "none"):
+        raise UnsupportedModule(
+            f"{graph.maxima[0]}: in schedule {schedule} with negative spikes {negative} a maximum of spikes is not a maximum of rates; "
+            "convert with schedule two_phase and negative none (methods optimal, qcfs, ...), where it is exact, or fine-tune a copy with "
+            "average pooling (toolchain.convert.replace_max_pooling)"
+        )
+
+
 def _activate(module: fx.GraphModule, node: fx.Node, x: Tensor) -> Tensor:
     """Run one traced activation, whatever its kind, on other values."""
     args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda source: x.float())
@@ -119,6 +130,8 @@ def convert(
 ) -> SpikingNetwork:
     """Convert a trained network; batch norm and average pooling are folded, the module is not changed.
 
+    Max pooling becomes the OR of spike trains: exact, in ``two_phase`` without negative spikes only.
+
     A network on series ``[N, C, L]`` becomes one on frames ``(C, 1, L)``. Where branches are added, all of their
     connections feed one layer, whose channels have one scale each.
 
@@ -171,6 +184,7 @@ def convert(
     height, width = [1] * (2 - len(size)) + size
     shape = (int(channels), int(height), int(width))
     graph = read_module(module, shape, None if batch.ndim == 4 else batch.ndim - 2)
+    _check_maxima(graph, neuron)
     recorder, scores = _observe(graph, batch, chosen.histograms)
     layers, activations = [], []
     for block in graph.blocks:

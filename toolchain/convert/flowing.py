@@ -5,7 +5,8 @@ from math import gcd
 
 import numpy as np
 
-from toolchain.connection import Connection, Pair, Shape
+from toolchain.connection import Connection, Shape
+from toolchain.pooling import MaxPooling, Pair
 
 __all__ = ["Spikes", "Sum", "identity"]
 
@@ -20,6 +21,7 @@ class Spikes:
     source : ``INPUT`` or the index of the layer
     layer : shape of what it gave, ``(C, H, W)``; one-dimensional data has H = 1
     dimensions : axes behind the channels that the source network sees: 2, 1, or 0 for a vector
+    maximum : max pooling on the way, before anything else
     pool : window of the average pooling on the way
     pads : zeros ``(before, after)`` along y and x, which a convolution takes into its padding
     stride : every how many places are left, by slicing
@@ -34,13 +36,20 @@ class Spikes:
     pads: tuple[Pair, Pair] = ((0, 0), (0, 0))
     stride: Pair = (1, 1)
     channels: Pair = (0, 0)
+    maximum: MaxPooling | None = None
+
+    @property
+    def size(self) -> Pair:
+        """Places along y and x behind the max pooling."""
+        size = (self.layer[1], self.layer[2])
+        return size if self.maximum is None else self.maximum.output(size)
 
     @property
     def shape(self) -> Shape:
         """What is left of it, ``(C, H, W)``; the places of a vector are still told apart."""
         size = [
             -(-(extent // window + sum(pads)) // step)
-            for extent, window, pads, step in zip(self.layer[1:], self.pool, self.pads, self.stride, strict=True)
+            for extent, window, pads, step in zip(self.size, self.pool, self.pads, self.stride, strict=True)
         ]
         return (self.layer[0] + sum(self.channels), size[0], size[1])
 
@@ -90,7 +99,15 @@ def identity(spikes: Spikes) -> Connection:
     weight = np.zeros((outputs, inputs // groups, 1, 1))
     for channel in range(inputs):
         weight[channel + before, channel % (inputs // groups)] = 1 / (spikes.pool[0] * spikes.pool[1])
-    return Connection(spikes.source, weight, spikes.stride, pool=spikes.pool, kind="identity", groups=groups)
+    return Connection(
+        spikes.source,
+        weight,
+        spikes.stride,
+        pool=spikes.pool,
+        kind="identity",
+        groups=groups,
+        maximum=spikes.maximum,
+    )
 
 
 def _in_blocks(inputs: int, outputs: int, before: int, groups: int) -> bool:

@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from toolchain.connection import Shape
 from toolchain.convert.flowing import Spikes, Sum
+from toolchain.convert.maxima import ADAPTIVE_MAX_CALLS, AMAX_CALLS, MAX_CALLS, move_behind
 from toolchain.convert.reader import Activation, Block, Reader, SourceGraph
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.nn import ACTIVATIONS, QCFS, QuantizedReLU, StReLU, ThresholdLeakyReLU, ThresholdReLU
@@ -117,6 +118,10 @@ def _read_module_node(reader: Reader, node: fx.Node, name: str, m: nn.Module, fl
         return reader.avg_pool(name, m, flowing)
     if isinstance(m, nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d):
         return reader.adaptive(name, type(m).__name__, m.output_size, flowing)
+    if isinstance(m, nn.MaxPool1d | nn.MaxPool2d):
+        return reader.max_pool(name, m, flowing)
+    if isinstance(m, nn.AdaptiveMaxPool1d | nn.AdaptiveMaxPool2d):
+        return reader.adaptive(name, type(m).__name__, m.output_size, flowing)
     if isinstance(m, nn.ZeroPad1d | nn.ZeroPad2d):
         return reader.zeros(name, type(m).__name__, tuple(m.padding), flowing)
     if isinstance(m, nn.Flatten):
@@ -126,15 +131,9 @@ def _read_module_node(reader: Reader, node: fx.Node, name: str, m: nn.Module, fl
     raise _unknown(type(m).__name__, name)
 
 
-_AVERAGE = "a maximum of spikes is not a maximum of rates: use {} and fine-tune"
-_REPLACE = _AVERAGE + " (toolchain.convert.replace_max_pooling makes the copy)"
 _NO_CAT = "branches are joined by adding them: use channels of one layer instead of a concatenation"
 _WAYS_OUT = {
-    "MaxPool2d": _REPLACE.format("AvgPool2d"),
-    "MaxPool1d": _REPLACE.format("AvgPool1d"),
-    "AdaptiveMaxPool2d": _AVERAGE.format("AdaptiveAvgPool2d"),
-    "max_pool1d": _AVERAGE.format("average pooling"),
-    "max_pool2d": _AVERAGE.format("average pooling"),
+    "MaxPool3d": "use MaxPool2d",
     "clamp_min": "use ReLU or clamp(min=0)",
     "threshold": "use ReLU or clamp(min=0)",
     "constant": "move the constant into the weights or the bias of the layer before it",
@@ -152,8 +151,8 @@ _ARITHMETIC = {"add", "sub", "mul", "div", "truediv", "neg"}
 def _unknown(kind: str, name: str) -> UnsupportedModule:
     way_out = _WAYS_OUT.get(
         kind,
-        "use Conv2d, Conv1d, Linear, BatchNorm, ReLU, LeakyReLU, Hardtanh, an activation of toolchain.nn, average pooling, "
-        "Flatten, additions, Dropout or Identity",
+        "use Conv2d, Conv1d, Linear, BatchNorm, ReLU, LeakyReLU, Hardtanh, an activation of toolchain.nn, average or max "
+        "pooling, Flatten, additions, Dropout or Identity",
     )
     return UnsupportedModule(f"{kind} {name!r} has no exact spiking counterpart; {way_out}")
 
@@ -192,11 +191,26 @@ def _read_call(reader: Reader, node: fx.Node, flowing: Flowing) -> Flowing:
         pool = nn.AvgPool1d if call is F.avg_pool1d else nn.AvgPool2d
         names = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
         return reader.avg_pool(name, pool(**_arguments(node, *names)), flowing)
-    if call in _ADAPTIVE_CALLS:
+    if call in MAX_CALLS:
+        names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+        options = _arguments(node, *names)
+        m = MAX_CALLS[call](
+            options.pop("kernel_size"),
+            options.pop("stride", None) or None,  # torch takes none, and an empty one, for the window's size
+            options.pop("padding", 0),
+            options.pop("dilation", 1),
+            bool(options.pop("return_indices", False)),
+            bool(options.pop("ceil_mode", False)),
+        )
+        return reader.max_pool(name, m, flowing)
+    if call in _ADAPTIVE_CALLS or call in ADAPTIVE_MAX_CALLS:
         return reader.adaptive(name, _kind(node), _arguments(node, "output_size")["output_size"], flowing)
     if call in _MEAN_CALLS:
         given = _arguments(node, "dim", "keepdim")
         return reader.mean(name, given.get("dim"), bool(given.get("keepdim", False)), flowing)
+    if call in AMAX_CALLS:
+        given = _arguments(node, "dim", "keepdim")
+        return reader.amax(name, given.get("dim"), bool(given.get("keepdim", False)), flowing)
     if call is F.pad:
         given = _arguments(node, "pad", "mode", "value")
         if given.get("mode", "constant") != "constant" or given.get("value") not in (None, 0):
@@ -254,6 +268,22 @@ def _check_in_place(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
                     f"{_name(node)!r} changes {_name(operand)!r} in place, which {_name(late[0])!r} reads afterwards; write it "
                     "without the in-place form"
                 )
+
+
+_RISING = (nn.ReLU, nn.Hardtanh, nn.LeakyReLU, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity, *ACTIVATIONS)
+_RISING_CALLS = {*_RELU_CALLS, *_LEAKY_CALLS, *_CLAMP_CALLS, *_DROPOUT_CALLS, F.relu6}
+
+
+def _rises(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    """Whether a node computes place by place what never falls: the maximum may be taken before or behind it."""
+    if len(node.all_input_nodes) != 1:
+        return False
+    if node.op != "call_module":
+        return node.op in ("call_function", "call_method") and node.target in _RISING_CALLS
+    m = modules[str(node.target)]
+    if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d):
+        return m.weight is None or bool((m.weight >= 0).all())
+    return isinstance(m, _RISING)
 
 
 _OUT_OF_PLACE = {operator.iadd: operator.add, "add_": "add"}
@@ -325,7 +355,8 @@ def read_module(module: nn.Module, input_shape: Shape, dimensions: int | None = 
     Handles Conv1d/2d (strides, groups, dilations, zero padding of any kind), Linear, BatchNorm1d/2d behind either or behind
     an addition, additions of branches of one shape with an activation behind, ReLU as module, function or method (also as
     clamp from 0, with or without upper limit), ReLU6, LeakyReLU, Hardtanh from 0 or symmetric, the activations of
-    ``toolchain.nn``, AvgPool1d/2d, AdaptiveAvgPool1d/2d, mean over all places, zero padding, slices ``[:, :, ::n, ::n]`` of
+    ``toolchain.nn``, AvgPool1d/2d, AdaptiveAvgPool1d/2d, mean over all places, max pooling of spikes (which stands behind its
+    activation in what is returned, wherever it stood), zero padding, slices ``[:, :, ::n, ::n]`` of
     shortcuts, Flatten (also as view or reshape), Dropout, Identity.
 
     ``dimensions`` are the axes behind the channels that the module takes: 2, 1 for [N, C, L], whose ``input_shape`` is
@@ -354,6 +385,7 @@ def read_module(module: nn.Module, input_shape: Shape, dimensions: int | None = 
         ) from error
     modules = dict(root.named_modules())
     _frame(graph)
+    move_behind(graph, modules, lambda node: _rises(node, modules))
     _check_in_place(graph, modules)
     _add_out_of_place(graph)
     if dimensions is None:

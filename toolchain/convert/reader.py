@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor, fx, nn
 
-from toolchain.connection import Connection, Pair, Shape
+from toolchain.connection import Connection, Shape
 from toolchain.convert.flowing import Spikes, Sum, identity
+from toolchain.convert.maxima import stacked
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.ir import INPUT
+from toolchain.pooling import Pair
 
 __all__ = ["Activation", "Block", "Reader", "SourceGraph"]
 
@@ -48,11 +50,15 @@ class Block:
 
 @dataclass
 class SourceGraph:
-    """The traced module and its blocks, input to readout."""
+    """The traced module and its blocks, input to readout.
+
+    Max poolings that stood before an activation stand behind it in ``module``; ``maxima`` names all of them, kind and name.
+    """
 
     module: fx.GraphModule
     input_shape: Shape
     blocks: list[Block] = field(default_factory=list)
+    maxima: list[str] = field(default_factory=list)
 
 
 def _float64(tensor: Tensor) -> np.ndarray:
@@ -151,6 +157,7 @@ class Reader:
             padding_after=(bottom, right),
             dilation=dilation,
             groups=m.groups,
+            maximum=spikes.maximum,
         )
         return self._sum(name, connection, _bias(m), spikes, dimensions)
 
@@ -169,7 +176,7 @@ class Reader:
                 f"{channels * height * width}; give a calibration batch of the network's input shape"
             )
         weight = _float64(m.weight).reshape(-1, channels, height, width) / (spikes.pool[0] * spikes.pool[1])
-        connection = Connection(spikes.source, weight, pool=spikes.pool, kind="linear")
+        connection = Connection(spikes.source, weight, pool=spikes.pool, kind="linear", maximum=spikes.maximum)
         return self._sum(name, connection, _bias(m), spikes, 0)
 
     def add(self, name: str, one: Spikes | Sum, other: Spikes | Sum) -> Sum:
@@ -254,9 +261,7 @@ class Reader:
             )
         return flowing
 
-    def average(self, name: str, kind: str, window: Pair, flowing: Spikes | Sum) -> Spikes:
-        """Windows side by side, the rim that none covers left out."""
-        spikes = self._behind(name, kind, flowing)
+    def _unflattened(self, name: str, kind: str, spikes: Spikes) -> None:
         if spikes.dimensions == 0 and spikes.shape[1:] != (1, 1):
             raise _refuse(name, kind, "it follows a Flatten", "pool before flattening")
         if spikes.dimensions and kind.endswith(("1d", "2d")) and int(kind[-2]) != spikes.dimensions:
@@ -266,6 +271,11 @@ class Reader:
                 f"its input has {spikes.dimensions} axes behind the channels",
                 f"use pooling of {spikes.dimensions}d",
             )
+
+    def average(self, name: str, kind: str, window: Pair, flowing: Spikes | Sum) -> Spikes:
+        """Windows side by side, the rim that none covers left out."""
+        spikes = self._behind(name, kind, flowing)
+        self._unflattened(name, kind, spikes)
         if spikes.cut or spikes.padded:
             raise _refuse(name, kind, f"it reads {spikes.name!r}, a slice or zeros put around", "pool first")
         pool = (spikes.pool[0] * window[0], spikes.pool[1] * window[1])
@@ -288,9 +298,75 @@ class Reader:
             )
         return self.average(name, kind, kernel, flowing)
 
+    def maximum(
+        self,
+        name: str,
+        kind: str,
+        window: Pair,
+        flowing: Spikes | Sum,
+        *,
+        stride: Pair | None = None,
+        padding: Pair = (0, 0),
+        ceil: bool = False,
+    ) -> Spikes:
+        """Largest value of each window, side by side without a ``stride``; zeros around the frame count as its padding."""
+        spikes = self._unpooled(name, kind, flowing)
+        found = stacked(
+            (spikes.layer[1], spikes.layer[2]), spikes.maximum, spikes.pads, window, stride or window, padding, ceil
+        )
+        if found is None:
+            why = f"behind {spikes.name!r} it reads places that no single window covers"
+            raise _refuse(name, kind, why, "use one max pooling, or windows without gaps and rims between them")
+        pooled = replace(spikes, name=name, maximum=found, pads=((0, 0), (0, 0)))
+        if min(pooled.shape[1:]) < 1:
+            raise InvalidValue(f"layer {name!r}: pooling window {window} exceeds its input {spikes.shape}")
+        self.graph.maxima.append(f"{kind} {name!r}")
+        return pooled
+
+    def _unpooled(self, name: str, kind: str, flowing: Spikes | Sum) -> Spikes:
+        """Spikes of which a maximum can be taken."""
+        if isinstance(flowing, Sum):
+            why = f"it pools {flowing.made_by!r}, and no activation follows behind which it could move"
+            kept = "a flattening, or batch norm with a negative factor, keeps it before"
+            raise _refuse(name, kind, why, f"put it right behind the activation ({kept})")
+        self._unflattened(name, kind, flowing)
+        if flowing.source == INPUT:
+            why = "it reads the input frame, whose pixels are no spike trains"
+            raise _refuse(name, kind, why, "pool the images before, or put a layer with an activation before it")
+        if flowing.pool != (1, 1):
+            why = f"it reads {flowing.name!r}, a mean of spikes, which is no spike train"
+            raise _refuse(name, kind, why, "take the maximum first, or the mean in both")
+        if flowing.cut:
+            raise _refuse(name, kind, f"it reads {flowing.name!r}, a slice or channels of zeros", "pool first")
+        return flowing
+
+    def max_pool(self, name: str, m: nn.MaxPool1d | nn.MaxPool2d, flowing: Spikes | Sum) -> Spikes:
+        kind, dimensions = type(m).__name__, 1 if isinstance(m, nn.MaxPool1d) else 2
+        if _pair(m.dilation, dimensions) != (1, 1) or m.return_indices:
+            why = f"dilation {m.dilation}, return_indices {m.return_indices}"
+            raise _refuse(name, kind, why, "only windows without gaps convert, and places are not handed on")
+        padding = _pair(m.padding, dimensions)
+        return self.maximum(
+            name,
+            kind,
+            _pair(m.kernel_size, dimensions),
+            flowing,
+            stride=_pair(m.stride or m.kernel_size, dimensions),
+            padding=padding if dimensions == 2 else (0, padding[1]),
+            ceil=bool(m.ceil_mode),
+        )
+
+    def amax(self, name: str, axes: Any, keepdim: bool, flowing: Spikes | Sum) -> Spikes:
+        """Maximum over all places: global max pooling."""
+        spikes = self._unpooled(name, "amax", flowing)
+        self._all_places(name, "amax", axes, spikes)
+        pooled = self.maximum(name, "amax", (spikes.shape[1], spikes.shape[2]), spikes)
+        return pooled if keepdim else replace(pooled, dimensions=0)
+
     def adaptive(self, name: str, kind: str, size: Any, flowing: Spikes | Sum) -> Spikes:
-        """Average pooling to ``size`` places, which must divide those there are; 1 is global average pooling."""
-        spikes = self._behind(name, kind, flowing)
+        """Pooling to ``size`` places, which must divide those there are; 1 is global pooling."""
+        largest = "max" in kind.lower()
+        spikes = self._unpooled(name, kind, flowing) if largest else self._behind(name, kind, flowing)
         dimensions = 1 if kind.endswith("1d") else 2
         sizes = tuple(size) if isinstance(size, tuple | list) else (size,) * dimensions
         asked = sizes if dimensions == 2 else (1, *sizes)
@@ -303,17 +379,21 @@ class Reader:
                 "ask for 1, or for a number that divides the frame",
             )
         window = tuple(1 if n is None else have // n for n, have in zip(asked, found, strict=True))
-        return self.average(name, kind, (window[0], window[1]), flowing)
+        pool = self.maximum if largest else self.average
+        return pool(name, kind, (window[0], window[1]), flowing)
 
-    def mean(self, name: str, axes: Any, keepdim: bool, flowing: Spikes | Sum) -> Spikes:
-        """Mean over all places: global average pooling."""
-        spikes = self._behind(name, "mean", flowing)
+    def _all_places(self, name: str, kind: str, axes: Any, spikes: Spikes) -> None:
         behind = spikes.dimensions
         given = (axes,) if isinstance(axes, int) else tuple(axes or ())
         if not behind or {a % (2 + behind) for a in given} != set(range(2, 2 + behind)):
             raise _refuse(
-                name, "mean", f"over axes {axes}", "take the mean over all axes behind the channels: mean((2, 3))"
+                name, kind, f"over axes {axes}", f"take the {kind} over all axes behind the channels: {kind}((2, 3))"
             )
+
+    def mean(self, name: str, axes: Any, keepdim: bool, flowing: Spikes | Sum) -> Spikes:
+        """Mean over all places: global average pooling."""
+        spikes = self._behind(name, "mean", flowing)
+        self._all_places(name, "mean", axes, spikes)
         pooled = self.average(name, "mean", (spikes.shape[1], spikes.shape[2]), spikes)
         return pooled if keepdim else replace(pooled, dimensions=0)
 
@@ -391,9 +471,9 @@ class Reader:
                 raise UnsupportedModule("the network has no Conv2d or Linear layer; there is nothing to convert")
             last = self.graph.blocks[-1].activation
             assert last is not None
-            if flowing.pool != (1, 1):
+            if flowing.pool != (1, 1) or flowing.maximum is not None:
                 raise UnsupportedModule(
-                    "the network ends with average pooling; pooling folds into the layer behind it: end with a Linear"
+                    f"the network ends with {'average' if flowing.maximum is None else 'max'} pooling; pooling folds into the layer behind it: end with a Linear"
                 )
             raise _refuse(
                 last.name,

@@ -40,7 +40,7 @@ def pair(module: nn.Module, network: SpikingNetwork) -> SourceGraph:
                 f"layer {layer.name} of the spiking network reads other layers than in the source; {way_out}"
             )
         for expected, found in zip(block.connections, layer.connections, strict=True):
-            for what in ("stride", "padding", "padding_after", "dilation", "groups", "pool"):
+            for what in ("stride", "padding", "padding_after", "dilation", "groups", "pool", "maximum"):
                 if getattr(found, what) != getattr(expected, what):
                     raise InvalidValue(
                         f"layer {layer.name}: {what} is {getattr(found, what)}, in the source {getattr(expected, what)}; {way_out}"

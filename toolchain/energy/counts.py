@@ -2,7 +2,8 @@
 
 A residual identity is a synapse of its layer with one weight a channel: one addition for each spike that it injects, as the
 model has it; the additions of the ANN's joins are not counted, in its favour. An average pooling whose output is kept has
-no row: pooling is folded into the next synapse, where its operations are counted once.
+no row: pooling is folded into the next synapse, where its operations are counted once. A spike behind max pooling is one
+event, however many spikes of its window it stands for; what the windows read is charged, and ``ors`` counts their ORs.
 """
 
 from dataclasses import dataclass, replace
@@ -32,8 +33,9 @@ def reached(active: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def pooled_any(active: np.ndarray, connection: Connection, source: Shape) -> np.ndarray:
-    """Whether any place of a pooling window is active, bool ``[N, C, H // k, W // k]``."""
+    """Whether any place of the poolings' windows is active, bool ``[N, C, H, W]`` of the pooled source."""
     _, height, width = connection.pooled(source)
+    active = connection.peaks(active)
     (ky, kx), found = connection.pool, np.zeros((), bool)
     for dy in range(ky):
         for dx in range(kx):
@@ -62,11 +64,10 @@ def observe(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace) -
         for c in layer.connections:
             source = network.source_shape(c)
             spikes, value = (arriving, values) if c.source == INPUT else (seen[c.source], seen[c.source])
-            effective[:, index] += reached(spikes, fan_out(c, source, effective=True))
+            effective[:, index] += reached(c.peaks(spikes), fan_out(c, source, effective=True))
             if c.kind == "identity":
                 continue
-            unpooled = replace(c, pool=(1, 1))
-            nonzero[:, index] += reached(pooled_any(value != 0, c, source), fan_out(unpooled, c.pooled(source)))
+            nonzero[:, index] += reached(pooled_any(value != 0, c, source), fan_out(c.unpooled(), c.pooled(source)))
     return replace(trace.activity, effective=effective, nonzero=nonzero)
 
 
@@ -90,6 +91,7 @@ class LayerCounts:
     ac_bias : additions of biases that are not 0, each step of ``stream``, otherwise once
     comparisons : one a neuron and step, two where spikes may be negative, none in the readout
     spikes_out : fired, each of them a subtraction
+    ors : ORs of two bits, for the max pooling of the layer's sources, the padding's too; ``None`` in networks without any
     mac_nonzero : multiply-accumulates of the same values as activations, those that are 0 skipped
     """
 
@@ -112,6 +114,7 @@ class LayerCounts:
     comparisons: int
     spikes_out: np.ndarray
     mac_nonzero: np.ndarray | None
+    ors: int | None
 
     @property
     def neuron_ops(self) -> np.ndarray:
@@ -126,6 +129,14 @@ class LayerCounts:
 
 def _input_kind(network: Network[Any], layer: FixedPointLayer) -> str:
     return network.input if layer.connections[0].source == INPUT else "spikes"
+
+
+def _ors(network: FixedPointNetwork, connection: Connection) -> int:
+    """For each window, channel and step one OR less than the window has places."""
+    if connection.maximum is None:
+        return 0
+    channels, rows, columns = connection.reduced(network.source_shape(connection))
+    return network.time_steps * channels * rows * columns * (connection.maximum.taps - 1)
 
 
 def layer_counts(network: FixedPointNetwork, activity: Activity) -> tuple[LayerCounts, ...]:
@@ -144,6 +155,7 @@ def layer_counts(network: FixedPointNetwork, activity: Activity) -> tuple[LayerC
         )
     steps, stream = network.time_steps, network.schedule == "stream"
     none = np.zeros(images, np.int64)
+    pooled = any(c.maximum is not None for layer in network.layers for c in layer.connections)
     counts = []
     for index, (layer, shape) in enumerate(zip(network.layers, network.shapes, strict=True)):
         places, neurons = shape[1] * shape[2], prod(shape)
@@ -179,6 +191,7 @@ def layer_counts(network: FixedPointNetwork, activity: Activity) -> tuple[LayerC
                 comparisons=steps * neurons * (1 + network.signed_spikes) if fires else 0,
                 spikes_out=activity.spikes[:, index],
                 mac_nonzero=None if activity.nonzero is None else activity.nonzero[:, index],
+                ors=sum(_ors(network, c) for c in layer.connections) if pooled else None,
             )
         )
     return tuple(counts)

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from toolchain.buffers import peak, with_input
+from toolchain.connection import Connection
 from toolchain.energy.baselines import Baseline
 from toolchain.energy.counts import LayerCounts
 from toolchain.energy.profiles import Profile
@@ -116,6 +117,14 @@ def _presented_bits(network: FixedPointNetwork) -> int:
     return _PIXEL_BITS * prod(network.input_shape) * (network.time_steps if network.input == "rate" else 1)
 
 
+def _read_bits(network: FixedPointNetwork, connection: Connection) -> int:
+    """Bits of a bitmap that a connection reads: all once, or every place of each window of its max pooling, padding included."""
+    if connection.maximum is None:
+        return _train_bits(network, connection.source)
+    channels, *size = network.source_shape(connection)
+    return network.time_steps * channels * connection.maximum.reads((size[0], size[1]))
+
+
 def _address_bits(network: FixedPointNetwork, neurons: int, *, signed: bool) -> int:
     return (neurons - 1).bit_length() + (network.signed_spikes if signed else 0)
 
@@ -146,7 +155,7 @@ def snn_traffic(
         if events == "bitmap":
             spikes += _train_bits(network, index) if count.fires else 0
             for c in layer.connections:
-                spikes += _presented_bits(network) if c.source == INPUT else _train_bits(network, c.source)
+                spikes += _presented_bits(network) if c.source == INPUT else _read_bits(network, c)
         else:
             spikes += count.spikes_out * _address_bits(network, count.neurons, signed=True)
             for c in layer.connections:

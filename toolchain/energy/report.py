@@ -236,11 +236,12 @@ class _Run:
         add = profile.add(network.membrane_bits)
         pixel = profile.mac(network.weight_bits, 8, network.membrane_bits)
         random = 2 * count.random * profile.add(_RANDOM_BITS)
+        ors = (count.ors or 0) * profile.add(1) if profile.kind == "integer" else 0.0
         return {
             "sop": count.sop * add,
             "input": count.mac_input * pixel + (count.plane_sums + count.current_adds) * add + random,
             "bias": np.full(len(count.sop), count.ac_bias * add),
-            "neuron": count.neuron_ops * add,
+            "neuron": count.neuron_ops * add + ors,
         }
 
     def _static(self, profile: Profile, index: int) -> np.ndarray:
@@ -284,6 +285,7 @@ def _numbers(count: LayerCounts) -> dict[str, np.ndarray]:
         "ac_bias": np.full(len(count.sop), count.ac_bias),
         "neuron_ops": count.neuron_ops,
         "spikes_out": count.spikes_out,
+        "ors": None if count.ors is None else np.full(len(count.sop), count.ors),
     }
     return {name: values.astype(np.float64) for name, values in known.items() if values is not None}
 
@@ -336,6 +338,11 @@ def _warnings(run: _Run, profile: Profile, baseline: str | None) -> tuple[str, .
         found.append(
             "hardware counters do not tell which weights or activations are 0: no effective operations, and no baseline "
             "that skips zeros but with those of the source"
+        )
+    if run.counts[0].ors is not None:
+        found.append(
+            "max pooling: reads of every place of a window and ORs, as additions of one bit, are charged; the comparisons of the "
+            "ANN are not, in its favour"
         )
     if any(b.name == "int8_zero_skipping" and b.zeros != "source" for b in run.baselines):
         found.append("zeros of int8 are those of the spiking network's values; give the source to measure its own")

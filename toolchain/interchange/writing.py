@@ -57,6 +57,12 @@ def _check(network: SpikingNetwork) -> None:
     InvalidValue
         Names the property and the way out.
     """
+    for layer in network.layers:
+        if any(connection.maximum is not None for connection in layer.connections):
+            raise InvalidValue(
+                f"layer {layer.name} reads spikes through max pooling, which NIR has no words for; convert a copy with average "
+                "pooling (toolchain.convert.replace_max_pooling), fine-tuned"
+            )
     if network.schedule != "stream":
         raise InvalidValue(
             f"schedule {network.schedule} cannot be said in NIR, whose neurons fire in every step; convert with "

@@ -42,11 +42,12 @@ def choose(predictions: np.ndarray, labels: np.ndarray, images: int = 4) -> list
 
 
 def shown(frame: np.ndarray) -> np.ndarray:
-    """Pixels uint8 ``[C, H, W]`` as they are; of spikes ``[T, C, H, W]`` the share of steps, channels 1 and 0 (ON and OFF) in
-    red and blue where there are two."""
+    """Pixels uint8 ``[C, H, W]`` as they are; of spikes ``[T, C, H, W]`` how many, the most being bright, channels 1 and 0 (ON
+    and OFF) in red and blue where there are two."""
     if frame.ndim == 3:
         return frame
-    share = np.floor(np.abs(frame).mean(axis=0) * 255 + 0.5).astype(np.uint8)
+    counts = np.abs(frame).sum(axis=0, dtype=np.int64)
+    share = (counts * 255 // max(1, int(counts.max()))).astype(np.uint8)
     return np.stack([share[1], np.zeros_like(share[0]), share[0]]) if len(share) == 2 else share
 
 

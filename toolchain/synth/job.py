@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from math import isfinite
@@ -12,6 +12,8 @@ from pathlib import Path
 from amaranth.back import verilog
 
 from hdl import Core
+from hdl.capacity import Capacity
+from hdl.chain import Chain
 from hdl.harness import TOP, harness_rtlil, harness_verilog
 from hdl.program import check_lanes
 from toolchain.errors import InvalidValue, ToolMissing
@@ -90,17 +92,21 @@ def synthesize(
     device: Device,
     *,
     lanes: int,
+    cuts: Sequence[int] = (),
+    capacity: Capacity | None = None,
     clock_mhz: float | None = None,
     seed: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> SynthesisResult:
-    """Synthesize the core of ``network`` with ``lanes`` lanes, in its harness, and place and route it.
+    """Synthesize the core of ``network`` with ``lanes`` lanes, or of ``capacity``, in its harness, and place and route it.
 
     A design that needs more of a resource than the device has is not placed: the result says what is short.
     Logs, netlist, reports and ``RESULT`` are written into ``folder``; for devices without nextpnr also what Vivado needs.
 
     Parameters
     ----------
+    cuts : sequence of int
+        Where there are any, a chain of cores is synthesized; first layer of each but the first.
     clock_mhz : float, optional
         What the tools aim at; the device's usual clock if None.
     seed : int
@@ -111,11 +117,14 @@ def synthesize(
     Raises
     ------
     InvalidValue
-        ``lanes``, ``clock_mhz`` or ``seed`` out of range, or a folder that cannot be written.
+        ``lanes``, ``clock_mhz`` or ``seed`` out of range, a network that does not fit ``capacity``, or a folder that cannot be
+        written.
     ToolMissing
         A tool is missing or fails.
     """
     check_lanes(lanes)
+    if capacity is not None:
+        capacity.check(network)
     check_clock(clock_mhz)
     check_seed(seed)
     target = device.clock_mhz if clock_mhz is None else clock_mhz
@@ -127,11 +136,11 @@ def synthesize(
     _prepare(folder)
     with _stage(seconds, "generate"):
         say("generate: RTLIL")
-        core = Core(network, lanes=lanes)
+        core = Chain(network, lanes=lanes, cuts=cuts) if cuts else Core(capacity or network, lanes=lanes)
         text = harness_rtlil(core)
         (folder / RTLIL).write_text(text)
         if device.family.placer is None:
-            write_vivado(folder, device, _verilog(network, lanes), top=TOP, clock_mhz=target)
+            write_vivado(folder, device, _verilog(core), top=TOP, clock_mhz=target)
     with _stage(seconds, "yosys"):
         say("yosys")
         netlist = synthesize_cells(
@@ -158,8 +167,9 @@ def synthesize(
         network=network.name,
         fingerprint=network.fingerprint,
         lanes=lanes,
-        weight_bits=network.weight_bits,
-        membrane_bits=network.membrane_bits,
+        weight_bits=core.sizes.weight_bits,
+        membrane_bits=core.sizes.membrane_bits,
+        memories="rom" if capacity is None else "loadable",
         device=device,
         status="simulated" if placement.fmax_mhz is not None else "estimated",
         used=used,
@@ -177,14 +187,15 @@ def synthesize(
         cpu_seconds=round(_cpu_seconds() - start, 1),
         tools={**{name: tool.version for name, tool in tools.items()}, "amaranth": version("amaranth")},
         folder=str(folder),
+        cores=len(cuts) + 1,
     )
     with replacing(folder / RESULT) as temporary:
         temporary.write_text(json.dumps(result.describe(), indent=2) + "\n")
     return result
 
 
-def _verilog(network: FixedPointNetwork, lanes: int) -> str:
+def _verilog(core: Core | Chain) -> str:
     try:
-        return harness_verilog(Core(network, lanes=lanes))
+        return harness_verilog(core)
     except verilog.YosysError as error:
         raise ToolMissing(f"Amaranth cannot run Yosys: {error}; leave AMARANTH_USE_YOSYS unset") from error

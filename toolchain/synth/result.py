@@ -37,6 +37,9 @@ class SynthesisResult:
     -------
     network, fingerprint : str
     lanes, weight_bits, membrane_bits : int
+        Of the hardware.
+    memories : str
+        ``rom``, or ``loadable``: the hardware has room for the network, and for others.
     device : Device
     status : str
         ``simulated``: by place and route, with the delays that the tool knows of. ``estimated``: counted by Yosys alone.
@@ -64,6 +67,8 @@ class SynthesisResult:
         Versions.
     folder : str
         Where logs, netlist and reports lie.
+    cores : int
+        Of ``lanes`` lanes each, in a row.
     """
 
     network: str
@@ -71,6 +76,7 @@ class SynthesisResult:
     lanes: int
     weight_bits: int
     membrane_bits: int
+    memories: str
     device: Device
     status: str
     used: dict[str, int]
@@ -88,6 +94,7 @@ class SynthesisResult:
     cpu_seconds: float
     tools: dict[str, str]
     folder: str
+    cores: int = 1
 
     @property
     def fits(self) -> bool:
@@ -158,8 +165,10 @@ class SynthesisResult:
             "network": self.network,
             "fingerprint": self.fingerprint,
             "lanes": self.lanes,
+            "cores": self.cores,
             "weight_bits": self.weight_bits,
             "membrane_bits": self.membrane_bits,
+            "memories": self.memories,
             "device": {
                 "name": self.device.name,
                 "title": self.device.title,
