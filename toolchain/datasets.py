@@ -272,7 +272,7 @@ def _spike_file(split: str, folder: Path | None) -> Path:
             "data set events needs a folder of train.npz and test.npz of spikeloom bin, --data-folder DIR, or name one such "
             "file: --data FILE.npz"
         )
-    return folder / f"{split}.npz" if folder.is_dir() or folder.suffix != ".npz" else folder
+    return folder / f"{split}.npz"
 
 
 def _labelled(name: str, spikes: Spikes) -> Dataset:
@@ -315,7 +315,7 @@ def load(name: str, split: str = "test", folder: Path | None = None) -> Dataset:
     if split not in ("train", "test"):
         raise InvalidValue(f"no split {split!r}; there are train, test")
     if name.endswith(".npz"):
-        return replace(_labelled(name, load_spikes(Path(name))), name=Path(name).stem)
+        return replace(_labelled(name, load_spikes(Path(name))), name=Path(name).name)
     if name not in DATASETS:
         raise InvalidValue(f"no data set {name!r}; there are {', '.join(DATASETS)}, or a FILE.npz of spikeloom bin")
     return DATASETS[name](split, folder)

@@ -13,7 +13,10 @@ from tests.saccades import EVENT, SIDE, record
 from toolchain import datasets
 from toolchain.convert import convert
 from toolchain.emit import emit
+from toolchain.energy import load_profile
+from toolchain.energy.memory import snn_capacities
 from toolchain.events import Binning, Job, Window, find_recordings, open_recording, write_samples
+from toolchain.flow import fixed_energy
 from toolchain.nn import QCFS
 from toolchain.quantize import quantize
 from toolchain.train import accuracy, calibration, pixels_to_input
@@ -75,6 +78,23 @@ def test_two_phase_is_the_source_on_shares(dataset, module):
     membrane = membrane.astype(np.int64) + first.offset[:, None, None]
     fired = np.clip(membrane // first.threshold[:, None, None], 0, STEPS)
     assert np.array_equal(trace.spikes[0].sum(axis=1, dtype=np.int64), fired) and fired.any()
+
+
+def test_energy_counts_the_first_layer_as_synaptic_operations(dataset, module):
+    network = quantize(convert(module, calibration(dataset, 12), "qcfs", STEPS, input="spikes"), 8)
+    (report,) = fixed_energy(network, dataset, profiles=[load_profile("45nm-int")])
+    first = report.layers[0]
+    assert first.counts is not None and first.counts.input_kind == "spikes"
+    # each spike reaches 4 channels at every tap of 3 × 3 that lies within the frame
+    taps = np.full((17, 17), 9)
+    taps[[0, -1]] -= 3
+    taps[:, [0, -1]] -= 3
+    taps[[0, 0, -1, -1], [0, -1, 0, -1]] += 1
+    assert np.array_equal(first.numbers["sop_executed"], (dataset.frames.sum(axis=(1, 2)) * 4 * taps).sum(axis=(1, 2)))
+    for policy in first.parts.values():
+        assert not policy["input"].any() and policy["sop"].all()
+    places = 17 * 17
+    assert snn_capacities(network)[2] == STEPS * (2 * places + 4 * places)  # its input and what it fires, a bit each
 
 
 @pytest.mark.usefixtures("fast_compile")

@@ -21,6 +21,8 @@ from toolchain.events import (
     rebinned,
     spikefile,
 )
+from toolchain.netfile import load_spiking
+from toolchain.train import load_source
 
 RNG = np.random.default_rng(0)
 
@@ -175,12 +177,43 @@ def test_bin_and_the_data_set_that_it_makes(folder, capfd):
     assert dataset.labels.tolist() == [0, 10, 2, 0, 10, 2] and dataset.frames.sum() == told["spikes"]
     assert np.array_equal(dataset.at(2).frames, rebinned(dataset.frames, 2)) and dataset.take(3).steps == 4
     assert np.array_equal(datasets.load(str(folder / "test.npz")).frames, dataset.frames)
-    assert np.array_equal(datasets.load("events", "train", folder / "train.npz").frames, dataset.frames)
     text = run(capfd, "bin", AEDAT, "-T", 3, "--pool", 2, "--split", "--duration", "0.02s", "-o", folder / "x.npz").out
     assert "4 samples of 3 x 2 x 15 x 20 [T, C, H, W], no labels" in " ".join(text.split())
     assert datasets.load_frames(str(folder / "x.npz")).shape == (4, 3, 2, 15, 20)
     with pytest.raises(InvalidValue, match="holds no labels, which are needed here"):
         datasets.load(str(folder / "x.npz"))
+
+
+def test_the_verbs_take_events(folder, capfd):
+    for name in ("train", "test"):
+        run(capfd, "bin", folder / "train", "-T", 4, "--sensor", "6x5", "--by", "events", "-o", folder / f"{name}.npz")
+    data = ("--data", "events", "--data-folder", folder)
+    source, snn, net = (folder / f"{name}.safetensors" for name in ("source", "snn", "net"))
+    run(capfd, "train", "-a", "mlp", *data, "--epochs", 2, "--flip", "-o", source)
+    trained = load_source(source)
+    assert trained.provenance["time_steps"] == 4 and trained.provenance["input_shape"] == [2, 5, 6]
+    assert trained.provenance["classes"] == 11
+    shown = " ".join(run(capfd, "convert", source, *data, "--images", 6, "-o", snn).out.split())
+    assert "T = 4, two_phase" in shown and "on 6 images of events test" in shown
+    assert load_spiking(snn).input == "spikes" and load_spiking(snn).frame_shape == (4, 2, 5, 6)
+    run(capfd, "quantize", snn, *data, "--images", 6, "-o", net)
+    one = ("--data", folder / "test.npz")
+    told = json.loads(run(capfd, "energy", snn, *one, "--json").out)
+    assert [report["T"] for report in told["reports"]] == [4]
+    told = json.loads(run(capfd, "energy", snn, *one, "-T", "2,4", "--source", source, "--json").out)
+    assert [report["T"] for report in told["reports"]] == [2, 4]
+    run(capfd, "report", snn, *one, "--source", source, "-o", folder / "page")
+    assert "data:image/png" in (folder / "page" / "report.html").read_text()
+    run(capfd, "compare", f"{snn}@T=2,4", net, *one)
+    run(capfd, "diagnose", source, snn, *one, "--images", 6)
+    run(capfd, "early-exit", snn, *one, "-T", "2,4")
+    run(capfd, "convert", source, *data, "--images", 6, "--target-loss", 100, "-o", snn)
+    assert load_spiking(snn).time_steps == 1
+    run(capfd, "generate", net, *one, "-o", folder / "rtl", "-P", 2)
+    wrong = run(capfd, "generate", net, "--data", "digits", "-o", folder / "rtl2", code=2).err
+    assert "must be int8 spikes" in wrong and "\n" not in wrong.strip()
+    wrong = run(capfd, "energy", snn.with_name("net.safetensors"), *one, "--images", 7, code=2).err
+    assert "7 images asked of data set test.npz, it has 1 to 6" in wrong
 
 
 BIN = "bin IN/flat -T 4 --sensor 6x5 -o OUT/x.npz"
@@ -212,6 +245,10 @@ REFUSED = {
     "number of labels": (f"{BIN} --labels IN/l.csv", "holds 1 labels, there are 3 recordings"),
     "no data folder": ("train --data events -o OUT/x.safetensors", "needs a folder of train.npz and test.npz"),
     "no data": ("train --data events --data-folder IN -o OUT/x.safetensors", "no file of spikes .*train.npz; make it"),
+    "one file": (
+        "train --data IN/small/train.npz -o OUT/x.safetensors",
+        "is one set, training needs two: --data events",
+    ),
     "too small": (
         "train --data events --data-folder IN/small --epochs 1 -o OUT/x.safetensors",
         "architecture cnn takes frames from 8x8, not 5x6; crop or pool less",

@@ -92,6 +92,10 @@ def train(
 
     use_threads(threads)
     check_writable(target)  # before, not after, the training
+    if data.endswith(".npz"):
+        raise InvalidValue(
+            f"{data} is one set, training needs two: --data events with a folder of train.npz and test.npz"
+        )
     training, test = load_dataset(data, data_folder, "train"), load_dataset(data, data_folder)
     batches = max(1, len(training.frames) // trainer.BATCH)
     done = 0
@@ -263,7 +267,7 @@ def convert(
     with bar("comparing", len(part.frames)) as move:
         after = floating.accuracy(network, part.at(network.time_steps).frames, part.labels, progress=move)
     measured = {"accuracy_source": before, "accuracy_spiking": after, "accuracy_images": len(part.frames)}
-    network = network.with_provenance(calibration_data=f"{data} {split}", **measured)
+    network = network.with_provenance(calibration_data=f"{Path(data).name} {split}", **measured)
     save_network(network, target)
     if as_json:
         kept = {"tried": [asdict(one) for one in tried]} if tried else {}
