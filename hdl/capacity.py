@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from math import ceil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hdl.layouts import width_for
 from hdl.program import WINDOW_MEMBERS, Instruction, Program, check_lanes
@@ -63,7 +63,8 @@ _NEURON = {
 }  # fmt: skip
 
 
-class Section(NamedTuple):
+@dataclass(frozen=True)
+class Section:
     """One memory that is loaded.
 
     Members
@@ -172,9 +173,25 @@ class Capacity:
 
     @classmethod
     def _of_one(cls, network: FixedPointNetwork, lanes: int, banks: int) -> "Capacity":
-        neuron = {name: getattr(network, name) for name in _NEURON}
         grouped = Program(network, lanes).grouped
-        return cls(lanes=lanes, grouped=grouped, banks=banks, **neuron, **needs(network, lanes))
+        members: dict[str, Any] = {**{name: getattr(network, name) for name in _NEURON}, **needs(network, lanes)}
+        return cls(lanes=lanes, grouped=grouped, banks=banks, **members)
+
+    @classmethod
+    def restored(cls, members: object) -> "Capacity":
+        """From what ``describe`` gives.
+
+        Raises
+        ------
+        InvalidValue
+            Members are missing, unknown or out of range.
+        """
+        names = {f.name for f in fields(cls)}
+        if not isinstance(members, dict) or not set(members) <= names or names - set(members) - {"banks"}:
+            raise InvalidValue(
+                "these are not the members of a capacity; spikeloom generate --memories loadable writes them"
+            )
+        return cls(**members)
 
     @property
     def seed(self) -> int:
@@ -361,8 +378,7 @@ def union(*capacities: Capacity) -> Capacity:
 
 DEVICE_CAPACITIES: dict[str, dict[str, int]] = {
     # weights of 8 bits; neurons of the largest layer; spikes (neurons × T) held at once; output channels of all layers
-    "up5k": {"weights": 65_536, "neurons": 1_024, "spikes": 8_192, "pixels": 1_024, "layers": 8, "channels": 128},
-    "hx8k": {"weights": 4_096, "neurons": 512, "spikes": 4_096, "pixels": 256, "layers": 4, "channels": 64},
+    "up5k": {"weights": 65_536, "neurons": 512, "spikes": 4_096, "pixels": 1_024, "layers": 4, "channels": 128},
     "ecp5-25k": {"weights": 32_768, "neurons": 4_096, "spikes": 32_768, "pixels": 1_024, "layers": 16, "channels": 512},
     "ecp5-45k": {"weights": 65_536, "neurons": 8_192, "spikes": 65_536, "pixels": 3_072, "layers": 16, "channels": 512},
     "ecp5-85k": {
@@ -428,8 +444,7 @@ def read_capacity(path: Path) -> Capacity:
     """
     try:
         content = json.loads(path.read_text())
-        members = content.get("capacity", content)
-        return Capacity(**members)
+        return Capacity.restored(content.get("capacity", content))
     except OSError as error:
         raise InvalidValue(f"cannot read capacity {path}: {error.strerror}; name a JSON file or a device") from error
     except (TypeError, AttributeError, ValueError, RecursionError) as error:

@@ -7,8 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Out
 
+from hdl.chain_place import ChainPlace
 from hdl.core import Core
-from hdl.link import Link
 from hdl.program import Program
 from toolchain.ir import FixedPointNetwork
 from toolchain.segments import segments
@@ -63,7 +63,8 @@ class Chain(wiring.Component):
         identity = int(network.fingerprint[:8], 16)
         parts = segments(network, cuts)
         self.cores = tuple(
-            Core(part, lanes=lanes, link=Link(before, identity)) for part, before in zip(parts, (0, *cuts), strict=True)
+            Core(part, lanes=lanes, place=ChainPlace(before, identity))
+            for part, before in zip(parts, (0, *cuts), strict=True)
         )
         self.loadable = False
         first = self.cores[0].signature.members

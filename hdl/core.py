@@ -9,10 +9,10 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hdl.capacity import Capacity
+from hdl.chain_place import ChainPlace
 from hdl.counters import Counters
 from hdl.host import FrameReceiver, ResultSender
 from hdl.layouts import event_layout, width_for
-from hdl.link import Link
 from hdl.loaded import LoadedPort, loaded
 from hdl.loader import Loader
 from hdl.neurons import NeuronArray
@@ -47,7 +47,7 @@ class Core(wiring.Component):
         The network in its memories; or the room for networks that are loaded.
     lanes : int
         Neurons updated a cycle, 1 to 64. A capacity has its own.
-    link : Link, optional
+    place : ChainPlace, optional
         The core's place in a chain. If the network's last layer fires, spike packets leave on ``m_axis``, in the form
         in which the next core takes them. Not for a capacity.
 
@@ -65,20 +65,22 @@ class Core(wiring.Component):
         ``lanes`` out of range, missing, or other than those of the capacity.
     """
 
-    def __init__(self, content: FixedPointNetwork | Capacity, *, lanes: int | None = None, link: Link | None = None):
+    def __init__(
+        self, content: FixedPointNetwork | Capacity, *, lanes: int | None = None, place: ChainPlace | None = None
+    ):
         self.program: Program | None = None
-        self.chained = link is not None
-        self._link = link or Link(0, 0)
+        self.chained = place is not None
+        self._place = place or ChainPlace(0, 0)
         if isinstance(content, FixedPointNetwork):
             self.program = Program(content, 0 if lanes is None else lanes)
             self.sizes = Sizes.of_network(self.program)
-            self._link = link or Link(0, int(content.fingerprint[:8], 16))
+            self._place = place or ChainPlace(0, int(content.fingerprint[:8], 16))
         else:
             if lanes not in (None, content.lanes):
                 raise InvalidValue(f"lanes is {lanes}, but the capacity was made for {content.lanes}")
             self.sizes = Sizes.of_capacity(content)
         sizes = self.sizes
-        layers = self._link.before + sizes.layers
+        layers = self._place.before + sizes.layers
         super().__init__(
             {
                 "s_axis_tdata": In(unsigned(32)),
@@ -105,7 +107,7 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         sizes = self.sizes
-        settings, before = sizes.settings, self._link.before
+        settings, before = sizes.settings, self._place.before
         m.submodules.sequencer = sequencer = Sequencer(
             instructions=sizes.instructions, layers=sizes.layers, steps=sizes.time_steps, settings=settings
         )
@@ -157,12 +159,12 @@ class Core(wiring.Component):
             program.packing,
             base=program.input_base,
             address_bits=width_for(sizes.spike_words - 1),
-            before=self._link.before,
+            before=self._place.before,
         )
 
     def _sender(self) -> ResultSender | SpikeSender:
         sizes, program = self.sizes, self.program
-        layers = self._link.before + sizes.layers
+        layers = self._place.before + sizes.layers
         if program is not None and program.sent is not None:
             return SpikeSender(
                 program.sent,
@@ -175,7 +177,7 @@ class Core(wiring.Component):
             layers=layers,
             lanes=sizes.lanes,
             membrane_bits=sizes.membrane_bits,
-            network_id=self._link.network_id,
+            network_id=self._place.network_id,
             settings=sizes.settings,
         )
 
@@ -420,7 +422,7 @@ class Core(wiring.Component):
             counters.begin.eq(receiver.done),
             counters.store.eq(sequencer.store),
             counters.finish.eq(sequencer.send_result),
-            counters.layer.eq(self._link.before + sequencer.layer),
+            counters.layer.eq(self._place.before + sequencer.layer),
             counters.address.eq(sender.counters_address),
             sender.counters.eq(counters.data),
         ]
@@ -433,7 +435,7 @@ class Core(wiring.Component):
             ]
         else:
             m.d.comb += sender.origin.eq(counters.origin)
-        if self._link.before:
+        if self._place.before:
             m.d.comb += [
                 counters.counted.eq(receiver.counted),
                 counters.counted_layer.eq(receiver.layer),

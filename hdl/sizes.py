@@ -1,6 +1,6 @@
 """The numbers and layouts that a core is built from: of one network, or of a capacity."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import ceil
 
 from amaranth import Shape, signed, unsigned
@@ -83,6 +83,14 @@ class Sizes:
         largest = Instruction(
             *(max(values) for values in zip(*(vars(i).values() for i in program.instructions), strict=True))
         )
+        instruction = channel = None
+        if varying:
+            instruction = data.StructLayout({name: unsigned(width_for(most)) for name, most in varying.items()})
+        if program.channels:
+            weight, membrane, words = (
+                max(getattr(e, n) for e in program.channels) for n in ("weight", "membrane", "words")
+            )
+            channel = channel_layout(weight, membrane, words, program.lanes)
         return cls(
             neuron=network,
             lanes=program.lanes,
@@ -103,17 +111,10 @@ class Sizes:
             entries=max(len(rows), len(columns)),
             channels=len(program.channels),
             exponents=program.threshold_exponents is not None,
-            instruction=data.StructLayout({name: unsigned(width_for(most)) for name, most in varying.items()})
-            if varying
-            else None,
+            instruction=instruction,
             row=coordinate_layout(*(max(getattr(e, n) for e in rows) for n in ("weight", "membrane", "count"))),
             column=coordinate_layout(*(max(getattr(e, n) for e in columns) for n in ("weight", "membrane", "count"))),
-            channel=channel_layout(
-                *(max(getattr(entry, name) for entry in program.channels) for name in ("weight", "membrane", "words")),
-                program.lanes,
-            )
-            if program.channels
-            else None,
+            channel=channel,
             parameter=data.StructLayout(
                 {
                     name: unsigned(bits - 1) if "threshold" in name else signed(bits)
@@ -137,12 +138,23 @@ class Sizes:
         }
         return cls(
             neuron=capacity,
+            lanes=capacity.lanes,
+            weight_bits=capacity.weight_bits,
+            membrane_bits=capacity.membrane_bits,
+            layers=capacity.layers,
+            classes=capacity.classes,
+            pixels=capacity.pixels,
+            instructions=capacity.instructions,
+            weight_words=capacity.weight_words,
+            parameter_words=capacity.parameter_words,
             membrane_words=max(2, capacity.membrane_words),
             spike_words=max(2, capacity.spike_words),
+            groups=capacity.groups,
             walked=capacity.groups,
             address_bits=width_for(max(4 * ceil(capacity.pixels / 4), 8, capacity.spike_words) - 1),
             coordinates=max(capacity.rows, capacity.columns),
             entries=max(capacity.rows, capacity.columns),
+            channels=capacity.channels,
             exponents=False,
             instruction=layouts["program"],
             row=layouts["rows"],
@@ -150,12 +162,6 @@ class Sizes:
             channel=layouts.get("channels"),
             parameter=layouts["parameters"],
             capacity=capacity,
-            **{
-                name: getattr(capacity, name)
-                for name in (f.name for f in fields(cls))
-                if name in ("lanes", "weight_bits", "membrane_bits", "layers", "classes", "pixels", "instructions")
-                or name in ("weight_words", "parameter_words", "groups", "channels")
-            },
         )
 
     @property

@@ -68,6 +68,8 @@ class Comparison:
         Cycles of each layer by its own counter.
     spikes_compared : int
         Spikes (bits) looked at.
+    layer_spikes : int64 [layers, 2]
+        Spikes looked at and spikes that differ, of each layer; the readout has none.
     """
 
     def __init__(self, network: FixedPointNetwork, lanes: int, trace: SpikeTrace, cycles: CycleCounts):
@@ -79,6 +81,7 @@ class Comparison:
         self.activity = trace.activity
         self.layer_cycles = np.zeros_like(trace.activity.events)
         self.spikes_compared = 0
+        self.layer_spikes = np.zeros((len(network.layers), 2), np.int64)
 
     def _add(self, difference: Difference) -> None:
         self.counted[difference.what] += 1
@@ -169,6 +172,7 @@ class Comparison:
             name, seen = self._network.layers[layer].name, told[layer]
             self.spikes_compared += expected.size
             wrong = expected != seen
+            self.layer_spikes[layer] = expected.size, wrong.sum()
             kept = np.argwhere(wrong)[:MAX_DIFFERENCES]
             for place in kept.tolist():
                 bit = int(seen[tuple(place)])

@@ -22,14 +22,12 @@ from hdl.program import Program, check_lanes
 from hdl.sizes import Sizes
 from toolchain.bundle import BENCH_FILES, CORE, LOAD_FILE, PORTS_FILE, TESTBENCH, RtlBundle
 from toolchain.errors import InvalidValue, ToolMissing
+from toolchain.integration import TEMPLATES, integration_files
 from toolchain.ir import FixedPointNetwork
 from toolchain.loading import write_load
 from toolchain.netfile import save_network
 
-__all__ = ["TEMPLATES", "emit", "install"]
-
-TEMPLATES = Path(__file__).parent / "templates"
-"""Texts that generated folders are filled with."""
+__all__ = ["emit", "install"]
 
 
 def _cores(core: Core | Chain) -> tuple[Core, ...]:
@@ -201,8 +199,8 @@ def emit(
     """Generate the core of ``network`` with ``lanes`` lanes, with ``cuts`` a chain of such cores, or one of ``capacity``,
     into which the network is loaded.
 
-    Writes ``spikeloom_core.v``, ``spikeloom_tb.v``, ``spikeloom_core.core`` (FuseSoC), ``ports.json`` and
-    ``network.safetensors``; each file appears whole or not at all. The Verilog is a function of network, lanes, cuts and tool versions,
+    Writes ``spikeloom_core.v``, ``spikeloom_tb.v``, ``spikeloom_core.core`` (FuseSoC), the files of
+    ``toolchain.integration``, ``ports.json`` and ``network.safetensors``; each file appears whole or not at all. The Verilog is a function of network, lanes, cuts and tool versions,
     with a capacity of that alone; then ``network.load`` is the packet that brings the network.
 
     Raises
@@ -233,8 +231,12 @@ def emit(
         (staged / bundle.verilog.name).write_text(text)
         (staged / bundle.testbench.name).write_text(_testbench(core))
         (staged / f"{CORE}.core").write_text(_core_file(network, lanes))
+        load = None
         if capacity is not None:
-            write_load(network, capacity, staged / LOAD_FILE)
+            load = write_load(network, capacity, staged / LOAD_FILE)
+        unused = [name for name in core.signature.members if name.startswith("spike")]
+        for name, content in integration_files(network, program, unused, load).items():
+            (staged / name).write_text(content)
         (staged / PORTS_FILE).write_text(json.dumps(_ports(network, core, bundle), indent=2) + "\n")
         save_network(network, staged / bundle.network.name)
     return bundle

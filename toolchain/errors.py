@@ -3,6 +3,7 @@
 __all__ = [
     "DatasetMissing",
     "InvalidValue",
+    "LinkFailed",
     "NetworkFileError",
     "SpikeloomError",
     "ToolMissing",
@@ -32,3 +33,7 @@ class DatasetMissing(SpikeloomError):
 
 class ToolMissing(SpikeloomError):
     """An external tool (simulator, compiler) is missing or failed; the message says what to do."""
+
+
+class LinkFailed(SpikeloomError):
+    """A board does not answer, or not as it should; the message says what to check."""

@@ -39,6 +39,7 @@ from toolchain.netfile import load_fixed_point, replacing, save_network
 from toolchain.quantize import error_table, quantize
 from toolchain.report import Evidence, checked
 from toolchain.reporting import examples, write_report
+from toolchain.synth import Device, GateLevel, synthesize_netlist
 from toolchain.testbench import write_testbench
 from toolchain.tools import find_simulator
 from toolchain.trace import Activity
@@ -57,6 +58,7 @@ __all__ = [
     "fixed_accuracy",
     "fixed_energy",
     "generate",
+    "netlist_for",
     "network_of",
     "random_frames",
     "shared_out",
@@ -254,6 +256,11 @@ def bundle_for(
     kind = "".join(f"-{cut}" for cut in cuts) + ("" if capacity is None else "-loadable")
     target = folder or Path("build") / f"verify-{fixed.fingerprint[:12]}-{lanes}{kind}"
     return emit(fixed, target, lanes=lanes, cuts=cuts, capacity=capacity), fixed
+
+
+def netlist_for(bundle: RtlBundle, device: Device, *, progress: Callable[[str], None] | None = None) -> GateLevel:
+    """The netlist of ``bundle`` for a device, in the folder ``netlist-DEVICE`` beside its Verilog."""
+    return synthesize_netlist(bundle, device, bundle.folder / f"netlist-{device.name}", progress=progress)
 
 
 def energy_sweep(

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
     from toolchain.steps import Tried
     from toolchain.survey import Row
-    from toolchain.synth import SynthesisResult
+    from toolchain.synth import GateLevel, SynthesisResult
+    from toolchain.trial import Trial
 
 __all__ = [
-    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_survey",
-    "show_split", "show_synthesis", "show_tried", "show_verdict",
+    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_netlist",
+    "show_split", "show_survey", "show_synthesis", "show_trial", "show_tried", "show_verdict",
 ]  # fmt: skip
 
 out = Console(highlight=False, soft_wrap=True)
@@ -207,7 +208,8 @@ def show_verdict(result: "VerificationResult") -> None:
     """Whether hardware and golden model agree, at what speed, and the first differences."""
     mark = "[bold green]PASS[/]" if result.passed else "[bold red]FAIL[/]"
     out.print(
-        f"{mark} {result.images} images on {result.simulator} {result.simulator_version}: "
+        f"{mark} {result.images} images {f'through the netlist for {result.netlist} ' if result.netlist else ''}"
+        f"on {result.simulator} {result.simulator_version}: "
         f"{result.spikes_compared:,} spikes compared, {result.spike_mismatches} differ; "
         f"{result.score_mismatches} scores or predictions and {result.counter_mismatches} counters differ"
     )
@@ -225,6 +227,18 @@ def show_verdict(result: "VerificationResult") -> None:
         out.print(f"     {difference}", markup=False)
     if len(result.differences) > 10:
         out.print(f"     … {len(result.differences) - 10} more with --json")
+
+
+def show_netlist(level: "GateLevel") -> None:
+    """What the netlist that was verified is made of, and what no simulation of it covers."""
+    out.print(
+        f"     {sum(level.cells.values()):,} cells by Yosys {level.yosys}, {level.command}: "
+        + ", ".join(f"{number:,} {kind}" for kind, number in level.cells.items())
+    )
+    if level.ours:
+        listed = ", ".join(f"{number:,} {kind}" for kind, number in level.ours.items())
+        out.print(f"     Models of {listed} are Spikeloom's own; those of all other cells are Yosys's")
+    out.print("     Not covered: place and route, delays, the device itself")
 
 
 def show_cycles(result: "VerificationResult") -> None:
@@ -296,8 +310,11 @@ def show_exits(exits: Sequence["Exit"]) -> None:
     _table("Early exit (simulated)", ("", "acc. %", "steps", "SOP", "% of images that end at each T"), shown)
 
 
-def show_synthesis(results: Sequence["SynthesisResult"]) -> None:
-    """A row for each device and number of lanes, then what does not fit and what is only estimated."""
+def show_synthesis(results: Sequence["SynthesisResult"], *, judged: bool = True) -> None:
+    """A row for each device and number of lanes, then what does not fit and what is only estimated.
+
+    Without ``judged`` the verdict on each is left to the caller.
+    """
     from toolchain.synth import RESOURCES  # heavy, and help must answer at once
 
     def share(result: "SynthesisResult", resource: str) -> str:
@@ -320,7 +337,7 @@ def show_synthesis(results: Sequence["SynthesisResult"]) -> None:
     _table(
         f"{results[0].network}, {results[0].weight_bits}-bit weights: used, and share of what there is", columns, rows
     )
-    for result in results:
+    for result in results if judged else ():
         mark = "[bold green]PASS[/]" if result.meets else "[bold red]FAIL[/]"
         where = f"{result.device.name}, {result.lanes} lanes"
         out.print(f"{mark} {where}: {escape(result.verdict)}; took {result.seconds['total']:.0f} s")
@@ -352,3 +369,41 @@ def show_critical_path(result: "SynthesisResult") -> None:
         rows.append((name, f"{hop.logic_ns:.2f}", f"{hop.routing_ns:.2f}", f"{total:.2f}"))
     where = f"{result.device.name}, {result.lanes} lanes"
     _table(f"Critical path on {where}, ns", ("signal", "logic", "routing", "sum"), rows)
+
+
+def show_trial(trial: "Trial") -> None:
+    """Class, scores and times of each image that a board answered, the counters of its layers, and whether they are right."""
+    board = trial.identity
+    rows = [
+        (
+            str(number),
+            str(result.prediction),
+            " ".join(map(str, result.scores)),
+            f"{1e6 * core:,.1f}",
+            f"{1e3 * spent:.2f}",
+        )
+        for number, (result, core, spent) in enumerate(
+            zip(trial.results, trial.core_seconds, trial.seconds, strict=True)
+        )
+    ]
+    size = "×".join(map(str, board.input_shape))
+    title = f"Network {board.network_id:08x}: {size}, T = {board.time_steps}, {board.lanes} lanes at {board.clock_hz / 1e6:g} MHz"
+    _table(title, ("image", "class", "scores", "core, µs", "round trip, ms"), rows)
+    counted = [(str(number), *(f"{value:,.1f}" for value in row)) for number, row in enumerate(trial.mean_counters)]
+    _table("Counters of the layers, mean", ("layer", "cycles", "events", "operations", "spikes"), counted)
+    out.print(
+        "Core: the layers' cycles over the clock, by the board's counters. Round trip: measured here, the serial line included.",
+        markup=False,
+    )
+    if trial.repeats:
+        out.print(f"{trial.repeats} packets were damaged on the line and sent again", markup=False)
+    if trial.differences is None:
+        return
+    if trial.passed:
+        out.print(
+            f"[bold green]PASS[/] {len(trial.results)} images: scores, classes, counters and cycles as the models say"
+        )
+    else:
+        out.print(f"[bold red]FAIL[/] {len(trial.differences)} differences from the models")
+        for difference in trial.differences[:10]:
+            out.print(f"  {difference}", markup=False)

@@ -60,7 +60,7 @@ def test_verify_loads_the_network_that_it_is_given(bundle):
     for network in NETWORKS[:2]:
         result = runner.verify(bundle, network, frames_for(network, 3, 2), stall=0.1)
         assert result.passed and result.images == 2, result.differences
-    with pytest.raises(InvalidValue, match="does not fit the core: it needs schedule radix: the core has stream"):
+    with pytest.raises(InvalidValue, match=r"does not fit the core: it needs schedule radix: the core has stream"):
         radix = random_network(3, neuron={"schedule": "radix", "input": "direct"})
         runner.verify(bundle, radix, frames_for(radix, 3, 1))
 

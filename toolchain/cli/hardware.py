@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from toolchain.cli.shared import (
+    NETLIST_DEVICE,
     AsJson,
     Banks,
     Cores,
@@ -23,9 +24,10 @@ from toolchain.cli.shared import (
     frames_of,
     names_in,
     print_json,
+    stages,
 )
 from toolchain.errors import InvalidValue
-from toolchain.tables import out, show_cycles, show_split, show_verdict
+from toolchain.tables import out, show_cycles, show_netlist, show_split, show_verdict
 
 __all__: list[str] = []
 
@@ -130,6 +132,12 @@ def verify(
     ] = None,
     capacity: Room = None,
     banks: Banks = None,
+    netlist: Annotated[
+        bool, typer.Option("--netlist", help="Run the netlist that Yosys makes of the Verilog, not the Verilog.")
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option("--device", "-d", help=f"Of the netlist, as in synth; {NETLIST_DEVICE} by default.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Compare hardware and golden model, bit by bit, in simulation; exit code 1 on one differing bit.
@@ -138,7 +146,11 @@ def verify(
     """
     from sim import runner
     from toolchain import flow
+    from toolchain.synth import find_device
 
+    if device is not None and not netlist:
+        raise InvalidValue(f"--device {device} is for --netlist; add that, or leave it out")
+    target = find_device(device or NETLIST_DEVICE) if netlist else None
     fixed = flow.network_of(network)
     frames = frames_of(fixed, data, data_folder, images, seed)
     runner.check(fixed, frames, simulator=simulator, stall=stall)  # before hardware is generated
@@ -158,12 +170,19 @@ def verify(
         listed=capacity,
         banks=banks,
     )
+    level = None
+    if target is not None:
+        with stages(f"{target.name}, {bundle.lanes} lanes") as say:
+            level = flow.netlist_for(bundle, target, progress=say)
+        bundle = level.bundle
     with bar(f"compiling for {simulator}, then simulating", images) as move:
         result = runner.verify(bundle, fixed, frames, simulator=simulator, stall=stall, seed=seed, progress=move)
     if as_json:
-        print_json(result.summary())
+        print_json({**result.summary(), **({"gate_level": level.describe()} if level else {})})
     else:
         show_verdict(result)
+        if level is not None:
+            show_netlist(level)
         show_cycles(result)
         if split is not None:
             show_split(fixed, split)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from toolchain.errors import InvalidValue
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
 
 __all__ = [
-    "AsJson", "Banks", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Memories", "Network", "Pow2", "Room",
-    "SimulatorName", "Source", "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "names_in", "print_json", "source_name", "step_list",
+    "AsJson", "Banks", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Memories", "NETLIST_DEVICE", "Network",
+    "Pow2", "Room", "SimulatorName", "Source", "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "names_in",
+    "print_json", "source_name", "stages", "step_list",
     "swept", "use_threads",
 ]  # fmt: skip
 
@@ -33,6 +34,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 log = Console(stderr=True, highlight=False)
+
+NETLIST_DEVICE = "hx8k"
+"""Whose netlist is verified if none is named: Yosys has a model of every iCE40 cell, block RAMs and multipliers too."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Network = Annotated[Path, typer.Argument(metavar="NET", help="Network file (.safetensors).")]
@@ -68,7 +72,7 @@ Room = Annotated[
     str | None,
     typer.Option(
         "--capacity",
-        help="What a loadable core has room for: list of network files, capacities (.json), up5k, hx8k, ecp5-25k, ecp5-45k, "
+        help="What a loadable core has room for: list of network files, capacities (.json), up5k, ecp5-25k, ecp5-45k, "
         "ecp5-85k; NET alone by default.",
     ),
 ]
@@ -88,6 +92,15 @@ def bar(what: str, total: int) -> Iterator[Any]:
     with Progress(*columns, console=log, transient=True, disable=not log.is_interactive) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.advance(task, done)
+
+
+@contextmanager
+def stages(what: str) -> Iterator[Any]:
+    """What is going on and for how long, on standard error; yields the function that says the stage."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=log, transient=True, disable=not log.is_interactive) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda stage: progress.update(task, description=f"{what}: {stage}")
 
 
 def print_json(content: Any) -> None:

@@ -1,14 +1,11 @@
 """The verb ``synth``: what a network takes of a device."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from toolchain.cli.shared import AsJson, Banks, Cores, Cut, Room, app, log, names_in, print_json
+from toolchain.cli.shared import AsJson, Banks, Cores, Cut, Room, app, names_in, print_json, stages
 from toolchain.errors import InvalidValue
 from toolchain.tables import show_critical_path, show_synthesis
 
@@ -18,15 +15,6 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _BALANCING_FRAMES = 4
-
-
-@contextmanager
-def _stages(what: str) -> Iterator[Any]:
-    """What is going on and for how long, on standard error; yields the function that says the stage."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=log, transient=True, disable=not log.is_interactive) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda stage: progress.update(task, description=f"{what}: {stage}")
 
 
 def _listed(text: str, what: str) -> list[str]:
@@ -127,7 +115,7 @@ def synth(
         for number in numbers:
             cuts = _cuts(network, fixed, number, cores, cut)
             name = f"{each.name}-{number}" + "".join(f"-{first}" for first in cuts)
-            with _stages(f"{each.name}, {number} lanes") as say:
+            with stages(f"{each.name}, {number} lanes") as say:
                 results.append(
                     synthesize(
                         fixed,
