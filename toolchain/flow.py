@@ -123,6 +123,7 @@ def random_frames(network: FixedPointNetwork, images: int, seed: int) -> np.ndar
 
 def fixed_accuracy(network: FixedPointNetwork, dataset: Dataset, progress: Progress = _silent) -> float:
     """Share of right predictions of the golden model, in per cent."""
+    dataset = dataset.at(network.time_steps)
     predictions = golden.run(network, dataset.frames, progress=progress).predictions
     return float((predictions == dataset.labels).mean()) * 100
 
@@ -301,6 +302,7 @@ def fixed_energy(
     Static and clock energy and latency are those of a core of ``lanes`` lanes, whose cycles are counted exactly; unless
     ``options`` give ``cycles``, or ``lanes`` is ``None``.
     """
+    dataset = dataset.at(network.time_steps)
     if options.get("cycles") is not None:
         lanes = None
     if lanes is not None:

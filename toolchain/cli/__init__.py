@@ -11,7 +11,9 @@ import typer
 
 from toolchain import __version__
 
-from toolchain.cli import demo, networks, interchange, hardware, synthesis, board, certify, accounts, report, compare  # isort: skip  (the order that help lists verbs in)
+# in the order that help lists verbs in
+from toolchain.cli import demo, networks, interchange, events, hardware, synthesis  # isort: skip
+from toolchain.cli import board, certify, accounts, report, compare  # isort: skip
 from toolchain.cli.shared import app, log
 from toolchain.errors import InvalidValue, SpikeloomError
 from toolchain.tables import out
@@ -23,6 +25,7 @@ __all__ = [
     "certify",
     "compare",
     "demo",
+    "events",
     "hardware",
     "interchange",
     "networks",

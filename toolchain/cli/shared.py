@@ -45,10 +45,14 @@ Source = Annotated[
 ]
 Weights = Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")]
 Data = Annotated[
-    str, typer.Option("--data", help="bundled, fashion-mnist, idx, mnist-subset, digits, cifar10 or cifar100.")
+    str,
+    typer.Option(
+        "--data",
+        help="bundled, fashion-mnist, idx, mnist-subset, digits, cifar10, cifar100, events or FILE.npz of bin.",
+    ),
 ]
 TrainingData = Annotated[
-    str, typer.Option("--data", help="fashion-mnist, idx, mnist-subset, digits, cifar10 or cifar100.")
+    str, typer.Option("--data", help="fashion-mnist, idx, mnist-subset, digits, cifar10, cifar100 or events.")
 ]
 FramesFrom = Annotated[str, typer.Option("--data", help="A data set as elsewhere, or random frames.")]
 DataFolder = Annotated[Path | None, typer.Option("--data-folder", help="Folder of the data set's files.")]
@@ -127,12 +131,17 @@ def use_threads(threads: int) -> None:
 
 
 def frames_of(network: "FixedPointNetwork", data: str, folder: Path | None, images: int, seed: int) -> "np.ndarray":
-    """Frames to run hardware on, uint8 ``[images, C, H, W]``."""
-    from toolchain import flow
+    """Frames to run hardware on, uint8 ``[images, C, H, W]``, or spikes int8 ``[images, T, C, H, W]`` in the network's T."""
+    from toolchain import datasets, flow
+    from toolchain.events import rebinned
 
     if data == "random":
         return flow.random_frames(network, images, seed)
-    return load_dataset(data, folder, images=images).frames
+    frames = datasets.load_frames(data, folder=folder)
+    if not 1 <= images <= len(frames):
+        raise InvalidValue(f"{images} images asked of data set {data}, it has 1 to {len(frames)}")
+    part = frames[:images]
+    return rebinned(part, network.time_steps) if part.ndim == 5 and network.input == "spikes" else part
 
 
 def names_in(text: str | None) -> list[str]:

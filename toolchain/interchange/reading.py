@@ -32,7 +32,7 @@ class Options:
     """What the user chose; ``None`` takes the preset's, or what a file written by Spikeloom says.
 
     ``reset``, ``compare``, ``dt``, ``start`` and ``clamp`` as in ``Contract``; ``time_steps`` is T, ``input`` and ``seed`` as in
-    ``Network``, ``pixel_scale`` what a pixel step adds to the graph's Input, ``input_shape`` (C, H, W) of the frames where
+    ``Network``, ``pixel_scale`` what a pixel step (1/255 by default), or a spike (1), adds to the graph's Input, ``input_shape`` (C, H, W) of the frames where
     the graph reads a vector, ``readout`` one of ``READOUTS``.
     """
 
@@ -259,7 +259,8 @@ def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNe
     code = options.input or usual["input"]
     if options.seed is not None and code != "rate":
         raise InvalidValue(f"seed {options.seed} is for input rate, the input is {code}")
-    scale = usual["pixel_scale"] if options.pixel_scale is None else options.pixel_scale
+    unsaid = 1.0 if code == "spikes" and own is None else usual["pixel_scale"]
+    scale = unsaid if options.pixel_scale is None else options.pixel_scale
     provenance: dict[str, Any] = {
         "method": "nir",
         "nir": {
