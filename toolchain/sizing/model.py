@@ -1,0 +1,137 @@
+"""LUTs, flip-flops and carry cells of a core by linear models of its structure, one for each family of devices.
+
+``tests/bench/fit_sizes.py`` fits the coefficients to built points and writes them into ``toolchain/data/sizes.json``; how far
+they are off where a point was left out stands in reports/synthesis. Memories and multipliers are not fitted, but counted.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import log2
+from pathlib import Path
+
+from toolchain.sizing.memories import Mapped, map_memory
+from toolchain.sizing.structure import Structure, total
+from toolchain.synth.targets import Device
+
+__all__ = ["COEFFICIENTS", "FITTED", "Clock", "Model", "features", "known", "load_models", "mapped", "speed_class"]
+
+COEFFICIENTS = Path(__file__).parents[1] / "data" / "sizes.json"
+"""The file that ships with the package."""
+FITTED = ("lut", "ff", "carry")
+"""Resources that are fitted."""
+
+
+def mapped(structure: Structure, family: str) -> Mapped:
+    """Blocks, LUT RAMs and logic that all memories take."""
+    return total([map_memory(memory, family) for memory in structure.memories])
+
+
+def _rom_columns(structure: Structure, family: str) -> float:
+    """LUTs that a ROM in logic takes if none is shared: one a column for 16 words, a tree of them beyond."""
+    roms = [m for m in structure.memories if m.rom and map_memory(m, family).logic_bits]
+    return sum(m.bits * max(1.0, m.depth / 16) for m in roms)
+
+
+def features(structure: Structure, family: str, *, dsp: bool) -> dict[str, dict[str, float]]:
+    """For each of ``FITTED`` what its coefficients weigh; ``dsp``: the device has multipliers."""
+    blocks = {m.name for m in structure.memories if map_memory(m, family).blocks}
+    transparent = sum(m.bits for m in structure.memories if m.name == "membranes" and m.name in blocks)
+    work = structure.lane_adders + structure.lane_choices
+    products = 0 if dsp else structure.lane_products + structure.address_product
+    shifted = 0 if structure.multiplied else structure.lane_products
+    return {
+        "lut": {
+            "constant": 1,
+            "control": structure.control,
+            "lanes": structure.lanes,
+            "lane work": work,
+            "products": products if structure.multiplied else shifted + (0 if dsp else structure.address_product),
+            "ROM in logic": _rom_columns(structure, family),
+            "RAM in logic": mapped(structure, family).register_bits,
+        },
+        "ff": {
+            "constant": 1,
+            "control": structure.control,
+            "lanes": structure.lanes,
+            "lane registers": structure.lane_registers,
+            "parameter registers": 0 if "parameters" in blocks else structure.parameter_registers,
+            "transparent reads": transparent,
+        },
+        "carry": {
+            "constant": 1,
+            "control": structure.control,
+            "lane adders": structure.lane_adders,
+            "products": products if structure.multiplied else 0,
+        },
+    }
+
+
+def known(structure: Structure, family: str) -> dict[str, int]:
+    """What is in the counts without any fit: RAM in flip-flops, and on ECP5 the four LUTs of a LUT RAM."""
+    taken = mapped(structure, family)
+    return {"lut": 4 * taken.lutrams if family == "ecp5" else 0, "ff": taken.register_bits, "carry": 0}
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Fmax of a class of devices: ``log2 MHz = at_one − slope·log2(1 + block RAMs)``.
+
+    ``error`` is the largest relative error of a point that was left out; ``points`` how many there are.
+    """
+
+    at_one: float
+    slope: float
+    error: float
+    points: int
+
+    def fmax_mhz(self, blocks: int) -> float:
+        """With so many block RAMs."""
+        return float(2 ** (self.at_one - self.slope * log2(1 + blocks)))
+
+
+def speed_class(device: Device) -> str:
+    """Devices that are equally fast: those of a family, unless its members differ in speed."""
+    return device.name if device.family.name in ("ice40", "gowin") else device.family.name
+
+
+@dataclass(frozen=True)
+class Model:
+    """Coefficients of one family.
+
+    Members
+    -------
+    coefficients : of each of ``FITTED``, by feature
+    points : how many built points they were fitted to
+    error : of each of ``FITTED``, the largest relative error of a point that was left out
+    clocks : by class of speed (``speed_class``), how log2 Fmax in MHz falls with log2 of block RAMs
+    """
+
+    coefficients: Mapping[str, Mapping[str, float]]
+    points: int
+    error: Mapping[str, float]
+    clocks: Mapping[str, Clock]
+
+    def sizes(self, structure: Structure, family: str, *, dsp: bool) -> dict[str, int]:
+        """Each of ``FITTED`` for a core."""
+        given, fixed = features(structure, family, dsp=dsp), known(structure, family)
+        return {
+            name: round(fixed[name] + sum(weight * given[name][key] for key, weight in self.coefficients[name].items()))
+            for name in FITTED
+        }
+
+
+@cache
+def load_models(path: Path = COEFFICIENTS) -> dict[str, Model]:
+    """The models by family."""
+    content = json.loads(path.read_text())
+    return {
+        name: Model(
+            entry["coefficients"],
+            entry["points"],
+            entry["error"],
+            {name: Clock(**clock) for name, clock in entry["clocks"].items()},
+        )
+        for name, entry in content["families"].items()
+    }
