@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sim.result import VerificationResult
+    from toolchain.checking import Checked
     from toolchain.diagnose import Diagnosed
     from toolchain.early_exit import Exit
     from toolchain.energy import EnergyReport
+    from toolchain.sizing import Prediction
     from toolchain.steps import Tried
     from toolchain.survey import Row
     from toolchain.synth import SynthesisResult
 
 __all__ = [
-    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_survey",
+    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_layers",
+    "show_predictions", "show_survey",
     "show_synthesis", "show_tried", "show_verdict",
 ]  # fmt: skip
 
@@ -335,3 +338,57 @@ def show_critical_path(result: "SynthesisResult") -> None:
         rows.append((name, f"{hop.logic_ns:.2f}", f"{hop.routing_ns:.2f}", f"{total:.2f}"))
     where = f"{result.device.name}, {result.lanes} lanes"
     _table(f"Critical path on {where}, ns", ("signal", "logic", "routing", "sum"), rows)
+
+
+def show_layers(checked: "Checked") -> None:
+    """What becomes of every layer, and what to do about those that do not convert."""
+    from toolchain.checking import VERDICTS
+
+    rows = [(f.layer or "-", f.kind or "-", VERDICTS[f.verdict], f.reason) for f in checked.findings]
+    table = Table(
+        title=escape(f"{checked.source}, {checked.kind}"), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )  # fmt: skip
+    for name, fold in (("layer", False), ("kind", False), ("verdict", False), ("what becomes of it", True)):
+        table.add_column(name, no_wrap=not fold, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    out.print(table, soft_wrap=False)
+    for finding in checked.problems:
+        out.print(f"{finding.layer or checked.source}: {finding.reason}; way out: {finding.way_out or 'none'}", markup=False)
+    count = len(checked.problems)
+    out.print("Every layer converts." if not count else f"{count} of {len(rows)} layers do not convert as they are.")
+
+
+def show_predictions(predictions: "Sequence[Prediction]", best: "Prediction | None") -> None:
+    """Predicted sizes and speed, a row for each device and number of lanes; ``best`` is recommended."""
+    if not predictions:
+        out.print("No device known here holds it by these estimates.")
+        return
+
+    def share(prediction: "Prediction", name: str) -> str:
+        used, has = prediction.used[name], prediction.has.get(name)
+        return f"{used:,}" if not has else f"{used:,} ({100 * used / has:.0f} %)"
+
+    rows = []
+    for each in predictions:
+        clock = f"{each.clock_mhz:.0f}" + ("" if each.fmax_mhz is not None else f" {each.clock_is}")
+        rows.append(
+            (
+                each.device.name, f"{each.lanes}{' *' if each.beyond else ''}{' ←' if each is best else ''}",
+                *(share(each, name) for name in ("lut", "ff", "bram", "dsp")),
+                clock, f"{each.cycles:,.0f}", f"{each.images_per_second:,.0f}", each.verdict,
+            )
+        )  # fmt: skip
+    columns = ["device", "lanes", "LUT", "FF", "block RAM", "DSP", "MHz", "cycles", "images/s", "fits"]
+    _table("Estimated, not synthesized; spikeloom synth tells", columns, rows)
+    if best is not None:
+        out.print(f"Recommended on {best.device.name}: {best.lanes} lanes (←), the fewest that give 90 % of the most images a second.")
+    elif len({each.device.name for each in predictions}) == 1 and len(predictions) > 1:
+        out.print(f"None of these surely fits {predictions[0].device.name}.")
+    if any(each.beyond for each in predictions):
+        out.print("*: more lanes than any built point of the family has.")
+    margin = max(each.margin for each in predictions)
+    clocks = [each.fmax_error for each in predictions if each.fmax_error is not None]
+    text = f"LUT and FF were off by up to {100 * margin:.0f} % where a built point was left out of the fit"
+    out.print(text + (f", clocks by up to {100 * max(clocks):.0f} %." if clocks else "; such clocks are not predicted."))

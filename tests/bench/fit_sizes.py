@@ -103,9 +103,13 @@ def fit_sizes(points: Sequence[Built], what: str) -> dict[str, np.ndarray]:
     return found
 
 
+def _timed(point: Built) -> bool:
+    return bool(point.row["fmax_mhz"] > 0)
+
+
 def fit_clocks(points: Sequence[Built]) -> dict[str, tuple[float, float]]:
     """Of each class of speed, log2 Fmax without block RAM and how it falls with log2 of them; the fall is one for all classes."""
-    timed = [p for p in points if p.row["fmax_mhz"] > 0]
+    timed = [p for p in points if _timed(p)]
     classes = list(dict.fromkeys(speed_class(p.device) for p in timed))
     fmax = np.log2([p.row["fmax_mhz"] for p in timed])
     blocks = np.log2([1 + p.counted["bram"] for p in timed])
@@ -123,7 +127,7 @@ def _predicted(point: Built, fitted: dict[str, np.ndarray], what: str) -> float:
 
 
 def _clock(point: Built, clocks: dict[str, tuple[float, float]]) -> float | None:
-    if speed_class(point.device) not in clocks or not point.row["fmax_mhz"] > 0:
+    if speed_class(point.device) not in clocks or not _timed(point):
         return None
     level, slope = clocks[speed_class(point.device)]
     return float(2 ** (level - slope * np.log2(1 + point.counted["bram"])))
@@ -142,7 +146,7 @@ def compare(points: Sequence[Built]) -> pd.DataFrame:
             without = _predicted(point, fit_sizes(others, what), what)
             told.append((what, point.row[what], _predicted(point, whole[what], what), without))
         told += [(what, point.row[what], point.counted[what], None) for what in COUNTED]
-        if point.row["fmax_mhz"] > 0:
+        if _timed(point):
             told.append(("fmax_mhz", point.row["fmax_mhz"], _clock(point, clocks), _clock(point, fit_clocks(others))))
         for what, built, fitted, without in told:
             row = {**name, "resource": what, "built": built}
@@ -174,6 +178,7 @@ def describe(points: Sequence[Built], table: pd.DataFrame) -> dict[str, Any]:
         speeds = [name for name in clocks if any(speed_class(p.device) == name for p in own)]
         families[family] = {
             "points": len(own),
+            "lanes": max(int(p.row["lanes"]) for p in own),
             "coefficients": {
                 what: {
                     name: round(float(weight), 4)
@@ -187,7 +192,8 @@ def describe(points: Sequence[Built], table: pd.DataFrame) -> dict[str, Any]:
                     "at_one": round(clocks[name][0], 4),
                     "slope": round(clocks[name][1], 4),
                     "error": _worst(table, speed=name, resource="fmax_mhz"),
-                    "points": sum(speed_class(p.device) == name and p.row["fmax_mhz"] > 0 for p in own),
+                    "slowest": min(p.row["fmax_mhz"] for p in own if speed_class(p.device) == name and _timed(p)),
+                    "points": sum(speed_class(p.device) == name and _timed(p) for p in own),
                 }
                 for name in speeds
             },

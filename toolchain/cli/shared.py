@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson", "Bits", "Clipping", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "Pow2", "SimulatorName", "Source",
-    "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "print_json", "source_name", "step_list",
+    "TrainingData", "Weights", "app", "bar", "frames_of", "lanes_list", "listed", "load_dataset", "log", "print_json", "source_name", "step_list",
     "swept", "use_threads",
 ]  # fmt: skip
 
@@ -94,6 +94,28 @@ def frames_of(network: "FixedPointNetwork", data: str, folder: Path | None, imag
     if data == "random":
         return flow.random_frames(network, images, seed)
     return load_dataset(data, folder, images=images).frames
+
+
+def listed(text: str, what: str) -> list[str]:
+    """``a,b`` as its parts, each once."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise InvalidValue(f"{what} {text!r} is not a list such as {'4,16' if what == 'lanes' else 'ecp5-85k,up5k'}")
+    return list(dict.fromkeys(parts))
+
+
+def lanes_list(text: str) -> list[int]:
+    """``4,16`` as numbers of lanes."""
+    from hdl.program import check_lanes
+
+    parts = listed(text, "lanes")
+    try:
+        lanes = [int(part) for part in parts]
+    except ValueError as error:
+        raise InvalidValue(f"lanes {text!r} is not a list such as 4,16") from error
+    for number in lanes:
+        check_lanes(number)
+    return lanes
 
 
 def step_list(text: str) -> list[int]:

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from toolchain.cli.shared import AsJson, app, log, print_json
-from toolchain.errors import InvalidValue
+from toolchain.cli.shared import AsJson, app, lanes_list, listed, log, print_json
 from toolchain.tables import show_critical_path, show_synthesis
 
 __all__: list[str] = []
@@ -24,30 +23,14 @@ def _stages(what: str) -> Iterator[Any]:
         yield lambda stage: progress.update(task, description=f"{what}: {stage}")
 
 
-def _listed(text: str, what: str) -> list[str]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts):
-        raise InvalidValue(f"{what} {text!r} is not a list such as {'4,16' if what == 'lanes' else 'ecp5-85k,up5k'}")
-    return list(dict.fromkeys(parts))
-
-
 def _lanes(text: str | None, network: Path) -> list[int]:
     """The lanes asked for; those of the folder, or 16, if none are."""
-    from hdl.program import check_lanes
     from toolchain.bundle import load_bundle
     from toolchain.flow import DEFAULT_LANES
 
     if text is None:
         return [load_bundle(network).lanes if network.is_dir() else DEFAULT_LANES]
-    try:
-        lanes = [int(part) for part in _listed(text, "lanes")]
-    except ValueError as error:
-        if isinstance(error, InvalidValue):
-            raise
-        raise InvalidValue(f"lanes {text!r} is not a list such as 4,16") from error
-    for number in lanes:
-        check_lanes(number)
-    return lanes
+    return lanes_list(text)
 
 
 @app.command()
@@ -85,7 +68,7 @@ def synth(
     from toolchain import flow
     from toolchain.synth import check_clock, check_seed, find_device, synthesize
 
-    devices = [find_device(name) for name in _listed(device, "device")]
+    devices = [find_device(name) for name in listed(device, "device")]
     numbers = _lanes(lanes, network)
     check_clock(clock)
     check_seed(seed)

@@ -39,15 +39,16 @@ def features(structure: Structure, family: str, *, dsp: bool) -> dict[str, dict[
     blocks = {m.name for m in structure.memories if map_memory(m, family).blocks}
     transparent = sum(m.bits for m in structure.memories if m.name == "membranes" and m.name in blocks)
     work = structure.lane_adders + structure.lane_choices
-    products = 0 if dsp else structure.lane_products + structure.address_product
-    shifted = 0 if structure.multiplied else structure.lane_products
+    multiplied = structure.lane_products if structure.multiplied else 0
+    products = 0 if dsp else multiplied + structure.address_product
     return {
         "lut": {
             "constant": 1,
             "control": structure.control,
             "lanes": structure.lanes,
             "lane work": work,
-            "products": products if structure.multiplied else shifted + (0 if dsp else structure.address_product),
+            "products": products,
+            "shifters": structure.lane_products - multiplied,
             "ROM in logic": _rom_columns(structure, family),
             "RAM in logic": mapped(structure, family).register_bits,
         },
@@ -63,7 +64,7 @@ def features(structure: Structure, family: str, *, dsp: bool) -> dict[str, dict[
             "constant": 1,
             "control": structure.control,
             "lane adders": structure.lane_adders,
-            "products": products if structure.multiplied else 0,
+            "products": products,
         },
     }
 
@@ -74,17 +75,28 @@ def known(structure: Structure, family: str) -> dict[str, int]:
     return {"lut": 4 * taken.lutrams if family == "ecp5" else 0, "ff": taken.register_bits, "carry": 0}
 
 
+BELIEVED = 0.15
+"""Relative error up to which a clock is predicted."""
+
+
 @dataclass(frozen=True)
 class Clock:
     """Fmax of a class of devices: ``log2 MHz = at_one − slope·log2(1 + block RAMs)``.
 
-    ``error`` is the largest relative error of a point that was left out; ``points`` how many there are.
+    ``error`` is the largest relative error of a point that was left out, ``slowest`` the lowest clock of all, MHz; ``points`` is
+    how many there are.
     """
 
     at_one: float
     slope: float
     error: float
+    slowest: float
     points: int
+
+    @property
+    def honest(self) -> bool:
+        """Whether the prediction is worth showing."""
+        return self.error <= BELIEVED
 
     def fmax_mhz(self, blocks: int) -> float:
         """With so many block RAMs."""
@@ -103,19 +115,20 @@ class Model:
     Members
     -------
     coefficients : of each of ``FITTED``, by feature
-    points : how many built points they were fitted to
+    points : how many built points they were fitted to, of at most ``lanes`` lanes
     error : of each of ``FITTED``, the largest relative error of a point that was left out
     clocks : by class of speed (``speed_class``), how log2 Fmax in MHz falls with log2 of block RAMs
     """
 
     coefficients: Mapping[str, Mapping[str, float]]
     points: int
+    lanes: int
     error: Mapping[str, float]
     clocks: Mapping[str, Clock]
 
-    def sizes(self, structure: Structure, family: str, *, dsp: bool) -> dict[str, int]:
-        """Each of ``FITTED`` for a core."""
-        given, fixed = features(structure, family, dsp=dsp), known(structure, family)
+    def sizes(self, given: Mapping[str, Mapping[str, float]], structure: Structure, family: str) -> dict[str, int]:
+        """Each of ``FITTED`` for a core of these ``features``."""
+        fixed = known(structure, family)
         return {
             name: round(fixed[name] + sum(weight * given[name][key] for key, weight in self.coefficients[name].items()))
             for name in FITTED
@@ -130,6 +143,7 @@ def load_models(path: Path = COEFFICIENTS) -> dict[str, Model]:
         name: Model(
             entry["coefficients"],
             entry["points"],
+            entry["lanes"],
             entry["error"],
             {name: Clock(**clock) for name, clock in entry["clocks"].items()},
         )

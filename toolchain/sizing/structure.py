@@ -48,17 +48,26 @@ class Structure:
     memories: tuple[Memory, ...]
 
 
-def multipliers(program: Program, family: str) -> int:
-    """Multipliers that Yosys makes of blocks: one of each lane that weighs by amplitudes, and of some families one for addresses.
+_LEAST_PRODUCT = {"ecp5": 9, "ice40": 11, "xilinx": 9}
+"""Bits of the least product that Yosys gives a multiplier of its own, of the families whose multipliers take 2-bit operands."""
 
-    Gowin's are counted in halves, 9 × 9 bits: a wider weight takes two. The product of lane number and stride is left to
-    logic there, and elsewhere where either is narrow.
+
+def multipliers(program: Program, family: str) -> int:
+    """Multipliers that Yosys makes of blocks: one of each lane that weighs by amplitudes, and one for addresses where both factors are
+    wide enough.
+
+    Gowin's are counted in halves, 9 × 9 bits: a wider weight takes two, and an operand has 4 bits at least.
     """
     wide = program.network.weight_bits > 9 or program.amplitude_bits + (not program.network.signed_spikes) > 9
     each = 2 if family == "gowin" and wide else 1
     lanes = program.lanes * each if program.weighing == "multiply" else 0
-    product = not program.grouped and program.lanes > 2 and "lane_stride" in _varying(program)
-    return lanes + (1 if product and family != "gowin" else 0)
+    if program.grouped:
+        return lanes
+    number = (program.lanes - 1).bit_length()
+    stride = max(instruction.lane_stride for instruction in program.instructions).bit_length()
+    if family == "gowin":
+        return lanes + (number >= 4) * (2 if stride > 9 else 1)
+    return lanes + (number >= 2 and number + stride >= _LEAST_PRODUCT[family] and "lane_stride" in _varying(program))
 
 
 def _varying(program: Program) -> dict[str, int]:
