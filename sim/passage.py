@@ -11,7 +11,7 @@ from torch import Tensor
 from sim.golden import check_frames
 from toolchain.connection import Connection
 from toolchain.encoding import rate_numbers
-from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, INPUT, RATE_LEVELS, SpikingNetwork
+from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, INPUT, SpikingNetwork
 
 __all__ = ["Passage", "closed_form", "convolved", "passages"]
 

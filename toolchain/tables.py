@@ -355,7 +355,8 @@ def show_layers(checked: "Checked") -> None:
         table.add_row(*map(escape, row))
     out.print(table, soft_wrap=False)
     for finding in checked.problems:
-        out.print(f"{finding.layer or checked.source}: {finding.reason}; way out: {finding.way_out or 'none'}", markup=False)
+        where = "" if repr(finding.layer) in finding.reason else f"{finding.layer or checked.source}: "
+        out.print(f"{where}{finding.reason}. Way out: {finding.way_out or 'none'}.", markup=False)
     count = len(checked.problems)
     out.print("Every layer converts." if not count else f"{count} of {len(rows)} layers do not convert as they are.")
 
@@ -383,12 +384,17 @@ def show_predictions(predictions: "Sequence[Prediction]", best: "Prediction | No
     columns = ["device", "lanes", "LUT", "FF", "block RAM", "DSP", "MHz", "cycles", "images/s", "fits"]
     _table("Estimated, not synthesized; spikeloom synth tells", columns, rows)
     if best is not None:
-        out.print(f"Recommended on {best.device.name}: {best.lanes} lanes (←), the fewest that give 90 % of the most images a second.")
+        out.print(
+            f"Recommended on {best.device.name}: {best.lanes} lanes (←), the fewest that give 90 % of the most images a second."
+        )
     elif len({each.device.name for each in predictions}) == 1 and len(predictions) > 1:
         out.print(f"None of these surely fits {predictions[0].device.name}.")
-    if any(each.beyond for each in predictions):
-        out.print("*: more lanes than any built point of the family has.")
+    beyond = dict.fromkeys(text for each in predictions for text in each.beyond)
+    if beyond:
+        out.print(f"*: no built point of the family has {', or '.join(beyond)}.")
     margin = max(each.margin for each in predictions)
     clocks = [each.fmax_error for each in predictions if each.fmax_error is not None]
     text = f"LUT and FF were off by up to {100 * margin:.0f} % where a built point was left out of the fit"
-    out.print(text + (f", clocks by up to {100 * max(clocks):.0f} %." if clocks else "; such clocks are not predicted."))
+    out.print(
+        text + (f", clocks by up to {100 * max(clocks):.0f} %." if clocks else "; such clocks are not predicted.")
+    )

@@ -213,7 +213,9 @@ def main(networks: Path, table: Path) -> None:
         told.to_csv(temporary, index=False)
     for what, rows in told.groupby("resource", sort=False):
         off, alone = rows.predicted_error_percent.abs(), rows.left_out_error_percent.abs()
-        print(f"{what:9} {len(rows):3} points: worst {off.max():5.1f} %, left out {alone.max():5.1f} % (mean {alone.mean():4.1f} %)")
+        print(
+            f"{what:9} {len(rows):3} points: worst {off.max():5.1f} %, left out {alone.max():5.1f} % (mean {alone.mean():4.1f} %)"
+        )
     print(told[told.left_out_error_percent.abs() > 15].to_string(index=False))
 
 

@@ -24,7 +24,21 @@ from toolchain.netfile import load_fixed_point, load_spiking, replacing
 from toolchain.quantize import quantize
 from toolchain.synth import SynthesisResult, find_device, synthesize
 
-__all__ = ["DATA", "KEY", "MOVING", "POINTS", "VARIANTS", "Point", "Variant", "base", "load", "measure", "moved", "read_table", "row"]
+__all__ = [
+    "DATA",
+    "KEY",
+    "MOVING",
+    "POINTS",
+    "VARIANTS",
+    "Point",
+    "Variant",
+    "base",
+    "load",
+    "measure",
+    "moved",
+    "read_table",
+    "row",
+]
 
 DATA = {"cnn": "bundled", "mlp": "mnist-subset", "digits": "digits"}
 """Images of which each network's cycles are counted."""
@@ -97,6 +111,7 @@ POINTS = tuple(
         ("mlp", "xc7a100t", 16),
         ("cnn", "xczu3eg", 16),
         ("digits", "ecp5-25k", 1),
+        ("digits", "ecp5-25k", 2),
         ("digits", "ecp5-25k", 8),
         ("digits", "ecp5-85k", 32),
         ("digits", "hx8k", 1),
@@ -107,6 +122,7 @@ POINTS = tuple(
         ("mlp", "gw2a-18", 8),
         ("mlp", "ecp5-85k", 8),
         *((name, "ecp5-25k", 8) for name in VARIANTS),
+        ("digits-symmetric", "ecp5-25k", 4),
         ("digits-4bit", "up5k", 4),
         ("digits-4bit", "hx8k", 4),
         ("digits-4bit", "gw2a-18", 8),

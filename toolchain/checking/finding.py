@@ -44,11 +44,16 @@ class Finding:
 
 
 def finding_of(layer: str, kind: str, error: SpikeloomError) -> Finding:
-    """What an error says: errors read ``reason; way out``."""
-    reason, _, way_out = str(error).rpartition("; ")
-    if not reason:
-        reason, way_out = way_out, ""
-    return Finding(layer, kind, "no" if isinstance(error, NoCounterpart) or not way_out else "change", reason, way_out)
+    """What an error says: errors read ``reason; way out``, or ``value, must be …``, or ``reason: way out``."""
+    text = str(error)
+    for separator, before in (("; ", ""), (", must ", "it must "), (": ", "")):
+        reason, found, way_out = text.rpartition(separator)
+        if found:
+            break
+    else:
+        reason, way_out, before = text, "", ""
+    lost = isinstance(error, NoCounterpart) or not way_out
+    return Finding(layer, kind, "no" if lost else "change", reason, before + way_out)
 
 
 @dataclass(frozen=True)

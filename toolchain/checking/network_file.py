@@ -56,12 +56,16 @@ def _said(network: Network[Any], index: int) -> str:
 def check_network(source: str, network: SpikingNetwork | FixedPointNetwork, options: CheckOptions) -> Checked:
     """Every layer of a network file, and its integers."""
     assumed: tuple[str, ...] = ()
+    fixed: FixedPointNetwork | None
+    problems: list[Finding] = []
     if isinstance(network, FixedPointNetwork):
         given = {"T": (options.time_steps, network.time_steps), "-b": (options.weight_bits, network.weight_bits)}
         for name, (asked, has) in given.items():
             if asked not in (None, has):
-                raise InvalidValue(f"{source} holds integers, whose {name} is {has}, not {asked}; check the spiking network")
-        fixed, problems, kind = network, [], "fixed-point network"
+                raise InvalidValue(
+                    f"{source} holds integers, whose {name} is {has}, not {asked}; check the spiking network"
+                )
+        fixed, kind = network, "fixed-point network"
     else:
         if options.time_steps is not None:
             network = replace(network, time_steps=options.time_steps)
@@ -71,8 +75,9 @@ def check_network(source: str, network: SpikingNetwork | FixedPointNetwork, opti
             assumed = (f"{options.bits}-bit weights (-b)",)
     wrong = {problem.layer: problem for problem in problems}
     findings = [
-        wrong.pop(layer.name, None)
-        or Finding(layer.name, layer_kind(network, layer), "exact", _said(network, index))
+        wrong.pop(layer.name)
+        if layer.name in wrong
+        else Finding(layer.name, layer_kind(network, layer), "exact", _said(network, index))
         for index, layer in enumerate(network.layers)
     ]
     return Checked(source, kind, (*wrong.values(), *findings), fixed, assumed)

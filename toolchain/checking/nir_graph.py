@@ -37,7 +37,7 @@ def check_nir(path: Path, options: CheckOptions) -> Checked:
     for name, error in found:
         wrong.setdefault(name, error)
     # where edges and ends are sound there is an order
-    look = Look([], [], USUAL_STEPS, True) if "" in wrong else look_at_graph(graph, chosen, USUAL_STEPS)
+    look = Look([], [], USUAL_STEPS, True) if "" in wrong else look_at_graph(graph, chosen, USUAL_STEPS, wrong)
     for node, problem in look.nodes:
         if problem is not None:
             wrong.setdefault(node.name, problem)
@@ -49,7 +49,9 @@ def check_nir(path: Path, options: CheckOptions) -> Checked:
         elif node.name in looked:
             findings.append(Finding(node.name, node.kind, "exact", NOTES.get(node.kind, "a neuron")))
         else:
-            findings.append(Finding(node.name, node.kind, "unknown", "what leads to it cannot be read", "mend that first"))
+            findings.append(
+                Finding(node.name, node.kind, "unknown", "what leads to it cannot be read", "mend that first")
+            )
     kind = "NIR graph"
     assumed = list(look.warnings)
     if wrong:

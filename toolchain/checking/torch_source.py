@@ -12,6 +12,7 @@ from toolchain.checking.options import USUAL_STEPS, CheckOptions
 from toolchain.connection import Shape
 from toolchain.convert.graph import Found, SourceGraph, read_module
 from toolchain.convert.methods import METHODS
+from toolchain.convert.replace import replace_max_pooling
 from toolchain.errors import InvalidValue, SpikeloomError, UnsupportedModule
 from toolchain.ir import SpikingLayer, SpikingNetwork
 from toolchain.sources import load_module
@@ -82,6 +83,22 @@ def sketch(name: str, graph: SourceGraph, time_steps: int) -> SpikingNetwork:
     return SpikingNetwork(name, graph.input_shape, "two_phase", time_steps, tuple(layers), negative=negative)
 
 
+_REPLACED = "average pooling in place of max pooling"
+
+
+def _with_average_pooling(
+    source: str, module: nn.Module, input_shape: Shape, options: CheckOptions, found: Found
+) -> Checked | None:
+    """The same with average pooling, where max pooling is all that is wrong."""
+    if not all(layer in ("MaxPool1d", "MaxPool2d") for _, layer, _ in found.problems):
+        return None
+    try:
+        checked = check_module(source, replace_max_pooling(module), input_shape, options)
+    except UnsupportedModule:  # windows that overlap
+        return None
+    return checked if checked.converts else None
+
+
 def check_module(source: str, module: nn.Module, input_shape: Shape, options: CheckOptions) -> Checked:
     """Every layer of a module that takes frames of ``input_shape`` (C, H, W); (C, 1, 1) are vectors.
 
@@ -98,8 +115,8 @@ def check_module(source: str, module: nn.Module, input_shape: Shape, options: Ch
     except UnsupportedModule as error:  # not even its layers can be told
         return Checked(source, kind, (finding_of("", type(module).__name__, error),), None)
     wrong: dict[str, SpikeloomError] = {}
-    for name, _, error in found.problems:
-        wrong.setdefault(name, error)
+    for name, _, problem in found.problems:
+        wrong.setdefault(name, problem)
     neurons = {block.activation.name: block.activation for block in graph.blocks if block.activation is not None}
     listed = []
     for name, layer in dict.fromkeys(found.layers):
@@ -109,12 +126,15 @@ def check_module(source: str, module: nn.Module, input_shape: Shape, options: Ch
             listed.append(Finding(name, layer, *_neuron(neurons[name].kind, neurons[name].levels)))
         else:
             listed.append(Finding(name, layer, "exact", NOTES.get(layer, "converts")))
-    findings = [*(finding_of(name, "", error) for name, error in wrong.items()), *listed]
+    findings = [*(finding_of(name, "", problem) for name, problem in wrong.items()), *listed]
     if found.problems:
-        return Checked(source, kind, tuple(findings), None)
-    problem = _method_problem(graph)
-    if problem is not None:
-        return Checked(source, kind, (problem, *findings), None)
+        replaced = _with_average_pooling(source, module, input_shape, options, found)
+        if replaced is None:
+            return Checked(source, kind, tuple(findings), None)
+        return Checked(source, kind, tuple(findings), replaced.network, (_REPLACED, *replaced.assumed))
+    mixed = _method_problem(graph)
+    if mixed is not None:
+        return Checked(source, kind, (mixed, *findings), None)
     fixed, problems = integers(sketch(source, graph, steps), options.bits)
     assumed = []
     if options.time_steps is None:
@@ -123,7 +143,9 @@ def check_module(source: str, module: nn.Module, input_shape: Shape, options: Ch
         assumed.append(f"{options.bits}-bit weights (-b)")
     assumed.append("two_phase")
     if any(a.limit is None for a in neurons.values()):
-        assumed.append(f"thresholds of {ASSUMED_LIMIT:g}, since nothing was calibrated: the membranes' width may differ by some bits")
+        assumed.append(
+            f"thresholds of {ASSUMED_LIMIT:g}, since nothing was calibrated: the membranes' width may differ by some bits"
+        )
     return Checked(source, kind, (*problems, *findings), fixed, tuple(assumed))
 
 

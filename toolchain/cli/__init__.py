@@ -16,7 +16,19 @@ from toolchain.cli.shared import app, log
 from toolchain.errors import InvalidValue, SpikeloomError
 from toolchain.tables import out
 
-__all__ = ["accounts", "app", "check", "compare", "demo", "hardware", "interchange", "networks", "report", "run", "synthesis"]
+__all__ = [
+    "accounts",
+    "app",
+    "check",
+    "compare",
+    "demo",
+    "hardware",
+    "interchange",
+    "networks",
+    "report",
+    "run",
+    "synthesis",
+]
 
 
 # Typer carries its own copy of Click since 0.2x, or uses Click's: take the base from what it exports.

@@ -57,7 +57,8 @@ def check(
         ),
     ],
     device: Annotated[
-        str | None, typer.Option("--device", "-d", help="List of devices, as for spikeloom synth; else all that would hold it.")
+        str | None,
+        typer.Option("--device", "-d", help="List of devices, as for spikeloom synth; else all that would hold it."),
     ] = None,
     lanes: Annotated[str | None, typer.Option("--lanes", "-P", help="List such as 4,16; else 1 to 64.")] = None,
     time_steps: Annotated[
@@ -73,9 +74,12 @@ def check(
     activation: Annotated[
         str | None, typer.Option("--activation", "-A", help="Of an untrained architecture; qcfs by default.")
     ] = None,
-    preset: Annotated[str | None, typer.Option("--preset", help="Rules for a NIR graph, as for spikeloom import.")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Rules for a NIR graph, as for spikeloom import.")
+    ] = None,
     density: Annotated[
-        float | None, typer.Option("--density", help="Share of neurons that fire in a step, for the cycles; 0.15 assumed.")
+        float | None,
+        typer.Option("--density", help="Share of neurons that fire in a step, for the cycles; 0.15 assumed."),
     ] = None,
     pixels: Annotated[
         float | None, typer.Option("--pixels", help="Share of pixels that are not 0, likewise; 0.5 assumed.")
@@ -101,7 +105,11 @@ def check(
         model, CheckOptions(time_steps, weight_bits, shape_of(input_shape), weights, activation, preset)
     )
     network = checked.network
-    told = [] if network is None else [[predict(network, each, number, activity) for number in numbers] for each in devices]
+    told = (
+        []
+        if network is None
+        else [[predict(network, each, number, activity) for number in numbers] for each in devices]
+    )
     held = {} if network is None or devices else holding(network, activity, numbers)
     chosen = {each.name: recommended(predictions) for each, predictions in zip(devices, told, strict=False)}
     if network is None:
@@ -144,5 +152,3 @@ def check(
     for text in assumed:
         out.print(f"Assumed: {text}.", markup=False)
     return 0 if good else 1
-
-

@@ -270,9 +270,12 @@ def _changed_in_place(graph: fx.Graph, modules: dict[str, nn.Module]) -> Iterato
         if isinstance(operand, fx.Node) and _in_place(node, modules):
             late = [user for user in operand.users if order[user] > order[node] and not _is_shape(user)]
             if late:
-                yield node, UnsupportedModule(
-                    f"{_name(node)!r} changes {_name(operand)!r} in place, which {_name(late[0])!r} reads afterwards; write it "
-                    "without the in-place form"
+                yield (
+                    node,
+                    UnsupportedModule(
+                        f"{_name(node)!r} changes {_name(operand)!r} in place, which {_name(late[0])!r} reads afterwards; write it "
+                        "without the in-place form"
+                    ),
                 )
 
 
@@ -403,9 +406,12 @@ def _lazy(module: nn.Module) -> Iterator[tuple[str, InvalidValue]]:
     for name, values in [*module.named_parameters(), *module.named_buffers()]:
         if is_lazy(values) or values.is_meta:
             layer, _, parameter = name.rpartition(".")
-            yield layer, InvalidValue(
-                f"layer {layer!r}: {parameter} has no values yet; run the module once on a batch (lazy layers) or load its weights "
-                "(meta device)"
+            yield (
+                layer,
+                InvalidValue(
+                    f"layer {layer!r}: {parameter} has no values yet; run the module once on a batch (lazy layers) or load its weights "
+                    "(meta device)"
+                ),
             )
 
 
@@ -414,9 +420,7 @@ def _trace(root: nn.Module, kind: str) -> fx.Graph:
         return _Tracer().trace(root)
     except Exception as error:  # tracing runs the user's own forward, which may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UnsupportedModule(
-            f"cannot trace {kind}: {reason}; forward must not branch on tensor values"
-        ) from error
+        raise UnsupportedModule(f"cannot trace {kind}: {reason}; forward must not branch on tensor values") from error
 
 
 class _Shapes(fx.Interpreter):

@@ -396,18 +396,24 @@ class Reader:
         if isinstance(flowing, Spikes):
             yield self._no_scores(flowing)
         elif flowing.shape[1:] != (1, 1):
-            yield flowing.made_by, UnsupportedModule(
-                f"the last layer {flowing.made_by!r} gives {flowing.shape}, must be a vector of class scores; "
-                "end the network with a Linear layer"
+            yield (
+                flowing.made_by,
+                UnsupportedModule(
+                    f"the last layer {flowing.made_by!r} gives {flowing.shape}, must be a vector of class scores; "
+                    "end the network with a Linear layer"
+                ),
             )
         else:
             self.graph.blocks.append(Block(flowing.name, flowing.connections, flowing.bias, None))
         for block in self.graph.blocks:
             for kind, values in (*(("weight", c.weight) for c in block.connections), ("bias", block.bias)):
                 if not np.isfinite(values).all():
-                    yield block.name, InvalidValue(
-                        f"layer {block.name!r}: {kind} holds {np.sum(~np.isfinite(values))} NaN or infinite "
-                        "values; train the network again or repair its weights"
+                    yield (
+                        block.name,
+                        InvalidValue(
+                            f"layer {block.name!r}: {kind} holds {np.sum(~np.isfinite(values))} NaN or infinite "
+                            "values; train the network again or repair its weights"
+                        ),
                     )
 
     def _no_scores(self, flowing: Spikes) -> tuple[str, UnsupportedModule]:

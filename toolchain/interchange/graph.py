@@ -149,8 +149,9 @@ class Graph:
     def _node_problems(self) -> Iterator[tuple[str, SpikeloomError]]:
         for node in self.nodes.values():
             if len(node.name) > MAX_NAME:
-                yield node.name, InvalidValue(
-                    f"{node} has a name of {len(node.name)} characters, the limit is {MAX_NAME}"
+                yield (
+                    node.name,
+                    InvalidValue(f"{node} has a name of {len(node.name)} characters, the limit is {MAX_NAME}"),
                 )
             if node.kind in _REFUSED:
                 yield node.name, NoCounterpart(f"{node} is not supported: {_REFUSED[node.kind]}")

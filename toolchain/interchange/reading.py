@@ -1,6 +1,6 @@
 """From a NIR graph to a ``SpikingNetwork`` of schedule ``stream``, under a semantics contract."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -84,8 +84,8 @@ class _Import:
         else:
             self.signals[node.name] = through(node, incoming)
 
-    def look(self) -> Iterator[tuple[Node, SpikeloomError | None]]:
-        """Walk all nodes, whatever is wrong with some: each with what is wrong with it.
+    def look(self, wrong: Collection[str]) -> Iterator[tuple[Node, SpikeloomError | None]]:
+        """Walk all nodes, whatever is wrong with some: each with what is wrong with it, if that is not among ``wrong`` already.
 
         Behind a node that cannot be read goes on what a neuron there would give; nodes that read a signal whose shape is not known
         are left out, and so are those behind them.
@@ -94,15 +94,17 @@ class _Import:
             sources = self.graph.sources[node.name]
             if any(name not in self.signals for name in sources):
                 continue
-            try:
-                self.read(node)
-            except (UnsupportedModule, InvalidValue) as error:
-                yield node, error
-                shaped = [self.signals[name] for name in sources]
-                if shaped and node.kind != "Output" and (fallen := self.fallback(node, shaped[0])) is not None:
+            problem: SpikeloomError | None = None
+            if node.name not in wrong:
+                try:
+                    self.read(node)
+                except (UnsupportedModule, InvalidValue) as error:
+                    problem = error
+            yield node, problem
+            if node.name not in self.signals and sources and node.kind != "Output":
+                fallen = self.fallback(node, self.signals[sources[0]])
+                if fallen is not None:
                     self.signals[node.name] = fallen
-            else:
-                yield node, None
 
     def fallback(self, node: Node, incoming: Signal) -> Signal | None:
         """Something of the shape that a node which cannot be read would give; ``None`` where that is not known."""
@@ -258,14 +260,17 @@ class Look:
     told: bool
 
 
-def look_at_graph(graph: Graph, options: Options, time_steps: int) -> Look:
-    """All that is wrong with a graph; ``time_steps`` is for one that does not say T, where the options do not either."""
+def look_at_graph(graph: Graph, options: Options, time_steps: int, wrong: Collection[str] = ()) -> Look:
+    """All that is wrong with a graph beyond the nodes that are known to be ``wrong``.
+
+    ``time_steps`` is for a graph that does not say T, where the options do not either.
+    """
     own = None if options.preset is not None else own_metadata(graph.metadata)
     contract, warnings = _agreed(graph, options, own)
     told = options.time_steps if options.time_steps is not None else (own or {}).get("time_steps")
     steps = time_steps if told is None else told
     state = _Import(graph, contract, steps, options.input_shape, options.readout or READOUTS[0])
-    return Look(list(state.look()), warnings, steps, told is not None)
+    return Look(list(state.look(wrong)), warnings, steps, told is not None)
 
 
 def _agreed(graph: Graph, options: Options, own: Mapping[str, Any] | None) -> tuple[Contract, list[str]]:

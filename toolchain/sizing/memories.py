@@ -14,7 +14,17 @@ from hdl.layouts import width_for
 from hdl.program import CoordinateTaps, Program
 from toolchain.ir import COUNTING_NEGATIVES, MEMBRANE_LIMIT_BITS
 
-__all__ = ["MAPPINGS", "Mapped", "Mapping", "Memory", "map_memory", "event_bits", "memories", "parameter_columns", "weight_depth"]
+__all__ = [
+    "MAPPINGS",
+    "Mapped",
+    "Mapping",
+    "Memory",
+    "map_memory",
+    "event_bits",
+    "memories",
+    "parameter_columns",
+    "weight_depth",
+]
 
 _COUNTER_BITS = 4 * 32
 _FIFO_DEPTH = 16

@@ -8,8 +8,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import log2
+from math import inf, log2
 from pathlib import Path
+from typing import Any
 
 from toolchain.sizing.memories import Mapped, map_memory
 from toolchain.sizing.structure import Structure, total
@@ -48,6 +49,7 @@ def features(structure: Structure, family: str, *, dsp: bool) -> dict[str, dict[
             "lanes": structure.lanes,
             "lane work": work,
             "products": products,
+            "negative spikes": structure.signed,
             "shifters": structure.lane_products - multiplied,
             "ROM in logic": _rom_columns(structure, family),
             "RAM in logic": mapped(structure, family).register_bits,
@@ -135,6 +137,11 @@ class Model:
         }
 
 
+def _without_none(values: Mapping[str, float | None]) -> dict[str, Any]:
+    """``null`` stands for an error that nothing is known of: there was no other point."""
+    return {name: inf if value is None else value for name, value in values.items()}
+
+
 @cache
 def load_models(path: Path = COEFFICIENTS) -> dict[str, Model]:
     """The models by family."""
@@ -144,8 +151,8 @@ def load_models(path: Path = COEFFICIENTS) -> dict[str, Model]:
             entry["coefficients"],
             entry["points"],
             entry["lanes"],
-            entry["error"],
-            {name: Clock(**clock) for name, clock in entry["clocks"].items()},
+            _without_none(entry["error"]),
+            {name: Clock(**_without_none(clock)) for name, clock in entry["clocks"].items()},
         )
         for name, entry in content["families"].items()
     }

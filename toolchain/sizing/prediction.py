@@ -31,8 +31,8 @@ class Prediction:
     used, has : dict
         Of each resource, as ``toolchain.synth`` counts them.
     shortages : tuple of Shortage
-    beyond : bool
-        More lanes than any built point of the family has: the model was never held against such a core.
+    beyond : tuple of str
+        In what no built point of the family is like this core: the model was never held against such a one.
     margin : float
         How far the fitted resources were off at worst, where a built point was left out of the fit; a device whose resource
         would run out within that margin is ``close``.
@@ -53,7 +53,7 @@ class Prediction:
     used: dict[str, int]
     has: dict[str, int]
     shortages: tuple[Shortage, ...]
-    beyond: bool
+    beyond: tuple[str, ...]
     margin: float
     fmax_mhz: float | None
     fmax_error: float | None
@@ -108,7 +108,7 @@ class Prediction:
             "resources": {
                 name: {"used": number, "available": self.has.get(name)} for name, number in self.used.items()
             },
-            "beyond_built_lanes": self.beyond,
+            "beyond_built_points": list(self.beyond),
             "margin": round(self.margin, 3),
             "fmax_mhz": None if self.fmax_mhz is None else round(self.fmax_mhz, 1),
             "fmax_error": self.fmax_error,
@@ -131,7 +131,9 @@ def predict(network: FixedPointNetwork, device: Device, lanes: int, activity: Ac
     family = device.family.name
     models = load_models()
     if family not in models:
-        raise InvalidValue(f"no built points of {device.name}; predicted are {', '.join(_known(models))}")
+        raise InvalidValue(
+            f"device {device.name} is not predicted, since no core was built for it; these are: {', '.join(_known(models))}"
+        )
     model = models[family]
     program = Program(network, lanes)
     core = structure(program)
@@ -152,7 +154,7 @@ def predict(network: FixedPointNetwork, device: Device, lanes: int, activity: Ac
         used=used,
         has=dict(device.has),
         shortages=find_shortages(used, device.has),
-        beyond=lanes > model.lanes,
+        beyond=_beyond(program, model),
         margin=max(model.error["lut"], model.error["ff"]),
         fmax_mhz=fmax,
         fmax_error=None if clock is None or fmax is None else clock.error,
@@ -161,6 +163,12 @@ def predict(network: FixedPointNetwork, device: Device, lanes: int, activity: Ac
         cycles=expected_cycles(program, activity),
         activity=activity,
     )
+
+
+def _beyond(program: Program, model: Model) -> tuple[str, ...]:
+    lanes = f"more than {model.lanes} lanes" if program.lanes > model.lanes else ""
+    groups = "grouped convolutions or shortcuts" if program.grouped else ""
+    return tuple(filter(None, (lanes, groups)))
 
 
 def _known(models: dict[str, Model]) -> list[str]:

@@ -29,6 +29,8 @@ class Structure:
         Partial-product bits of the lanes' multipliers, or choices of their shifters; 0 where an event is only added.
     address_product : int
         Partial-product bits of lane number times stride.
+    signed : int
+        Bits of the lanes' membranes where spikes have a sign, otherwise 0.
     control : int
         Bits of the addresses, counters and events that the scanner and the synapse addresses carry along.
     multiplied : bool
@@ -43,6 +45,7 @@ class Structure:
     lane_choices: int
     lane_products: int
     address_product: int
+    signed: int
     control: int
     multiplied: bool
     memories: tuple[Memory, ...]
@@ -141,6 +144,7 @@ def structure(program: Program) -> Structure:
         lanes * choices,
         lanes * products,
         0 if program.grouped else width_for(lanes - 1) * address,
+        lanes * bits if signed else 0,
         control,
         program.weighing == "multiply",
         memories(program),
