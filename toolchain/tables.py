@@ -31,8 +31,9 @@ __all__ = [
 out = Console(highlight=False, soft_wrap=True)
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, narrow: bool = False) -> None:
     table = Table(title=escape(title), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.padding = (0, 1, 0, 0) if narrow else table.padding
     for index, column in enumerate(columns):
         table.add_column(escape(column), justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
@@ -366,35 +367,46 @@ def show_predictions(predictions: "Sequence[Prediction]", best: "Prediction | No
     if not predictions:
         out.print("No device known here holds it by these estimates.")
         return
-
-    def share(prediction: "Prediction", name: str) -> str:
-        used, has = prediction.used[name], prediction.has.get(name)
-        return f"{used:,}" if not has else f"{used:,} ({100 * used / has:.0f} %)"
-
+    marks = {"predicted": "", "slowest built": "†", "assumed": "‡"}
     rows = []
     for each in predictions:
-        clock = f"{each.clock_mhz:.0f}" + ("" if each.fmax_mhz is not None else f" {each.clock_is}")
+        fullest = max(each.used[name] / has for name, has in each.has.items() if has and name in each.used)
+        cycles = f"{each.cycles:,.0f}" if each.cycles < 1e6 else f"{each.cycles / 1e3:,.0f}k"
+        speed = f"{each.images_per_second:,.0f}" if each.images_per_second >= 10 else f"{each.images_per_second:.2g}"
         rows.append(
             (
-                each.device.name, f"{each.lanes}{' *' if each.beyond else ''}{' ←' if each is best else ''}",
-                *(share(each, name) for name in ("lut", "ff", "bram", "dsp")),
-                clock, f"{each.cycles:,.0f}", f"{each.images_per_second:,.0f}", each.verdict,
+                each.device.name, f"{each.lanes}{'*' if each.beyond else ''}{'←' if each is best else ''}",
+                *(f"{each.used[name]:,}" for name in ("lut", "ff", "bram", "dsp")), f"{100 * fullest:.0f} %",
+                f"{each.clock_mhz:.0f}{marks[each.clock_is]}", cycles, speed,
+                "close" if each.close else "yes" if each.fits else "no",
             )
         )  # fmt: skip
-    columns = ["device", "lanes", "LUT", "FF", "block RAM", "DSP", "MHz", "cycles", "images/s", "fits"]
-    _table("Estimated, not synthesized; spikeloom synth tells", columns, rows)
+    columns = ["device", "lanes", "LUT", "FF", "RAM", "DSP", "full", "MHz", "cycles", "images/s", "fits"]
+    _table("Estimated, not synthesized; RAM are blocks, full is the scarcest resource", columns, rows, narrow=True)
+    short = [each for each in predictions if each.shortages and not each.close]
+    for name in dict.fromkeys(each.device.name for each in short):
+        first = next(each for each in short if each.device.name == name)
+        lanes = f"{first.lanes} lane{'s' if first.lanes > 1 else ''}"
+        out.print(f"{name} with {lanes}: {'; '.join(map(str, first.shortages))}.", markup=False)
     if best is not None:
         out.print(
-            f"Recommended on {best.device.name}: {best.lanes} lanes (←), the fewest that give 90 % of the most images a second."
+            f"Recommended on {best.device.name}: {best.lanes} lane{'s' if best.lanes > 1 else ''} (←), the fewest that give 90 % of the most images a second."
         )
     elif len({each.device.name for each in predictions}) == 1 and len(predictions) > 1:
         out.print(f"None of these surely fits {predictions[0].device.name}.")
-    beyond = dict.fromkeys(text for each in predictions for text in each.beyond)
-    if beyond:
-        out.print(f"*: no built point of the family has {', or '.join(beyond)}.")
+    notes = {
+        "*: no built point of the family has {}.": dict.fromkeys(text for each in predictions for text in each.beyond),
+        "†: {} of the built points that are as fast.": ["slowest"]
+        * any(p.clock_is == "slowest built" for p in predictions),
+        "‡: {} clock, nothing like it was built.": ["the device's usual"]
+        * any(p.clock_is == "assumed" for p in predictions),
+        "close: {} must tell, the estimate is too near a limit.": ["spikeloom synth"]
+        * any(p.close for p in predictions),
+    }
+    for text, values in notes.items():
+        if values:
+            out.print(text.format(", or ".join(values)), markup=False)
     margin = max(each.margin for each in predictions)
     clocks = [each.fmax_error for each in predictions if each.fmax_error is not None]
-    text = f"LUT and FF were off by up to {100 * margin:.0f} % where a built point was left out of the fit"
-    out.print(
-        text + (f", clocks by up to {100 * max(clocks):.0f} %." if clocks else "; such clocks are not predicted.")
-    )
+    told = f"; clocks by up to {100 * max(clocks):.0f} %" if clocks else ""
+    out.print(f"LUT and FF were off by up to {100 * margin:.0f} % where a built point was left out of the fit{told}.")

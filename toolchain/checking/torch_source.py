@@ -114,19 +114,19 @@ def check_module(source: str, module: nn.Module, input_shape: Shape, options: Ch
         graph = read_module(module, input_shape, found=found)
     except UnsupportedModule as error:  # not even its layers can be told
         return Checked(source, kind, (finding_of("", type(module).__name__, error),), None)
-    wrong: dict[str, SpikeloomError] = {}
+    wrong: dict[str, list[SpikeloomError]] = {}
     for name, _, problem in found.problems:
-        wrong.setdefault(name, problem)
+        wrong.setdefault(name, []).append(problem)
     neurons = {block.activation.name: block.activation for block in graph.blocks if block.activation is not None}
     listed = []
     for name, layer in dict.fromkeys(found.layers):
         if name in wrong:
-            listed.append(finding_of(name, layer, wrong.pop(name)))
+            listed += [finding_of(name, layer, problem) for problem in wrong.pop(name)]
         elif name in neurons:
             listed.append(Finding(name, layer, *_neuron(neurons[name].kind, neurons[name].levels)))
         else:
             listed.append(Finding(name, layer, "exact", NOTES.get(layer, "converts")))
-    findings = [*(finding_of(name, "", problem) for name, problem in wrong.items()), *listed]
+    findings = [*(finding_of(name, "", each) for name, problems in wrong.items() for each in problems), *listed]
     if found.problems:
         replaced = _with_average_pooling(source, module, input_shape, options, found)
         if replaced is None:
