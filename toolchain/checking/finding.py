@@ -46,14 +46,14 @@ class Finding:
 def finding_of(layer: str, kind: str, error: SpikeloomError) -> Finding:
     """What an error says: errors read ``reason; way out``, or ``value, must be …``, or ``reason: way out``."""
     text = str(error)
-    for separator, before in (("; ", ""), (", must ", "it must "), (": ", "")):
-        reason, found, way_out = text.rpartition(separator)
+    reason, way_out = text, ""
+    for separator, start in (("; ", ""), (", must ", "it must "), (": ", "")):
+        before, found, behind = text.rpartition(separator)
         if found:
+            reason, way_out = before, start + behind
             break
-    else:
-        reason, way_out, before = text, "", ""
     lost = isinstance(error, NoCounterpart) or not way_out
-    return Finding(layer, kind, "no" if lost else "change", reason, before + way_out)
+    return Finding(layer, kind, "no" if lost else "change", reason, way_out)
 
 
 @dataclass(frozen=True)
