@@ -20,6 +20,8 @@ __all__ = ["COEFFICIENTS", "FITTED", "Clock", "Model", "features", "known", "loa
 
 COEFFICIENTS = Path(__file__).parents[1] / "data" / "sizes.json"
 """The file that ships with the package."""
+LUTS_A_CHOICE = 2 / 3
+"""Of a wide choice between block RAMs: a choice of four takes two LUT4."""
 FITTED = ("lut", "ff", "carry")
 """Resources that are fitted."""
 
@@ -52,6 +54,7 @@ def features(structure: Structure, family: str, *, dsp: bool) -> dict[str, dict[
             "negative spikes": structure.signed,
             "shifters": structure.lane_products - multiplied,
             "ROM in logic": _rom_columns(structure, family),
+            "folded rows of blocks": mapped(structure, family).folded,
             "RAM in logic": mapped(structure, family).register_bits,
         },
         "ff": {
@@ -72,9 +75,10 @@ def features(structure: Structure, family: str, *, dsp: bool) -> dict[str, dict[
 
 
 def known(structure: Structure, family: str) -> dict[str, int]:
-    """What is in the counts without any fit: RAM in flip-flops, and on ECP5 the four LUTs of a LUT RAM."""
+    """What is in the counts without any fit: RAM in flip-flops, choices between blocks, and on ECP5 the four LUTs of a LUT RAM."""
     taken = mapped(structure, family)
-    return {"lut": 4 * taken.lutrams if family == "ecp5" else 0, "ff": taken.register_bits, "carry": 0}
+    lut = round(LUTS_A_CHOICE * taken.choices) + (4 * taken.lutrams if family == "ecp5" else 0)
+    return {"lut": lut, "ff": taken.register_bits, "carry": 0}
 
 
 BELIEVED = 0.15

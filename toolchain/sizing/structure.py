@@ -153,5 +153,5 @@ def structure(program: Program) -> Structure:
 
 def total(mapped: list[Mapped]) -> Mapped:
     """What several memories take together."""
-    names = ("blocks", "lutrams", "logic_bits", "register_bits")
+    names = ("blocks", "choices", "folded", "lutrams", "logic_bits", "register_bits")
     return Mapped(**{name: sum(getattr(each, name) for each in mapped) for name in names})
