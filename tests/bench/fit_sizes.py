@@ -159,7 +159,8 @@ def compare(points: Sequence[Built]) -> pd.DataFrame:
 
 
 def _worst(table: pd.DataFrame, **which: str) -> float:
-    chosen = table
+    """Largest relative error of placed points that were left out."""
+    chosen = table[table.status == "simulated"]
     for column, value in which.items():
         chosen = chosen[chosen[column] == value]
     return round(float(chosen.left_out_error_percent.abs().max()) / 100, 4)
