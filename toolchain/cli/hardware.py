@@ -34,7 +34,7 @@ def generate(
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of random frames.")] = 0,
     as_json: AsJson = False,
 ) -> int:
-    """Write Verilog, port map, FuseSoC core file, and a cocotb test bench.
+    """Write Verilog, port map, FuseSoC core file, test benches for cocotb and C++, and texts for designs of your own.
 
     Example: spikeloom generate net.safetensors -P 16 -o rtl
     """
