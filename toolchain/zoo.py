@@ -66,7 +66,7 @@ def _vgg(*stages: tuple[int, ...]) -> Callable[[Activation, int], nn.Module]:
     """Stages of 3×3 convolutions of so many channels, each with batch norm and activation, average pooling behind a stage.
 
     Source: Simonyan & Zisserman, ICLR 2015, in the form usual for CIFAR: one linear layer on the 1×1 frame,
-    and average instead of maximum pooling, which converts.
+    and average instead of maximum pooling, which converts in every schedule.
     """
 
     def make(activation: Activation, classes: int) -> nn.Module:
