@@ -73,7 +73,7 @@ def _vgg(*stages: tuple[int, ...]) -> Callable[[Activation, int, Shape], nn.Modu
     """Stages of 3×3 convolutions of so many channels, each with batch norm and activation, average pooling behind a stage.
 
     Source: Simonyan & Zisserman, ICLR 2015, in the form usual for CIFAR: one linear layer on the 1×1 frame,
-    and average instead of maximum pooling, which converts. Frames larger than 32×32 leave more places.
+    and average instead of maximum pooling, which converts in every schedule. Frames larger than 32×32 leave more places.
     """
 
     def make(activation: Activation, classes: int, shape: Shape) -> nn.Module:

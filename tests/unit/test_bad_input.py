@@ -74,7 +74,10 @@ LONG = "a" * 300
 IMAGES = "{} images asked of data set bundled, it has 1 to 1000"
 
 REFUSED = {
-    "max pooling": (f"convert IN/nets.py:maxpool {OPTIMAL}", r"MaxPool2d '2' .* use AvgPool2d"),
+    "max pooling in stream": (
+        f"convert IN/nets.py:maxpool {OPTIMAL} --schedule stream",
+        r"MaxPool2d '2': in schedule stream a maximum .* two_phase .*replace_max_pooling",
+    ),
     "sigmoid": (f"convert IN/nets.py:sigmoid {OPTIMAL}", r"Sigmoid '1' .* use Conv2d"),
     "NaN weight": (f"convert IN/nets.py:nan {OPTIMAL}", r"'0': weight holds 1 NaN .* repair"),
     "infinite weight": (f"convert IN/nets.py:infinite {OPTIMAL}", r"'0': weight holds 1 NaN or infinite .* repair"),
@@ -148,7 +151,11 @@ REFUSED = {
         "layer 0: weights or biases are not those of the source; give the source",
     ),
     "diagnose integers": (DIAGNOSE.replace("snn", "net"), "a spiking network is needed here: .* spikeloom convert"),
-    "diagnose max pooling": (DIAGNOSE.replace("bundled", "IN/nets.py:maxpool"), r"MaxPool2d '2' .* use AvgPool2d"),
+    "diagnose sigmoid": (DIAGNOSE.replace("bundled", "IN/nets.py:sigmoid"), r"Sigmoid '1' .* use Conv2d"),
+    "diagnose max pooling of another": (
+        DIAGNOSE.replace("bundled", "IN/nets.py:maxpool"),
+        r"the source has 2 layers, the spiking network 4; give the source",
+    ),
     "diagnose no source": (DIAGNOSE.replace("bundled", "IN/none.safetensors"), "cannot read source network"),
     "picture format": (f"{DIAGNOSE} --picture OUT/x.gif", r"ends in '\.gif', must end in \.svg, \.png, \.pdf"),
     "picture without ending": (f"{DIAGNOSE} --picture OUT/x", "ends in 'nothing', must end in"),

@@ -119,7 +119,7 @@ def chain(*layers):
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (chain(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2)), "MaxPool2d '2'"),
+        (chain(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2, dilation=2)), "MaxPool2d '2'"),
         (chain(nn.Conv2d(1, 2, 3), nn.Sigmoid()), "Sigmoid '1'"),
         (chain(nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular"), nn.ReLU()), "padding mode is circular"),
         (chain(nn.Conv2d(1, 2, 3), nn.AvgPool2d(2), nn.ReLU()), "behind the activation"),

@@ -46,10 +46,11 @@ def _check_maxima(graph: SourceGraph, neuron: dict[str, str]) -> None:
     """Refuse max pooling where the OR of spike trains is not the train of the maximum."""
     schedule, negative = neuron["schedule"], neuron["negative"]
     if graph.maxima and (schedule != "two_phase" or negative != "none"):
+        where = schedule if negative == "none" else f"{schedule} with negative spikes {negative}"
         raise UnsupportedModule(
-            f"{graph.maxima[0]}: in schedule {schedule} with negative spikes {negative} a maximum of spikes is not a maximum of rates; "
-            "convert with schedule two_phase and negative none (methods optimal, qcfs, ...), where it is exact, or fine-tune a copy with "
-            "average pooling (toolchain.convert.replace_max_pooling)"
+            f"{graph.maxima[0]}: in schedule {where} a maximum of spikes is not a maximum of rates; convert with "
+            "schedule two_phase and negative none (methods optimal, qcfs, ...), where it is exact, or fine-tune a copy with average "
+            "pooling (toolchain.convert.replace_max_pooling)"
         )
 
 

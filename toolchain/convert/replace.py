@@ -29,7 +29,7 @@ def _average(name: str, m: nn.MaxPool1d | nn.MaxPool2d) -> nn.Module:
 def replace_max_pooling(module: nn.Module) -> nn.Module:
     """A copy of ``module`` with average pooling in place of each ``nn.MaxPool1d`` and ``nn.MaxPool2d``.
 
-    Windows are as large as the strides were, so that they do not overlap and convert; on frames whose sides the strides
+    For schedules in which max pooling does not convert (all but ``two_phase``). Windows are as large as the strides were, so that they do not overlap and convert; on frames whose sides the strides
     divide, as many places come out. The copy computes something else until it is fine-tuned, with the loop that trained
     it: a maximum is at least the mean. Calls such as ``F.max_pool2d`` are no modules and stay; ``convert`` names them.
 
