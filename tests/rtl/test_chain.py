@@ -6,6 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from hdl.chain import Chain
+from hdl.harness import TOP, harness_rtlil
 from hdl.host import PacketType
 from hdl.program import Program
 from sim import golden
@@ -182,3 +184,10 @@ def test_fault_is_caught(monkeypatch, name):
         monkeypatch.setattr(harness, "Chain", chain)
         kinds = kinds_seen(three_cores("two_phase", negative=negative))
     assert kinds & set(caught.split()), kinds
+
+
+def test_harness_takes_a_chain():
+    """What ``synth`` places: every core and the queues between them, behind ten pins."""
+    text = harness_rtlil(Chain(three_cores(), lanes=2, cuts=(1, 2)))
+    for part in ("core_0", "core_1", "core_2", "queue_0", "queue_1"):
+        assert f"{TOP}.harness.core.{part}" in text
