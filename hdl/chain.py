@@ -7,8 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Out
 
+from hdl.chain_place import ChainPlace
 from hdl.core import Core
-from hdl.link import Link
 from hdl.program import Program
 from toolchain.ir import FixedPointNetwork
 from toolchain.segments import segments
@@ -63,8 +63,10 @@ class Chain(wiring.Component):
         identity = int(network.fingerprint[:8], 16)
         parts = segments(network, cuts)
         self.cores = tuple(
-            Core(part, lanes=lanes, link=Link(before, identity)) for part, before in zip(parts, (0, *cuts), strict=True)
+            Core(part, lanes=lanes, place=ChainPlace(before, identity))
+            for part, before in zip(parts, (0, *cuts), strict=True)
         )
+        self.loadable = False
         first = self.cores[0].signature.members
         ports = {name: first[name] for name in first if name.startswith(("s_axis_", "m_axis_"))}
         for number, core in enumerate(self.cores):
@@ -98,6 +100,7 @@ class Chain(wiring.Component):
     @staticmethod
     def _join(m: Module, number: int, before: Core, behind: Core, layers: int) -> None:
         """A queue of one packet between two cores."""
+        assert before.program is not None
         queue = SyncFIFOBuffered(width=33, depth=queue_words(before.program, layers))
         m.submodules[f"queue_{number}"] = queue
         m.d.comb += [

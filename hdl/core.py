@@ -1,45 +1,55 @@
 """The neuron-array processor: one core that runs a whole network layer by layer."""
 
+from typing import Any
+
 from amaranth import Const, Module, Mux, Signal, unsigned
 from amaranth.hdl import Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hdl.capacity import Capacity
+from hdl.chain_place import ChainPlace
 from hdl.counters import Counters
 from hdl.host import FrameReceiver, ResultSender
-from hdl.layouts import channel_layout, coordinate_layout, event_layout, width_for
-from hdl.link import Link
+from hdl.layouts import event_layout, width_for
+from hdl.loaded import LoadedPort, loaded
+from hdl.loader import Loader
 from hdl.neurons import NeuronArray
-from hdl.program import CoordinateTaps, Instruction, Program
+from hdl.program import Program
 from hdl.receiver import SpikeReceiver
 from hdl.rom import ReadPort, rom, slices
 from hdl.scanner import Scanner
 from hdl.sender import SpikeSender
 from hdl.sequencer import Sequencer
+from hdl.sizes import Sizes
 from hdl.synapses import SynapseAddresses
-from hdl.windows import windows_of
+from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
 
 __all__ = ["Core"]
 
 
 class Core(wiring.Component):
-    """Event-driven integrate-and-fire neuron array for one fixed-point network.
+    """Event-driven integrate-and-fire neuron array for one fixed-point network, or for any within a capacity.
 
     A frame packet on ``s_axis`` gives a result packet on ``m_axis`` (see ``hdl.host``); a malformed
     packet gives an error packet. One frame at a time: ``s_axis_tready`` falls while it runs.
     Latency: data dependent, ``cycles`` in the result; about (synaptic operations + input
     multiply-accumulates) / lanes.
 
+    A core for a capacity holds no network until a load packet brings one (``toolchain.loading``); another one
+    takes its place when its checksum is right, and not before.
+
     Parameters
     ----------
-    network : FixedPointNetwork
+    content : FixedPointNetwork or Capacity
+        The network in its memories; or the room for networks that are loaded.
     lanes : int
-        Neurons updated a cycle, 1 to 64.
-    link : Link, optional
+        Neurons updated a cycle, 1 to 64. A capacity has its own.
+    place : ChainPlace, optional
         The core's place in a chain. If the network's last layer fires, spike packets leave on ``m_axis``, in the form
-        in which the next core takes them.
+        in which the next core takes them. Not for a capacity.
 
     Members
     -------
@@ -52,14 +62,25 @@ class Core(wiring.Component):
     Raises
     ------
     InvalidValue
-        ``lanes`` out of range.
+        ``lanes`` out of range, missing, or other than those of the capacity.
     """
 
-    def __init__(self, network: FixedPointNetwork, *, lanes: int, link: Link | None = None):
-        self.program = Program(network, lanes)
-        self.chained = link is not None
-        self._link = link or Link(0, int(network.fingerprint[:8], 16))
-        layers = self._link.before + len(network.layers)
+    def __init__(
+        self, content: FixedPointNetwork | Capacity, *, lanes: int | None = None, place: ChainPlace | None = None
+    ):
+        self.program: Program | None = None
+        self.chained = place is not None
+        self._place = place or ChainPlace(0, 0)
+        if isinstance(content, FixedPointNetwork):
+            self.program = Program(content, 0 if lanes is None else lanes)
+            self.sizes = Sizes.of_network(self.program)
+            self._place = place or ChainPlace(0, int(content.fingerprint[:8], 16))
+        else:
+            if lanes not in (None, content.lanes):
+                raise InvalidValue(f"lanes is {lanes}, but the capacity was made for {content.lanes}")
+            self.sizes = Sizes.of_capacity(content)
+        sizes = self.sizes
+        layers = self._place.before + sizes.layers
         super().__init__(
             {
                 "s_axis_tdata": In(unsigned(32)),
@@ -72,35 +93,43 @@ class Core(wiring.Component):
                 "m_axis_tlast": Out(1),
                 "spike_valid": Out(1),
                 "spike_layer": Out(unsigned(width_for(layers - 1))),
-                "spike_step": Out(unsigned(width_for(network.time_steps))),
-                "spike_word": Out(unsigned(width_for(max(2, self.program.membrane_words)))),
-                "spike_bits": Out(unsigned(self.program.spike_bits)),
+                "spike_step": Out(unsigned(width_for(sizes.time_steps))),
+                "spike_word": Out(unsigned(width_for(sizes.membrane_words))),
+                "spike_bits": Out(unsigned(sizes.spike_bits)),
             }
         )
 
+    @property
+    def loadable(self) -> bool:
+        """Whether its network comes in a load packet."""
+        return self.sizes.capacity is not None
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        program = self.program
-        network, before = program.network, self._link.before
-        layers = before + len(network.layers)
+        sizes = self.sizes
+        settings, before = sizes.settings, self._place.before
         m.submodules.sequencer = sequencer = Sequencer(
-            instructions=len(program.instructions), layers=len(network.layers), steps=program.steps
+            instructions=sizes.instructions, layers=sizes.layers, steps=sizes.time_steps, settings=settings
         )
         m.submodules.receiver = receiver = self._receiver()
-        m.submodules.neurons = neurons = NeuronArray(program)
-        m.submodules.sender = sender = self._sender(layers)
+        m.submodules.neurons = neurons = NeuronArray(sizes, self.program)
+        m.submodules.sender = sender = self._sender()
         m.submodules.counters = counters = Counters(
-            layers=layers, lanes=program.lanes, chained=self.chained, before=before
+            layers=before + sizes.layers, lanes=sizes.lanes, chained=self.chained, before=before
         )
-        instruction = self._decode(m, sequencer)
-        scanner, synapses = self._event_path(m, sequencer, receiver, neurons, sender, instruction)
-        self._control(m, sequencer, receiver, neurons, sender, counters, scanner, instruction)
+        loader = None
+        if sizes.capacity is not None and isinstance(receiver, FrameReceiver) and isinstance(sender, ResultSender):
+            loader = self._load(m, sequencer, receiver, neurons, sender)
+        instruction = self._decode(m, sequencer, loader)
+        scanner, synapses = self._event_path(m, sequencer, receiver, neurons, sender, instruction, loader)
+        self._control(m, sequencer, receiver, neurons, sender, counters, scanner, instruction, loader)
 
+        first = (receiver if loader is None else loader).i
         m.d.comb += [
-            receiver.i.payload.data.eq(self.s_axis_tdata),
-            receiver.i.payload.last.eq(self.s_axis_tlast),
-            receiver.i.valid.eq(self.s_axis_tvalid),
-            self.s_axis_tready.eq(receiver.i.ready),
+            first.payload.data.eq(self.s_axis_tdata),
+            first.payload.last.eq(self.s_axis_tlast),
+            first.valid.eq(self.s_axis_tvalid),
+            self.s_axis_tready.eq(first.ready),
             self.m_axis_tdata.eq(sender.o.payload.data),
             self.m_axis_tlast.eq(sender.o.payload.last),
             self.m_axis_tvalid.eq(sender.o.valid),
@@ -112,68 +141,96 @@ class Core(wiring.Component):
             self.spike_bits.eq(neurons.spike_bits),
             counters.event.eq(synapses.i.valid & synapses.i.ready),
             counters.spike_valid.eq(neurons.spike_valid),
-            counters.spike_bits.eq(neurons.spike_bits[: program.lanes]),
+            counters.spike_bits.eq(neurons.spike_bits[: sizes.lanes]),
         ]
         word = synapses.o.payload
-        operations = Mux(word.last_group, instruction["last_lanes"], program.lanes)
-        if program.grouped:
+        operations = Mux(word.last_group, instruction["last_lanes"], sizes.lanes)
+        if sizes.grouped:
             operations = word.last - word.first + 1
         with m.If(synapses.o.valid):
             m.d.comb += counters.operations.eq(operations)
         return m
 
     def _receiver(self) -> FrameReceiver | SpikeReceiver:
-        program = self.program
-        if program.packing is None:
-            return FrameReceiver(pixels=program.pixels)
+        sizes, program = self.sizes, self.program
+        if program is None or program.packing is None:
+            return FrameReceiver(pixels=sizes.pixels, settings=sizes.settings)
         return SpikeReceiver(
             program.packing,
             base=program.input_base,
-            address_bits=width_for(max(2, program.spike_words) - 1),
-            before=self._link.before,
+            address_bits=width_for(sizes.spike_words - 1),
+            before=self._place.before,
         )
 
-    def _sender(self, layers: int) -> ResultSender | SpikeSender:
-        program = self.program
-        if program.sent is not None:
+    def _sender(self) -> ResultSender | SpikeSender:
+        sizes, program = self.sizes, self.program
+        layers = self._place.before + sizes.layers
+        if program is not None and program.sent is not None:
             return SpikeSender(
                 program.sent,
                 base=program.spike_bases[-1],
-                address_bits=width_for(max(2, program.spike_words) - 1),
+                address_bits=width_for(sizes.spike_words - 1),
                 layers=layers,
             )
         return ResultSender(
-            classes=program.network.shapes[-1][0],
+            classes=sizes.classes,
             layers=layers,
-            lanes=program.lanes,
-            membrane_bits=program.network.membrane_bits,
-            network_id=self._link.network_id,
+            lanes=sizes.lanes,
+            membrane_bits=sizes.membrane_bits,
+            network_id=self._place.network_id,
+            settings=sizes.settings,
         )
 
-    def _decode(self, m: Module, sequencer: Sequencer) -> dict[str, Value]:
+    def _load(
+        self, m: Module, sequencer: Sequencer, receiver: FrameReceiver, neurons: NeuronArray, sender: ResultSender
+    ) -> Loader:
+        """What takes load packets, and what it sets."""
+        m.submodules.loader = loader = Loader(self.sizes)
+        m.d.comb += [
+            neurons.bus.eq(loader.bus),
+            sequencer.load_done.eq(loader.done),
+            *(block.settings.eq(loader.settings) for block in (sequencer, receiver, sender)),
+        ]
+        wiring.connect(m, loader.o, receiver.i)
+        return loader
+
+    def _memory(
+        self, m: Module, loader: Loader | None, name: str, layout: data.StructLayout, entries: list[dict[str, int]]
+    ) -> ReadPort | LoadedPort:
+        """A memory of the network: its ``entries``, or room for those that are loaded."""
+        if loader is not None:
+            return loaded(m, name, self._capacity, loader.bus)
+        return rom(m, name, layout.size, [self._pack(layout, entry) for entry in entries])
+
+    @property
+    def _capacity(self) -> Capacity:
+        assert self.sizes.capacity is not None
+        return self.sizes.capacity
+
+    def _decode(self, m: Module, sequencer: Sequencer, loader: Loader | None) -> dict[str, Value]:
         """Program memory and the register behind it; a member that never changes is a constant and costs nothing."""
-        program = self.program
-        varying = program.varying()
-        members: dict[str, Value] = {
-            name: Const(value, width_for(value)) for name, value in vars(program.instructions[0]).items()
-        }
-        if varying:
-            layout = data.StructLayout({name: unsigned(width_for(most)) for name, most in varying.items()})
-            init = [self._pack(layout, vars(instruction)) for instruction in program.instructions]
-            port = rom(m, "program", layout.size, init)
+        layout, program = self.sizes.instruction, self.program
+        instructions = [] if program is None else [vars(instruction) for instruction in program.instructions]
+        members: dict[str, Value]
+        if program is None:
+            members = {name: Const(0, 1) for name in ("channel_base", "threshold_exponent")}
+        else:
+            members = {name: Const(value, width_for(value)) for name, value in instructions[0].items()}
+        if layout is not None:
+            port = self._memory(m, loader, "program", layout, instructions)
             m.d.comb += [port.addr.eq(sequencer.instruction), port.en.eq(1)]
             decoded = Signal(layout)
             m.d.sync += decoded.as_value().eq(port.data)
-            members.update({name: decoded[program.alike(name)] for name in members if program.alike(name) in varying})
+            kept = [name for name, _ in layout]
+            if program is None:
+                members |= {name: decoded[name] for name in kept}
+            else:
+                members |= {name: decoded[program.alike(name)] for name in members if program.alike(name) in kept}
         return members
 
     @staticmethod
     def _pack(layout: data.StructLayout, values: dict[str, int]) -> int:
         return sum(values[name] << layout[name].offset for name, _ in layout)
-
-    def _table(self, m: Module, name: str, entries: tuple[CoordinateTaps, ...]) -> tuple[data.StructLayout, ReadPort]:
-        layout = coordinate_layout(*(max(getattr(e, n) for e in entries) for n in ("weight", "membrane", "count")))
-        return layout, rom(m, name, layout.size, [self._pack(layout, vars(e)) for e in entries])
 
     def _event_path(
         self,
@@ -183,53 +240,50 @@ class Core(wiring.Component):
         neurons: NeuronArray,
         sender: ResultSender | SpikeSender,
         instruction: dict[str, Value],
+        loader: Loader | None,
     ) -> tuple[Scanner, SynapseAddresses]:
         """Source memories, coordinate tables, scanner, synapse address generator, up to the array."""
-        program = self.program
-        rows, columns = program.tables
-        analogue = program.network.input != "rate"
-        row_layout, row_port = self._table(m, "rows", rows)
-        column_layout, column_port = self._table(m, "columns", columns)
-        synapse = neurons.synapse
-        channel_entries = program.channels
-        channel = None
-        if channel_entries:
-            weight, membrane, words = (
-                max(getattr(entry, name) for entry in channel_entries) for name in ("weight", "membrane", "words")
-            )
-            channel = channel_layout(weight, membrane, words, program.lanes)
+        sizes, program = self.sizes, self.program
+        rows, columns, channels = ([], [], []) if program is None else (
+            [vars(entry) for entry in table] for table in (*program.tables, program.channels)
+        )  # fmt: skip
+        steps: Any = sizes.time_steps if loader is None else loader.settings.time_steps
+        analogue = sizes.neuron.input != "rate"
+        row_port = self._memory(m, loader, "rows", sizes.row, rows)
+        column_port = self._memory(m, loader, "columns", sizes.column, columns)
+        synapse, channel = neurons.synapse, sizes.channel
         event = event_layout(
             synapse["weight"].width,
             synapse["membrane"].width,
-            max(row_layout["count"].width, column_layout["count"].width),
+            max(sizes.row["count"].width, sizes.column["count"].width),
             synapse["amplitude"].shape,
             channel,
         )
-        largest = Instruction(
-            *(max(values) for values in zip(*(vars(i).values() for i in program.instructions), strict=True))
-        )
-        group_bits = width_for(max(largest.source_groups, largest.groups))
+        group_bits = width_for(sizes.walked)
         m.submodules.scanner = scanner = Scanner(
-            lanes=program.lanes,
+            lanes=sizes.lanes,
             event=event,
-            row=row_layout,
-            column=column_layout,
-            network=program.network,
-            weighing=program.weighing,
-            address_bits=program.address_bits,
-            coordinate_bits=width_for(max(largest.source_rows, largest.source_columns)),
+            row=sizes.row,
+            column=sizes.column,
+            network=sizes.neuron,
+            weighing=sizes.weighing,
+            address_bits=sizes.address_bits,
+            coordinate_bits=width_for(sizes.coordinates),
             group_bits=group_bits,
-            repeat_bits=width_for(program.steps),
-            table_bits=width_for(max(len(rows), len(columns)) - 1),
+            repeat_bits=width_for(sizes.time_steps),
+            table_bits=width_for(sizes.entries - 1),
             channel=channel,
-            channel_bits=width_for(max(len(channel_entries), program.lanes)),
-            windows=windows_of(program),
+            channel_bits=width_for(max(sizes.channels, sizes.lanes)),
+            windows=sizes.windows,
+            settings=sizes.settings,
         )
+        if loader is not None:
+            m.d.comb += scanner.settings.eq(loader.settings)
         m.submodules.synapses = synapses = SynapseAddresses(
-            event=event, synapse=synapse, group_bits=group_bits, lanes=program.lanes if program.grouped else 0
+            event=event, synapse=synapse, group_bits=group_bits, lanes=sizes.lanes if sizes.grouped else 0
         )
         if channel is not None:
-            port = rom(m, "channels", channel.size, [self._pack(channel, vars(entry)) for entry in channel_entries])
+            port = self._memory(m, loader, "channels", channel, channels)
             m.d.comb += [
                 scanner.channel_base.eq(instruction["channel_base"]),
                 port.addr.eq(scanner.channel_address),
@@ -249,8 +303,8 @@ class Core(wiring.Component):
             scanner.start.eq(sequencer.scan),
             scanner.frame.eq(from_frame),
             scanner.first_address.eq(instruction["source_base"] + Mux(per_step & ~from_frame, sequencer.step, 0)),
-            scanner.stride.eq(Mux(per_step & ~from_frame, program.steps, 1)),
-            scanner.repeats.eq(Mux(per_step | (from_frame if analogue else Const(0)), 1, program.steps)),
+            scanner.stride.eq(Mux(per_step & ~from_frame, steps, 1)),
+            scanner.repeats.eq(Mux(per_step | (from_frame if analogue else Const(0)), 1, steps)),
             scanner.restart.eq(sequencer.step == 0),
             scanner.rows.eq(instruction["source_rows"]),
             scanner.columns.eq(instruction["source_columns"]),
@@ -265,7 +319,7 @@ class Core(wiring.Component):
             synapses.row_words.eq(instruction["row_words"]),
             synapses.column_words.eq(instruction["column_words"]),
         ]
-        if program.maxima:
+        if sizes.windows is not None:
             m.d.comb += [scanner.window[name].eq(instruction[name]) for name, _ in scanner.window.shape()]
         wiring.connect(m, scanner.events, synapses.i)
         wiring.connect(m, synapses.o, neurons.synapses)
@@ -280,11 +334,11 @@ class Core(wiring.Component):
         scanner: Scanner,
     ) -> None:
         """Frame memory, if frames are pixels, and spike memory, as the scanner reads them, and at the end the sender."""
-        program = self.program
+        sizes = self.sizes
         write_address, write_data = neurons.spike_address, neurons.spike_bits
         write_enable: Value = neurons.spike_valid
         if isinstance(receiver, FrameReceiver):
-            m.submodules.frame = frame = Memory(shape=unsigned(32), depth=program.frame_words, init=[])
+            m.submodules.frame = frame = Memory(shape=unsigned(32), depth=sizes.frame_words, init=[])
             frame_write, frame_read = frame.write_port(), frame.read_port()
             m.d.comb += [
                 frame_write.addr.eq(receiver.word),
@@ -302,7 +356,7 @@ class Core(wiring.Component):
         if isinstance(sender, SpikeSender):
             read_address = Mux(sender.reading, sender.address, read_address)
             read_enable = Mux(sender.reading, sender.enable, read_enable)
-        for low, read, write in slices(m, "spikes", program.spike_bits, max(2, program.spike_words)):
+        for low, read, write in slices(m, "spikes", sizes.spike_bits, sizes.spike_words):
             m.d.comb += [
                 write.addr.eq(write_address),
                 write.data.eq(write_data[low : low + len(write.data)]),
@@ -324,13 +378,27 @@ class Core(wiring.Component):
         counters: Counters,
         scanner: Scanner,
         instruction: dict[str, Value],
+        loader: Loader | None,
     ) -> None:
         """Strobes between the sequencer, the passes, the counters and the host side."""
         per_step = instruction["per_step"]
-        steps = self.program.steps
+        steps: Any = self.sizes.time_steps
+        failed, error, current = receiver.failed, receiver.error, instruction["frame"]
+        if loader is not None:
+            steps = loader.settings.time_steps
+            load_failed = Signal()
+            with m.If(failed | loader.failed):
+                m.d.sync += load_failed.eq(loader.failed)
+            failed, error = failed | loader.failed, Mux(load_failed, loader.error, error)
+            current = current & loader.settings.stream
+            m.d.comb += [
+                # not while the sequencer is being told of a frame
+                loader.accept.eq(sequencer.accept & ~receiver.done & ~receiver.failed),
+                sender.send_loaded.eq(sequencer.send_loaded),
+            ]
         m.d.comb += [
             sequencer.frame_done.eq(receiver.done),
-            sequencer.frame_failed.eq(receiver.failed),
+            sequencer.frame_failed.eq(failed),
             receiver.accept.eq(sequencer.accept),
             *(getattr(sequencer, name).eq(instruction[name]) for name in ("first", "last", "sweep", "per_step")),
             sequencer.engines_busy.eq(scanner.busy | neurons.busy),
@@ -345,16 +413,16 @@ class Core(wiring.Component):
             neurons.first_spike.eq(instruction["target_base"] + Mux(per_step, sequencer.step, 0)),
             neurons.spike_stride.eq(Mux(per_step, steps, 1)),
             neurons.fires.eq(instruction["fires"]),
-            neurons.constant_current.eq(instruction["frame"] if self.program.network.input != "rate" else 0),
+            neurons.constant_current.eq(current if self.sizes.neuron.input != "rate" else 0),
             neurons.threshold_exponent.eq(instruction["threshold_exponent"]),
             sender.send_result.eq(sequencer.send_result),
             sender.send_error.eq(sequencer.send_error),
-            sender.error.eq(receiver.error),
+            sender.error.eq(error),
             counters.start.eq(receiver.started),
             counters.begin.eq(receiver.done),
             counters.store.eq(sequencer.store),
             counters.finish.eq(sequencer.send_result),
-            counters.layer.eq(self._link.before + sequencer.layer),
+            counters.layer.eq(self._place.before + sequencer.layer),
             counters.address.eq(sender.counters_address),
             sender.counters.eq(counters.data),
         ]
@@ -367,7 +435,7 @@ class Core(wiring.Component):
             ]
         else:
             m.d.comb += sender.origin.eq(counters.origin)
-        if self._link.before:
+        if self._place.before:
             m.d.comb += [
                 counters.counted.eq(receiver.counted),
                 counters.counted_layer.eq(receiver.layer),

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.chain import Chain
 from hdl.core import Core
+from hdl.loaded import without_contents
 
 __all__ = ["PIN_REGISTERS", "TOP", "Harness", "harness_rtlil", "harness_verilog"]
 
@@ -107,10 +108,12 @@ def harness_rtlil(core: Core | Chain) -> str:
     Without source locations, so that the text is the same on every machine.
     """
     m, ports = _top(core)
-    return rtlil.convert(m, name=TOP, ports=ports, emit_src=False)
+    text = rtlil.convert(m, name=TOP, ports=ports, emit_src=False)
+    return without_contents(text) if core.loadable else text
 
 
 def harness_verilog(core: Core | Chain) -> str:
     """The same as Verilog."""
     m, ports = _top(core)
-    return verilog.convert(m, name=TOP, ports=ports, emit_src=False, strip_internal_attrs=True)
+    text = verilog.convert(m, name=TOP, ports=ports, emit_src=False, strip_internal_attrs=True)
+    return without_contents(text) if core.loadable else text

@@ -9,18 +9,23 @@ spikes: header, fields of spikes as ``hdl.packing`` lays them out
 result: header, network id, scores, prediction, for each layer (cycles, events, operations,
         spikes), cycles of the whole inference
 error:  header, ``ErrorCode``
+load:   header, the network as ``toolchain.loading`` packs it; answered by loaded: header, network id. Cores whose
+        memories hold their network refuse it as ``TYPE``
 """
 
 import enum
 
 from amaranth import Module, Mux, Signal, signed, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.hdl import ValueLike
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.layouts import AxiWord, lanes_layout, width_for
 
-__all__ = ["COUNTERS", "ErrorCode", "FrameReceiver", "PacketType", "ResultSender", "result_words"]
+__all__ = ["COUNTERS", "ERROR_BITS", "ErrorCode", "FrameReceiver", "PacketType", "ResultSender", "result_words"]
 
+ERROR_BITS = 16
+"""Of an error code where networks are loaded."""
 COUNTERS = ("cycles", "events", "operations", "spikes")
 """Counters of a layer, in packet order, 32 bits each."""
 
@@ -30,17 +35,29 @@ class PacketType(enum.IntEnum):
 
     FRAME = 0x01
     SPIKES = 0x02
+    LOAD = 0x10
     RESULT = 0x81
+    LOADED = 0x90
     ERROR = 0xEE
 
 
 class ErrorCode(enum.IntEnum):
-    """Why a packet was refused."""
+    """Why a packet was refused.
+
+    Of load packets only: ``VERSION`` of the format; ``FEATURES``: another neuron, other lanes, or made for a core of another
+    capacity; ``CAPACITY``: too large, with the number of the dimension (``hdl.capacity.DIMENSIONS``) in bits 15…8;
+    ``CHECKSUM``. Of frames: ``NETWORK``: none was loaded.
+    """
 
     TYPE = 1
     SIZE = 2
     SHORT = 3
     LONG = 4
+    VERSION = 8
+    FEATURES = 9
+    CAPACITY = 10
+    CHECKSUM = 11
+    NETWORK = 12
 
 
 def result_words(classes: int, layers: int) -> int:
@@ -58,6 +75,9 @@ class FrameReceiver(wiring.Component):
     ----------
     pixels : int
         Pixels of a frame.
+    settings : StructLayout or None
+        Of a core whose networks are loaded: ``pixels`` is the largest number then, the network's own comes with it, and
+        a frame before any network is refused.
 
     Members
     -------
@@ -69,9 +89,10 @@ class FrameReceiver(wiring.Component):
     write, word, data : Out, write port of the frame memory, four pixels a word
     """
 
-    def __init__(self, *, pixels: int):
+    def __init__(self, *, pixels: int, settings: data.StructLayout | None = None):
         self._pixels = pixels
         self._words = -(-pixels // 4)
+        self._loaded = settings is not None
         super().__init__(
             {
                 "i": In(stream.Signature(AxiWord)),
@@ -79,7 +100,8 @@ class FrameReceiver(wiring.Component):
                 "started": Out(1),
                 "done": Out(1),
                 "failed": Out(1),
-                "error": Out(unsigned(3)),
+                "error": Out(unsigned(ERROR_BITS if self._loaded else 3)),
+                **({} if settings is None else {"settings": In(settings)}),
                 "write": Out(1),
                 "word": Out(unsigned(width_for(self._words))),
                 "data": Out(unsigned(32)),
@@ -93,6 +115,10 @@ class FrameReceiver(wiring.Component):
         m.d.comb += [self.error.eq(error), self.data.eq(word.data)]
         index = Signal.like(self.word)
         m.d.comb += self.word.eq(index)
+        pixels: ValueLike = self._pixels
+        last_word: ValueLike = self._words - 1
+        if self._loaded:
+            pixels, last_word = self.settings.pixels, self.settings.last_frame_word
 
         def refuse(code: ErrorCode) -> None:
             m.d.sync += error.eq(code)
@@ -108,7 +134,10 @@ class FrameReceiver(wiring.Component):
                 with m.If(self.i.valid & self.accept):
                     with m.If(word.data[24:] != PacketType.FRAME):
                         refuse(ErrorCode.TYPE)
-                    with m.Elif(word.data[:24] != self._pixels):
+                    if self._loaded:
+                        with m.Elif(~self.settings.loaded):
+                            refuse(ErrorCode.NETWORK)
+                    with m.Elif(word.data[:24] != pixels):
                         refuse(ErrorCode.SIZE)
                     with m.Elif(word.last):
                         refuse(ErrorCode.SHORT)
@@ -119,7 +148,7 @@ class FrameReceiver(wiring.Component):
                 m.d.comb += [self.i.ready.eq(1), self.write.eq(self.i.valid)]
                 with m.If(self.i.valid):
                     m.d.sync += index.eq(index + 1)
-                    with m.If(index == self._words - 1):
+                    with m.If(index == last_word):
                         with m.If(word.last):
                             m.next = "DONE"
                         with m.Else():
@@ -151,24 +180,38 @@ class ResultSender(wiring.Component):
         Width of a score, at most 32; sent sign-extended.
     network_id : int
         32 bits sent in every result, the first digits of the network's fingerprint.
+    settings : StructLayout or None
+        Of a core whose networks are loaded: numbers are the largest then, and the network's own come with it.
 
     Members
     -------
     send_result, send_error : In, one cycle, never while ``busy``; ``error`` and ``cycles`` are held
+    send_loaded : In, likewise, where networks are loaded
     o : Out, stream of packet words
     read, read_word : Out, membrane readout; ``scores``: In, the word read, two cycles later
     counters_address : Out; ``counters``: In, the four counters of a layer, one cycle later
     """
 
-    def __init__(self, *, classes: int, layers: int, lanes: int, membrane_bits: int, network_id: int):
+    def __init__(
+        self,
+        *,
+        classes: int,
+        layers: int,
+        lanes: int,
+        membrane_bits: int,
+        network_id: int,
+        settings: data.StructLayout | None = None,
+    ):
         self._classes, self._layers, self._lanes = classes, layers, lanes
         self._network_id = network_id
+        self._loaded = settings is not None
         super().__init__(
             {
                 "send_result": In(1),
                 "send_error": In(1),
                 "busy": Out(1),
-                "error": In(unsigned(3)),
+                "error": In(unsigned(ERROR_BITS if self._loaded else 3)),
+                **({} if settings is None else {"settings": In(settings), "send_loaded": In(1)}),
                 "cycles": In(unsigned(32)),
                 "o": Out(stream.Signature(AxiWord)),
                 "read": Out(1),
@@ -198,6 +241,15 @@ class ResultSender(wiring.Component):
         ]
         m.d.comb += [self.read_word.eq(word), self.counters_address.eq(number)]
 
+        following: ValueLike = result_words(self._classes, self._layers)
+        network_id: ValueLike = self._network_id
+        last_class: ValueLike = self._classes - 1
+        last_layer: ValueLike = self._layers - 1
+        if self._loaded:
+            settings = self.settings
+            following, network_id = settings.result_words, settings.network_id
+            last_class, last_layer = settings.last_class, settings.last_layer
+
         def offer(value: object, following: str, *, last: bool = False) -> None:
             """Offer a word; on transfer go to the next state."""
             m.d.comb += [self.o.valid.eq(1), out.data.eq(value), out.last.eq(int(last))]
@@ -212,14 +264,22 @@ class ResultSender(wiring.Component):
                     m.next = "RESULT"
                 with m.Elif(self.send_error):
                     m.next = "ERROR"
+                if self._loaded:
+                    with m.Elif(self.send_loaded):
+                        m.next = "LOADED"
+            if self._loaded:
+                with m.State("LOADED"):
+                    offer(PacketType.LOADED << 24 | 1, "LOADED ID")
+                with m.State("LOADED ID"):
+                    offer(network_id, "IDLE", last=True)
             with m.State("ERROR"):
                 offer(PacketType.ERROR << 24 | 1, "CODE")
             with m.State("CODE"):
                 offer(self.error, "IDLE", last=True)
             with m.State("RESULT"):
-                offer(PacketType.RESULT << 24 | result_words(self._classes, self._layers), "ID")
+                offer(PacketType.RESULT << 24 | following, "ID")
             with m.State("ID"):
-                offer(self._network_id, "READ")
+                offer(network_id, "READ")
             with m.State("READ"):
                 m.d.comb += self.read.eq(1)
                 m.next = "AWAIT"
@@ -235,7 +295,7 @@ class ResultSender(wiring.Component):
                 with m.If((number == 0) | (score > best)):
                     m.d.sync += [best.eq(score), prediction.eq(number)]
                 m.d.sync += number.eq(number + 1)
-                with m.If(number == self._classes - 1):
+                with m.If(number == last_class):
                     m.next = "PREDICTION"
                 with m.Elif(lane == 0):
                     m.d.sync += word.eq(word + 1)
@@ -258,7 +318,7 @@ class ResultSender(wiring.Component):
                 with m.If(place == 0):
                     m.d.sync += number.eq(number + 1)
                     m.next = "FETCH"
-                    with m.If(number == self._layers - 1):
+                    with m.If(number == last_layer):
                         m.next = "CYCLES"
             with m.State("CYCLES"):
                 offer(self.cycles, "IDLE", last=True)

@@ -9,7 +9,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.layouts import width_for
-from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, FixedPointNetwork
+from hdl.program import Neuron
+from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES
 
 __all__ = ["Lane"]
 
@@ -41,15 +42,25 @@ class Lane(wiring.Component):
         Signed widths; ``threshold`` is unsigned, one bit narrower than the membrane.
     amplitude : Shape
         Of an event; ``weighing``: what it does, as in ``Program``.
-    network : FixedPointNetwork
+    network : Neuron
         Its schedule, negative, reset, compare and T; outside ``stream`` the fire pass adds nothing to
         the membrane and needs no adder there.
+    preshifted : int
+        Bits that thresholds of ``radix`` are wider, where they come as ``θ·2^(T−1)``; 0: they are θ, and T is the network's.
     """
 
     def __init__(
-        self, *, weight_bits: int, membrane_bits: int, amplitude: Shape, weighing: str, network: FixedPointNetwork
+        self,
+        *,
+        weight_bits: int,
+        membrane_bits: int,
+        amplitude: Shape,
+        weighing: str,
+        network: Neuron,
+        preshifted: int = 0,
     ):
-        self._network, self._weighing = network, weighing
+        self._network, self._weighing, self._preshifted = network, weighing, preshifted
+        threshold = unsigned(membrane_bits - 1 + preshifted)
         count_bits = width_for(network.time_steps)
         super().__init__(
             {
@@ -65,8 +76,8 @@ class Lane(wiring.Component):
                 "step": In(1),
                 "fires": In(1),
                 "constant_current": In(1),
-                "threshold": In(unsigned(membrane_bits - 1)),
-                **({"negative_threshold": In(unsigned(membrane_bits - 1))} if network.negative == "asymmetric" else {}),
+                "threshold": In(threshold),
+                **({"negative_threshold": In(threshold)} if network.negative == "asymmetric" else {}),
                 "addend": In(signed(membrane_bits)),
                 "spike": Out(1),
                 **({"negative": Out(1)} if network.signed_spikes else {}),
@@ -106,7 +117,7 @@ class Lane(wiring.Component):
 
     def _fire(self, m: Module, width: int) -> None:
         network = self._network
-        shift = network.time_steps - 1 if network.schedule == "radix" else 0
+        shift = network.time_steps - 1 if network.schedule == "radix" and not self._preshifted else 0
         potential = Signal(signed(width))
         threshold = Signal(len(self.threshold) + shift)
         excess = Signal(signed(max(width, len(threshold) + 1) + 1))
@@ -131,7 +142,7 @@ class Lane(wiring.Component):
             m.d.sync += [potential.eq(loaded), threshold.eq(self.threshold.shift_left(shift))]
         with m.Elif(self.step):
             m.d.sync += potential.eq(following)
-            if shift:
+            if shift or self._preshifted:
                 m.d.sync += threshold.eq(threshold >> 1)
 
     def _negative_threshold(self, m: Module, threshold: Signal, shift: int) -> Signal:
@@ -141,7 +152,7 @@ class Lane(wiring.Component):
         below = Signal.like(threshold)
         with m.If(self.load):
             m.d.sync += below.eq(self.negative_threshold.shift_left(shift))
-        if shift:
+        if shift or self._preshifted:
             with m.Elif(self.step):
                 m.d.sync += below.eq(below >> 1)
         return below

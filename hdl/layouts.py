@@ -9,6 +9,8 @@ __all__ = [
     "coordinate_layout",
     "event_layout",
     "lanes_layout",
+    "load_layout",
+    "settings_layout",
     "synapse_layout",
     "width_for",
 ]
@@ -91,3 +93,47 @@ def synapse_layout(weight_bits: int, membrane_bits: int, amplitude: Shape, lanes
 def lanes_layout(bits: int, lanes: int) -> data.ArrayLayout:
     """One memory word of signed lane values."""
     return data.ArrayLayout(signed(bits), lanes)
+
+
+def load_layout(entries: int, words: int, sections: int) -> data.StructLayout:
+    """One word on its way into a memory: ``word`` of ``entry`` of ``section``, and the ``bank`` that is read meanwhile.
+
+    Arguments are the largest number of entries, of words in one, and of sections.
+    """
+    return data.StructLayout(
+        {
+            "write": unsigned(1),
+            "section": unsigned(width_for(sections - 1)),
+            "entry": unsigned(width_for(entries - 1)),
+            "word": unsigned(width_for(words - 1)),
+            "data": unsigned(32),
+            "bank": unsigned(1),
+        }
+    )
+
+
+def settings_layout(
+    *, pixels: int, time_steps: int, layers: int, classes: int, instructions: int, worth: int
+) -> data.StructLayout:
+    """What a loaded network changes beside memories; arguments are the largest values.
+
+    ``last_…`` are those numbers less 1, ``result_words`` the words of a result after its header, ``worth`` what the first
+    spike of a train is worth.
+    """
+    return data.StructLayout(
+        {
+            "loaded": unsigned(1),
+            "network_id": unsigned(32),
+            "seed": unsigned(32),
+            "stream": unsigned(1),
+            "pixels": unsigned(width_for(pixels)),
+            "last_frame_word": unsigned(width_for(-(-pixels // 4))),
+            "time_steps": unsigned(width_for(time_steps)),
+            "last_step": unsigned(width_for(time_steps - 1)),
+            "last_layer": unsigned(width_for(layers - 1)),
+            "last_class": unsigned(width_for(classes - 1)),
+            "last_instruction": unsigned(width_for(instructions - 1)),
+            "result_words": unsigned(24),
+            "worth": unsigned(width_for(worth)),
+        }
+    )

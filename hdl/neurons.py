@@ -3,15 +3,17 @@
 from itertools import pairwise
 from typing import NamedTuple
 
-from amaranth import Cat, Const, Module, Mux, Shape, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hdl.lane import Lane
 from hdl.layouts import lanes_layout, synapse_layout, width_for
+from hdl.loaded import LoadedPort, bus_layout, loaded
 from hdl.program import Program
-from hdl.rom import rom
+from hdl.rom import ReadPort, rom
+from hdl.sizes import Sizes
 from hdl.sweep import Sweep
 from toolchain.ir import COUNTING_NEGATIVES
 
@@ -53,8 +55,10 @@ class NeuronArray(wiring.Component):
 
     Parameters
     ----------
-    program : Program
-        Network and lanes; fixes memory contents and widths.
+    sizes : Sizes
+        Lanes, depths and widths.
+    program : Program or None
+        What the memories hold; None where weights and parameters are loaded.
 
     Members
     -------
@@ -63,29 +67,27 @@ class NeuronArray(wiring.Component):
     initialize, fire and the configuration ports : as in ``Sweep``
     spike_valid, spike_bits, … : Out, one spike word
     read_word, read, read_data : membrane readout while not ``busy``, data two cycles after ``read``, then held
+    bus : In, words of a load, where there is no program
     """
 
-    def __init__(self, program: Program):
-        network = program.network
-        self._program = program
-        self._membrane_bits = network.membrane_bits
-        self._stream = network.schedule == "stream"
-        self._amplitude = Shape(program.amplitude_bits, network.signed_spikes and program.weighing == "multiply")
-        self._weights = program.weight_words
-        self._parameters = program.parameter_words
-        words = max(2, program.membrane_words)
+    def __init__(self, sizes: Sizes, program: Program | None):
+        self._sizes, self._program = sizes, program
+        self._membrane_bits = sizes.membrane_bits
+        self._stream = sizes.neuron.schedule == "stream"
+        self._amplitude = sizes.amplitude
+        words = sizes.membrane_words
         self.synapse = synapse_layout(
-            width_for(len(self._weights) - 1),
+            width_for(sizes.weight_words - 1),
             width_for(words - 1),
             self._amplitude,
-            program.lanes if program.grouped else 0,
+            sizes.lanes if sizes.grouped else 0,
         )
         self.sweep = Sweep(
             word_bits=width_for(words),
-            group_bits=width_for(max(i.groups for i in program.instructions)),
-            parameter_bits=width_for(len(self._parameters) - 1),
-            spike_bits=width_for(max(program.spike_words - 1, 1)),
-            step_bits=width_for(network.time_steps),
+            group_bits=width_for(sizes.groups),
+            parameter_bits=width_for(sizes.parameter_words - 1),
+            spike_bits=width_for(sizes.spike_words - 1),
+            step_bits=width_for(sizes.time_steps),
         )
         members = self.sweep.signature.members
         super().__init__(
@@ -97,33 +99,37 @@ class NeuronArray(wiring.Component):
                 "constant_current": In(1),
                 "threshold_exponent": In(unsigned(width_for(self._membrane_bits))),
                 "spike_valid": Out(1),
-                "spike_bits": Out(unsigned(program.spike_bits)),
+                "spike_bits": Out(unsigned(sizes.spike_bits)),
                 "read": In(1),
                 "read_word": In(unsigned(width_for(words))),
-                "read_data": Out(lanes_layout(network.membrane_bits, program.lanes)),
+                "read_data": Out(lanes_layout(sizes.membrane_bits, sizes.lanes)),
+                **({} if sizes.capacity is None else {"bus": In(bus_layout(sizes.capacity))}),
             }
         )
 
-    def _parameter_layout(self) -> data.ArrayLayout:
-        bits = self._membrane_bits
-        shapes = {name: unsigned(bits - 1) if "threshold" in name else signed(bits) for name in self._parameters[0][0]}
-        return data.ArrayLayout(data.StructLayout(shapes), self._program.lanes)
+    def _memories(self, m: Module, layout: data.ArrayLayout) -> tuple[ReadPort | LoadedPort, ReadPort | LoadedPort]:
+        """Weights and parameters, as they are or to be loaded."""
+        weight_bits, capacity, program = self._sizes.weight_bits, self._sizes.capacity, self._program
+        if capacity is not None:
+            return loaded(m, "weights", capacity, self.bus), loaded(m, "parameters", capacity, self.bus)
+        assert program is not None
+        weights = [_pack(word, weight_bits) for word in program.weight_words]
+        parameters = [layout.const(word).as_value().value for word in program.parameter_words]
+        return rom(m, "weights", weight_bits * self._sizes.lanes, weights), rom(
+            m, "parameters", layout.size, parameters
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        lanes, bits = self._program.lanes, self._membrane_bits
-        weight_bits = self._program.network.weight_bits
+        sizes, neuron = self._sizes, self._sizes.neuron
+        lanes, bits, weight_bits = sizes.lanes, self._membrane_bits, sizes.weight_bits
         m.submodules.sweep = sweep = self.sweep
         m.d.comb += [getattr(sweep, name).eq(getattr(self, name)) for name in _SWEEP_INPUTS]
         m.d.comb += [getattr(self, name).eq(getattr(sweep, name)) for name in _SWEEP_OUTPUTS]
 
-        weights = rom(m, "weights", weight_bits * lanes, [_pack(word, weight_bits) for word in self._weights])
-        layout = self._parameter_layout()
-        parameters = rom(
-            m, "parameters", layout.size, [layout.const(word).as_value().value for word in self._parameters]
-        )
-        depth = max(2, self._program.membrane_words)
-        m.submodules.membranes = membranes = Memory(shape=unsigned(bits * lanes), depth=depth, init=[])
+        layout = data.ArrayLayout(sizes.parameter, lanes)
+        weights, parameters = self._memories(m, layout)
+        m.submodules.membranes = membranes = Memory(shape=unsigned(bits * lanes), depth=sizes.membrane_words, init=[])
         write_port = membranes.write_port()
         read_port = membranes.read_port(transparent_for=(write_port,))
 
@@ -135,7 +141,7 @@ class NeuronArray(wiring.Component):
         amplitude += [Signal(self._amplitude, name=f"amplitude_{stage}") for stage in (1, 2)]
         for chain in (valid, word, amplitude):
             m.d.sync += [after.eq(before) for before, after in pairwise(chain)]
-        meant = self._meant(m) if self._program.grouped else None
+        meant = self._meant(m) if sizes.grouped else None
         forward_last = Signal()
         forward_before = Signal()
         m.d.sync += [
@@ -169,18 +175,18 @@ class NeuronArray(wiring.Component):
         m.d.sync += fields.as_value().eq(parameters.data)
         weight_lanes = data.View(lanes_layout(weight_bits, lanes), weights.data)
         writes = Signal(lanes_layout(bits, lanes))
-        network = self._program.network
-        counts = self._counts(m, sweep) if network.negative in COUNTING_NEGATIVES else None
+        counts = self._counts(m, sweep) if neuron.negative in COUNTING_NEGATIVES else None
         threshold = Signal(bits - 1)
-        if self._program.threshold_exponents is not None:
+        if sizes.exponents:
             m.d.comb += threshold.eq(1 << self.threshold_exponent)
         for number in range(lanes):
             lane = Lane(
                 weight_bits=weight_bits,
                 membrane_bits=bits,
                 amplitude=self._amplitude,
-                weighing=self._program.weighing,
-                network=network,
+                weighing=sizes.weighing,
+                network=neuron,
+                preshifted=sizes.preshifted,
             )
             m.submodules[f"lane_{number}"] = lane
             # What is written: each of the three is 0 while another one counts.
@@ -203,13 +209,13 @@ class NeuronArray(wiring.Component):
                 lane.step.eq(sweep.step),
                 lane.fires.eq(self.fires),
                 lane.constant_current.eq(self.constant_current),
-                lane.threshold.eq(threshold if self._program.threshold_exponents else fields[number].threshold),
+                lane.threshold.eq(threshold if sizes.exponents else fields[number].threshold),
                 lane.addend.eq(fields[number].addend if self._stream else Const(0)),
                 writes[number].eq(lane.sum | initial | after),
             ]
-            if network.negative == "asymmetric":
+            if neuron.negative == "asymmetric":
                 m.d.comb += lane.negative_threshold.eq(fields[number].negative_threshold)
-            if network.signed_spikes:
+            if neuron.signed_spikes:
                 m.d.sync += self.spike_bits[lanes + number].eq(lane.negative)
             if counts is not None:
                 counted = Signal.like(lane.counted)
@@ -223,17 +229,15 @@ class NeuronArray(wiring.Component):
 
     def _meant(self, m: Module) -> Signal:
         """Lanes that the synapse word in stage 1 means, a bit each: the others belong to other groups of its convolution."""
-        meant = Signal(self._program.lanes)
+        meant = Signal(self._sizes.lanes)
         synapse = self.synapses.payload
         m.d.sync += [bit.eq((synapse.first <= number) & (synapse.last >= number)) for number, bit in enumerate(meant)]
         return meant
 
     def _counts(self, m: Module, sweep: Sweep) -> "_Counts":
         """Memory of each neuron's sum of spikes, read and written with the membranes of the passes."""
-        layout = data.ArrayLayout(unsigned(width_for(self._program.steps)), self._program.lanes)
-        m.submodules.counts = memory = Memory(
-            shape=unsigned(layout.size), depth=max(2, self._program.membrane_words), init=[]
-        )
+        layout = data.ArrayLayout(unsigned(width_for(self._sizes.time_steps)), self._sizes.lanes)
+        m.submodules.counts = memory = Memory(shape=unsigned(layout.size), depth=self._sizes.membrane_words, init=[])
         read_port, write_port = memory.read_port(), memory.write_port()
         read = Signal(layout)
         written = Signal(layout)

@@ -13,6 +13,7 @@ own group of a grouped convolution: its weights take the space of its kernel, an
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import prod
+from typing import Protocol
 
 import numpy as np
 
@@ -24,15 +25,68 @@ from toolchain.geometry import axis_taps
 from toolchain.ir import INPUT, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
 from toolchain.pooling import MaxPooling
 
-__all__ = ["MAX_LANES", "ChannelRange", "CoordinateTaps", "Instruction", "Program", "check_lanes"]
+__all__ = [
+    "MAX_LANES", "WINDOW_MEMBERS", "ChannelRange", "CoordinateTaps", "Instruction", "Neuron", "Program", "amplitude_bits", "check_lanes",
+    "weighing",
+]  # fmt: skip
 
 MAX_LANES = 64
+WINDOW_MEMBERS = (
+    "window_rows", "window_columns", "window_base", "tap_step", "tap_row_step", "word_step", "column_step", "row_step",
+    "window_column", "window_row", "column_shift", "row_shift", "frame_columns", "frame_rows",
+)  # fmt: skip
+"""Members of an instruction that only a core with max pooling reads."""
 
 
 def check_lanes(lanes: int) -> None:
     """Refuse lanes outside 1 to ``MAX_LANES``."""
     if not isinstance(lanes, int) or not 1 <= lanes <= MAX_LANES:
         raise InvalidValue(f"lanes is {lanes}, must be 1 to {MAX_LANES}")
+
+
+class Neuron(Protocol):
+    """What a core computes, as networks and capacities say it: their members of the same names."""
+
+    @property
+    def schedule(self) -> str: ...
+    @property
+    def negative(self) -> str: ...
+    @property
+    def reset(self) -> str: ...
+    @property
+    def compare(self) -> str: ...
+    @property
+    def input(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def time_steps(self) -> int: ...
+    @property
+    def signed_spikes(self) -> bool: ...
+
+
+def weighing(neuron: Neuron) -> str:
+    """How a synapse weighs an event: ``multiply`` by its amplitude, ``shift`` by its exponent, or ``add``."""
+    if neuron.input == "direct":
+        return "multiply"
+    return "shift" if neuron.schedule == "radix" or neuron.input == "bitplane" else "add"
+
+
+def amplitude_bits(neuron: Neuron) -> int:
+    """Width of an event's amplitude, with a sign if spikes have one.
+
+    ``multiply``: a pixel, or what a spike of ``radix`` is worth, in two's complement; ``shift``: the exponent
+    of that, the sign above it; ``add``: the sign alone.
+    """
+    exponent = neuron.time_steps - 1 if neuron.schedule == "radix" else 0
+    kind = weighing(neuron)
+    if kind == "multiply":
+        bits = max(PIXEL_MAX, 2**exponent).bit_length()
+    elif kind == "shift":
+        bits = max(exponent, 7 if neuron.input == "bitplane" else 0).bit_length()
+    else:
+        bits = 0
+    return bits + neuron.signed_spikes
 
 
 @dataclass(frozen=True)
@@ -139,6 +193,9 @@ class ChannelRange:
 class Program:
     """Everything that distinguishes one network from another for a core of ``lanes`` lanes.
 
+    ``ranged``: with a channel table, though no connection may have groups; ``general``: thresholds stand in the
+    parameter memory, though they may all be powers of two. Both are for cores that are made for other networks too.
+
     Raises
     ------
     InvalidValue
@@ -147,6 +204,8 @@ class Program:
 
     network: FixedPointNetwork
     lanes: int
+    ranged: bool = False
+    general: bool = False
 
     def __post_init__(self) -> None:
         check_lanes(self.lanes)
@@ -158,7 +217,7 @@ class Program:
     @cached_property
     def grouped(self) -> bool:
         """Whether any connection has groups: then the core reads each source channel's range from a table."""
-        return any(c.groups > 1 for layer in self.network.layers for c in layer.connections)
+        return self.ranged or any(c.groups > 1 for layer in self.network.layers for c in layer.connections)
 
     def channel_range(self, connection: Connection, channel: int) -> ChannelRange:
         """What a source channel of a connection reaches."""
@@ -236,32 +295,11 @@ class Program:
         """T."""
         return self.network.time_steps
 
-    @property
-    def weighing(self) -> str:
-        """How a synapse weighs an event: ``multiply`` by its amplitude, ``shift`` by its exponent, or ``add``."""
-        if self.network.input == "direct":
-            return "multiply"
-        return "shift" if self.network.schedule == "radix" or self.network.input == "bitplane" else "add"
-
-    @property
-    def amplitude_bits(self) -> int:
-        """Width of an event's amplitude, with a sign if spikes have one.
-
-        ``multiply``: a pixel, or what a spike of ``radix`` is worth, in two's complement; ``shift``: the exponent
-        of that, the sign above it; ``add``: the sign alone.
-        """
-        exponent = self.steps - 1 if self.network.schedule == "radix" else 0
-        if self.weighing == "multiply":
-            bits = max(PIXEL_MAX, 2**exponent).bit_length()
-        elif self.weighing == "shift":
-            bits = max(exponent, 7 if self.network.input == "bitplane" else 0).bit_length()
-        else:
-            bits = 0
-        return bits + self.network.signed_spikes
-
     @cached_property
     def threshold_exponents(self) -> tuple[int, ...] | None:
         """k of each layer, if the thresholds of every layer are one power of two ``2^k`` (0 for a readout)."""
+        if self.general:
+            return None
         exponents = []
         for layer in self.network.layers:
             thresholds = {1} if layer.threshold is None else set(layer.threshold.tolist())
@@ -471,7 +509,7 @@ class Program:
         """
         words: list[tuple[dict[str, int], ...]] = []
         for layer in self.network.layers:
-            values = self._parameters(layer)
+            values = self.parameters(layer)
             lanes = [
                 {name: int(v[c]) if c < layer.channels else int("threshold" in name) for name, v in values.items()}
                 for c in range(self.groups(layer.channels) * self.lanes)
@@ -485,7 +523,8 @@ class Program:
     def _holds_current(self, layer: FixedPointLayer) -> bool:
         return self.network.schedule == "stream" and self.network.reads_frame(layer)
 
-    def _parameters(self, layer: FixedPointLayer) -> dict[str, np.ndarray]:
+    def parameters(self, layer: FixedPointLayer) -> dict[str, np.ndarray]:
+        """The parameters of a layer by name, as ``parameter_words`` holds them, int64 ``[C]``."""
         once, always = np.ones_like(layer.offset), np.zeros_like(layer.bias)
         values = {}
         if self.threshold_exponents is None:

@@ -10,8 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.counting import countdown, total
 from hdl.layouts import width_for
+from hdl.program import Neuron
 from hdl.windows import Windows
-from toolchain.ir import FixedPointNetwork
 from toolchain.lfsr import MASK
 
 __all__ = ["Scanner"]
@@ -57,7 +57,7 @@ class Scanner(wiring.Component):
         Spikes of a spike word.
     event, row, column : StructLayout
         Payloads of the event stream and of the coordinate tables.
-    network : FixedPointNetwork
+    network : Neuron
         Its spikes: if they have a sign, spike words hold P of them above the spikes; the one of repeat t is
         worth ``2^(T−1−t)`` in ``radix``, 1 elsewhere. Its input: a pixel is one event (``direct``), an event
         for each of its bits (``bitplane``), or one if it exceeds the low byte of the register (``rate``); input
@@ -74,6 +74,8 @@ class Scanner(wiring.Component):
     windows : StructLayout or None
         What ``hdl.windows`` must know of each connection's max pooling, where there is any: ``rows`` and ``columns`` then count
         windows, and their steps replace ``stride``.
+    settings : StructLayout or None
+        Of a core whose networks are loaded: it brings the seed of ``rate``, and what the first spike of ``radix`` is worth.
 
     Members
     -------
@@ -91,7 +93,7 @@ class Scanner(wiring.Component):
         event: data.StructLayout,
         row: data.StructLayout,
         column: data.StructLayout,
-        network: FixedPointNetwork,
+        network: Neuron,
         weighing: str,
         address_bits: int,
         coordinate_bits: int,
@@ -101,6 +103,7 @@ class Scanner(wiring.Component):
         channel: data.StructLayout | None = None,
         channel_bits: int = 0,
         windows: data.StructLayout | None = None,
+        settings: data.StructLayout | None = None,
     ):
         self._lanes = lanes
         self._event, self._row, self._column = event, row, column
@@ -108,6 +111,7 @@ class Scanner(wiring.Component):
         signed_spikes = network.signed_spikes
         self._ranged = channel is not None
         self._windowed = windows is not None
+        self._loaded = settings is not None
         offset_bits = channel_bits if self._ranged else event["weight"].width
         table = {} if channel is None else {
             "channel_base": In(unsigned(channel_bits)),
@@ -135,6 +139,7 @@ class Scanner(wiring.Component):
                 "lane_stride": In(unsigned(offset_bits)),
                 **table,
                 **({} if windows is None else {"window": In(windows)}),
+                **({} if settings is None else {"settings": In(settings)}),
                 "enable": Out(1),
                 "address": Out(unsigned(address_bits)),
                 "row_address": Out(unsigned(table_bits)),
@@ -245,7 +250,7 @@ class Scanner(wiring.Component):
         register = Signal(32)
         number = [Signal(8, name=f"number_{stage}") for stage in (1, 2)]
         with m.If(self.start & self.restart):
-            m.d.sync += register.eq(self._network.seed)
+            m.d.sync += register.eq(self.settings.seed if self._loaded else self._network.seed)
         with m.Elif(step):
             m.d.sync += [register.eq(_leap(register)), number[0].eq(register[:8])]
         with m.If(self.enable):
@@ -313,7 +318,7 @@ class Scanner(wiring.Component):
         first = self._network.time_steps - 1
         worth = Signal(range(max(2, 1 + (1 << first if factor else first))))
         with m.If(self.start | next_group):
-            m.d.sync += worth.eq(1 << first if factor else first)
+            m.d.sync += worth.eq(self.settings.worth if self._loaded else 1 << first if factor else first)
         with m.Elif(step):
             m.d.sync += worth.eq(worth >> 1 if factor else worth - 1)
         return group_offset, worth, windows

@@ -1,7 +1,8 @@
 """The core's control: receive, then for each layer initialize, scan, fire; then send."""
 
 from amaranth import Module, Signal, unsigned
-from amaranth.lib import wiring
+from amaranth.hdl import ValueLike
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.layouts import width_for
@@ -20,16 +21,20 @@ class Sequencer(wiring.Component):
     ----------
     instructions, layers, steps : int
         Program length, layers, T.
+    settings : StructLayout or None
+        Of a core whose networks are loaded: those numbers are the largest then, and the network's own come with it.
 
     Members
     -------
     instruction : Out, address in the program memory; the decoded members come back two cycles later
     step : Out, time step of the round; ``layer``: Out, index of the layer
     store : Out, one cycle, the layer's counters are final
+    load_done : In, one cycle, a network was loaded; ``send_loaded``: Out, to say so
     """
 
-    def __init__(self, *, instructions: int, layers: int, steps: int):
-        self._instructions, self._steps = instructions, steps
+    def __init__(self, *, instructions: int, layers: int, steps: int, settings: data.StructLayout | None = None):
+        self._instructions, self._steps, self._loaded = instructions, steps, settings is not None
+        load = {} if settings is None else {"settings": In(settings), "load_done": In(1), "send_loaded": Out(1)}
         super().__init__(
             {
                 "accept": Out(1),
@@ -50,12 +55,17 @@ class Sequencer(wiring.Component):
                 "send_result": Out(1),
                 "send_error": Out(1),
                 "sender_busy": In(1),
+                **load,
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         layer_start = Signal.like(self.instruction)
+        last_step: ValueLike = self._steps - 1
+        last_instruction: ValueLike = self._instructions - 1
+        if self._loaded:
+            last_step, last_instruction = self.settings.last_step, self.settings.last_instruction
         with m.FSM():
             with m.State("RECEIVE"):
                 m.d.comb += self.accept.eq(1)
@@ -65,6 +75,10 @@ class Sequencer(wiring.Component):
                 with m.Elif(self.frame_failed):
                     m.d.comb += self.send_error.eq(1)
                     m.next = "SENDING"
+                if self._loaded:
+                    with m.Elif(self.load_done):
+                        m.d.comb += self.send_loaded.eq(1)
+                        m.next = "SENDING"
             with m.State("FETCH"):
                 m.next = "READ"
             with m.State("READ"):
@@ -91,7 +105,7 @@ class Sequencer(wiring.Component):
             with m.State("FIRE"), m.If(~self.engines_busy):
                 m.next = "ROUND"
             with m.State("ROUND"):
-                with m.If(self.per_step & (self.step != self._steps - 1)):
+                with m.If(self.per_step & (self.step != last_step)):
                     m.d.sync += [self.step.eq(self.step + 1), self.instruction.eq(layer_start)]
                     m.next = "FETCH"
                 with m.Else():
@@ -105,7 +119,7 @@ class Sequencer(wiring.Component):
                     layer_start.eq(self.instruction + 1),
                 ]
                 m.next = "FETCH"
-                with m.If(self.instruction == self._instructions - 1):
+                with m.If(self.instruction == last_instruction):
                     m.next = "SEND"
             with m.State("SEND"):
                 m.d.comb += self.send_result.eq(1)

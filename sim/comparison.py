@@ -68,6 +68,8 @@ class Comparison:
         Cycles of each layer by its own counter.
     spikes_compared : int
         Spikes (bits) looked at.
+    layer_spikes : int64 [layers, 2]
+        Spikes looked at and spikes that differ, of each layer; the readout has none.
     """
 
     def __init__(self, network: FixedPointNetwork, lanes: int, trace: SpikeTrace, cycles: CycleCounts):
@@ -79,6 +81,7 @@ class Comparison:
         self.activity = trace.activity
         self.layer_cycles = np.zeros_like(trace.activity.events)
         self.spikes_compared = 0
+        self.layer_spikes = np.zeros((len(network.layers), 2), np.int64)
 
     def _add(self, difference: Difference) -> None:
         self.counted[difference.what] += 1
@@ -116,6 +119,13 @@ class Comparison:
                 wanted, got = f"{expected[image, layer]} {name}", f"{seen[image, layer]} {name}"
                 self._add(Difference("counter", int(image), wanted, got, layer=network.layers[layer].name))
 
+    def loaded(self, packets: Sequence[Sequence[int]], expected: Sequence[int]) -> None:
+        """Compare the answer to the load packet that went before the first image."""
+        seen = " ".join(f"{word:#x}" for word in packets[0]) if packets else "no answer in the time it may take"
+        wanted = " ".join(f"{word:#x}" for word in expected)
+        if seen != wanted:
+            self._add(Difference("protocol", 0, f"loaded: {wanted}", seen))
+
     def _result(self, image: int, result: Result) -> None:
         network, trace = self._network, self._trace
         network_id = int(network.fingerprint[:8], 16)
@@ -142,7 +152,12 @@ class Comparison:
             train = told.get(layer)
             channels, height, width = self._network.shapes[layer] if train is not None else (0, 0, 0)
             groups = -(-channels // self._lanes)
-            if train is None or image >= len(train) or step >= train.shape[1] or word >= height * width * groups:
+            if (
+                train is None
+                or not 0 <= image < len(train)
+                or step >= train.shape[1]
+                or word >= height * width * groups
+            ):
                 where = f"image {image}, layer {layer}, step {step}, word {word}"
                 self._add(Difference("protocol", image, "a spike word of the network", where))
                 continue
@@ -157,6 +172,7 @@ class Comparison:
             name, seen = self._network.layers[layer].name, told[layer]
             self.spikes_compared += expected.size
             wrong = expected != seen
+            self.layer_spikes[layer] = expected.size, wrong.sum()
             kept = np.argwhere(wrong)[:MAX_DIFFERENCES]
             for place in kept.tolist():
                 bit = int(seen[tuple(place)])

@@ -17,9 +17,10 @@ class VerificationResult:
 
     ``cycles`` int64 are the clocks from the first word of a frame to the last word of its result, both
     included, for each image that was answered; ``activity`` and ``layer_cycles`` int64 [N, layers] are
-    what the hardware counted for ``layers`` (their names); ``clocks_per_second`` is measured over the whole simulation, bench included.
-    ``interval`` is the mean number of clocks from one answer to the next, ``None`` for one image; of a chain of ``cores``, which
-    works on several images at once, it is what an image costs.
+    what the hardware counted for ``layers`` (their names); ``layer_spikes`` int64 [layers, 2] are spikes compared
+    and spikes that differ; ``netlist`` is the device whose cells the hardware was made of, empty for RTL; ``clocks_per_second`` is
+    measured over the whole simulation, bench included. ``interval`` is the mean number of clocks from one answer to the next, ``None``
+    for one image; of a chain of ``cores``, which works on several images at once, it is what an image costs.
     """
 
     simulator: str
@@ -39,6 +40,8 @@ class VerificationResult:
     stall: float
     seed: int
     clocks_per_second: float
+    layer_spikes: np.ndarray
+    netlist: str = ""
     interval: float | None = None
     cores: int = 1
 
@@ -97,9 +100,13 @@ class VerificationResult:
             "simulator": self.simulator,
             "simulator_version": self.simulator_version,
             "fingerprint": self.fingerprint,
+            "netlist": self.netlist or None,
             "images": self.images,
             "spikes_compared": self.spikes_compared,
             "spike_mismatches": self.spike_mismatches,
+            "layer_mismatches": {
+                name: int(wrong) for name, (seen, wrong) in zip(self.layers, self.layer_spikes, strict=True) if seen
+            },
             "score_mismatches": self.score_mismatches,
             "counters_match": self.counter_mismatches == 0,
             "cycles_per_image": round(self.cycles_per_image, 1),

@@ -17,6 +17,7 @@ from threading import Thread
 import numpy as np
 from cocotb_tools.runner import get_results, get_runner
 
+from hdl.capacity import Capacity
 from hdl.program import Program
 from sim import golden, verilator
 from sim.comparison import Comparison
@@ -27,10 +28,11 @@ from toolchain.cycles import cycles
 from toolchain.encoding import check_frames
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
+from toolchain.loading import load_packet, loaded_answer
 from toolchain.segments import segments
 from toolchain.tools import Simulator, find_simulator
 
-__all__ = ["Answers", "build", "check", "exchange", "verify"]
+__all__ = ["Answers", "build", "check", "environment", "exchange", "verify"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ class Answers:
 
 
 @contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
+def environment(changes: dict[str, str]) -> Iterator[None]:
     """Environment of cocotb's runner, which reads ``os.environ``; child Pythons do not import from the folder they run in."""
     before = dict(os.environ)
     os.environ.update(changes, PYTHONSAFEPATH="1")
@@ -91,7 +93,7 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
 def _build_icarus(bundle: RtlBundle, folder: Path, log: Path) -> None:
     runner = get_runner("icarus")
     runner.build(
-        sources=[bundle.verilog, bundle.testbench],
+        sources=[*bundle.sources],
         hdl_toplevel=TESTBENCH,
         build_args=["-g2005"],  # later standards do not run "always @*" at time 0: all outputs would be X
         build_dir=folder,
@@ -112,7 +114,7 @@ def build(bundle: RtlBundle, simulator: Simulator) -> Path:
     folder = bundle.folder.resolve() / f"build-{simulator.name}"
     stamp = folder / "sources.sha256"
     digest = hashlib.sha256(f"{simulator} {verilator.MAKE_OPTIONS}".encode())
-    for source in (bundle.verilog, bundle.testbench):
+    for source in bundle.sources:
         try:
             digest.update(source.read_bytes())
         except OSError as error:
@@ -129,7 +131,7 @@ def build(bundle: RtlBundle, simulator: Simulator) -> Path:
     if simulator.name == "verilator":
         verilator.build(bundle, simulator, folder, log)
     else:
-        with _environment(simulator.environment):
+        with environment(simulator.environment):
             try:
                 _build_icarus(bundle, folder, log)
             except RuntimeError as error:
@@ -191,7 +193,7 @@ def exchange(
         limit = ceil((patience + max(map(len, packets))) / (1 - stall))
         (job / "job.json").write_text(json.dumps({"stall": stall, "seed": seed, "patience": limit}))
         begun = time.perf_counter()
-        with _environment({**found.environment, "SPIKELOOM_JOB": str(job), "COCOTB_LOG_LEVEL": "WARNING"}):
+        with environment({**found.environment, "SPIKELOOM_JOB": str(job), "COCOTB_LOG_LEVEL": "WARNING"}):
             _simulate(found.name, built, job, seed, progress)
         seconds = time.perf_counter() - begun
         if not (job / "answers.npz").exists():
@@ -251,20 +253,21 @@ def verify(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> VerificationResult:
-    """Compare the generated core with the golden model on frames, uint8 ``[N, C, H, W]`` or int8 spikes ``[N, T, C, H, W]``.
+    """Compare the generated core, or its netlist, with the golden model on frames, uint8 ``[N, C, H, W]`` or int8 spikes ``[N, T, C, H, W]``.
 
     Every spike of every layer and step, every score, the prediction, and the counters must be equal, each
     layer's cycles to ``toolchain.cycles``; the cycle counter must equal the clocks that the bench saw. ``stall`` makes the host's end of both
-    streams hold back at random, reproducibly for one ``seed``.
+    streams hold back at random, reproducibly for one ``seed``. Hardware whose memories are loaded gets the network first.
 
     Raises
     ------
     InvalidValue
-        The bundle belongs to another network, wrong frames, ``stall`` out of range.
+        The bundle belongs to another network, or has no room for it, wrong frames, ``stall`` out of range.
     ToolMissing
         No simulator or compiler, or it fails.
     """
-    if bundle.fingerprint != network.fingerprint:
+    capacity = None if bundle.capacity is None else Capacity.restored(bundle.capacity)
+    if capacity is None and bundle.fingerprint != network.fingerprint:
         raise InvalidValue(
             f"{bundle.folder} was generated from network {bundle.fingerprint[:16]}, not {network.fingerprint[:16]}; "
             "generate it again"
@@ -272,20 +275,25 @@ def verify(
     trace = golden.run(network, frames, "spikes")
     program = Program(network, bundle.lanes)
     cores = [Program(part, bundle.lanes) for part in segments(network, bundle.cuts)]
-    packets = [input_packet(frame, program) for frame in frames]
+    loads = [] if capacity is None else [load_packet(network, capacity).tolist()]
     answers = exchange(
         bundle,
-        packets,
+        [*loads, *(input_packet(frame, program) for frame in frames)],
         patience=2 * sum(core.longest_inference for core in cores) + 1000,
         simulator=simulator,
         stall=stall,
         seed=seed,
         progress=progress,
     )
-    started, offered, taken = answers.clocks.T
+    before = len(loads)
+    started, offered, taken = answers.clocks[before:].T
     comparison = Comparison(network, bundle.lanes, trace, cycles(network, frames, trace, bundle.lanes))
-    comparison.results(answers.packets, (offered - started).tolist())
-    comparison.spikes(answers.spike_words())
+    if loads:
+        comparison.loaded(answers.packets[:1], loaded_answer(network))
+    comparison.results(answers.packets[before:], (offered - started).tolist())
+    comparison.spikes(
+        (answered - before, layer, step, word, bits) for answered, layer, step, word, bits in answers.spike_words()
+    )
     counted = comparison.counted
     return VerificationResult(
         simulator=answers.simulator.name,
@@ -307,4 +315,6 @@ def verify(
         stall=stall,
         seed=seed,
         clocks_per_second=answers.elapsed / answers.seconds,
+        layer_spikes=comparison.layer_spikes,
+        netlist=bundle.netlist,
     )

@@ -77,7 +77,7 @@ def build(bundle: RtlBundle, simulator: Simulator, folder: Path, log: Path) -> N
             *("--timescale", "1ns/1ps", "-Mdir", folder, "--prefix", "Vtop", "-o", TESTBENCH),
             *("--top-module", TESTBENCH, "-CFLAGS", _CXXFLAGS),
             *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
-            *(main, bundle.verilog, bundle.testbench),
+            *(main, *bundle.sources),
         ],
         log=log,
         environment=simulator.environment,

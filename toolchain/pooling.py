@@ -11,9 +11,30 @@ import numpy as np
 
 from toolchain.errors import InvalidValue
 
-__all__ = ["MaxPooling", "Pair"]
+__all__ = ["MaxPooling", "Pair", "check_exact"]
 
 Pair = tuple[int, int]
+
+
+def check_exact(layer: str, schedule: str, negative: str, *, frame: bool) -> None:
+    """Refuse max pooling before a ``layer`` where it is not exact: of the input ``frame``, or of other neurons.
+
+    Raises
+    ------
+    InvalidValue
+        Names the layer and the way out.
+    """
+    if frame:
+        raise InvalidValue(
+            f"layer {layer} reads the input frame through max pooling: not supported; pool the images before, or put a layer "
+            "with an activation in between"
+        )
+    if (schedule, negative) != ("two_phase", "none"):
+        raise InvalidValue(
+            f"layer {layer} reads spikes through max pooling, which is exact in schedule two_phase with negative none only, not "
+            f"in {schedule} with {negative}; use those, or average pooling and fine-tuning "
+            "(toolchain.convert.replace_max_pooling)"
+        )
 
 
 @dataclass(frozen=True)

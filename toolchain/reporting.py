@@ -26,7 +26,7 @@ _SEARCHED = 200
 
 def examples(network: FixedPointNetwork, dataset: Dataset) -> list[dict[str, Any]]:
     """Spike rasters of a few images: right ones of different classes, and the first wrong one."""
-    frames, labels = dataset.frames[:_SEARCHED], dataset.labels[:_SEARCHED]
+    frames, labels = dataset.at(network.time_steps).frames[:_SEARCHED], dataset.labels[:_SEARCHED]
     numbers = choose(golden.run(network, frames).predictions, labels)
     trace = golden.run(network, np.ascontiguousarray(frames[numbers]), "spikes")
     return rasters(network, frames[numbers], labels[numbers], trace, numbers, dataset.name)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from toolchain.errors import InvalidValue
-from toolchain.ir import INPUT, FixedPointLayer, FixedPointNetwork, Network
+from toolchain.ir import FixedPointNetwork, Network
 
 __all__ = ["Segment", "check_cuts", "cut_places", "segments"]
 
@@ -23,9 +23,9 @@ class Segment(FixedPointNetwork):
         if self.layers[-1].threshold is None:
             super()._validate_readout()
 
-    def _validate_maximum(self, layer: FixedPointLayer, sources: list[int]) -> None:
+    def _reads_no_trains(self, sources: list[int]) -> bool:
         # behind a cut the input is what a layer fired, so that its trains may be max-pooled as any layer's
-        super()._validate_maximum(layer, [s for s in sources if s != INPUT or self.input != "spikes"])
+        return self.input != "spikes" and super()._reads_no_trains(sources)
 
 
 def cut_places(network: Network[Any]) -> tuple[int, ...]:

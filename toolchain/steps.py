@@ -75,10 +75,12 @@ def fewest_steps(
     if not 1 <= most_steps <= MAX_TIME_STEPS:
         raise InvalidValue(f"most steps is {most_steps}, must be 1 to {MAX_TIME_STEPS}")
     most = min(most_steps, MAX_RADIX_STEPS) if network.schedule == "radix" else most_steps
-    together = network.schedule == "stream" and again is None
+    # spikes in fewer steps are not the first steps of those in more
+    together = network.schedule == "stream" and again is None and dataset.steps is None
     tried: list[Tried] = []
     for window in _windows(most):
-        for steps in [window] if together else [[step] for step in window]:
+        fitting = [step for step in window if dataset.steps is None or dataset.steps % step == 0]
+        for steps in [window] if together else [[step] for step in fitting]:
             candidate = network.with_time_steps(steps[-1]) if again is None else again(steps[-1])
             for one in _try(candidate, steps, dataset, source_accuracy, weight_bits):
                 tried.append(one)
@@ -113,7 +115,7 @@ def _try(
         shorter = network.with_time_steps(fitting[-1]) if fitting else network
         found = _try(shorter, fitting, dataset, source_accuracy, weight_bits) if fitting else []
         return [*found, Tried(last, None, None, None, str(error))]
-    frames = dataset.frames
+    frames = dataset.at(steps[-1]).frames
     traces = golden.anytime(integers, frames, steps) if len(steps) > 1 else (golden.run(integers, frames),)
     spiking = [not integers.reads_frame(layer) for layer in integers.layers]
     found = []

@@ -269,6 +269,10 @@ class Survey:
         self.source, self.data, self.path = source, data, path
         self.time_steps = golden.check_increasing(time_steps)
         self.formats = tuple(dict.fromkeys(_format(name) for name in formats))
+        if dataset.steps is not None:
+            raise InvalidValue(
+                f"data set {dataset.name} holds spikes, a survey takes pixels; convert with the methods you want, then compare"
+            )
         channels, height, width = dataset.frames.shape[1:]
         if methods is None:
             methods = fitting_methods(module, (channels, height, width))

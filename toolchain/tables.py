@@ -14,24 +14,28 @@ if TYPE_CHECKING:
 
     from sim.result import VerificationResult
     from toolchain.balance import Split
+    from toolchain.checking import Checked
     from toolchain.diagnose import Diagnosed
     from toolchain.early_exit import Exit
     from toolchain.energy import EnergyReport
     from toolchain.ir import FixedPointNetwork
+    from toolchain.sizing import Prediction
     from toolchain.steps import Tried
     from toolchain.survey import Row
-    from toolchain.synth import SynthesisResult
+    from toolchain.synth import GateLevel, SynthesisResult
+    from toolchain.trial import Trial
 
 __all__ = [
-    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_survey",
-    "show_split", "show_synthesis", "show_tried", "show_verdict",
+    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_layers", "show_netlist",
+    "show_predictions", "show_split", "show_survey", "show_synthesis", "show_trial", "show_tried", "show_verdict",
 ]  # fmt: skip
 
 out = Console(highlight=False, soft_wrap=True)
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, narrow: bool = False) -> None:
     table = Table(title=escape(title), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.padding = (0, 1, 0, 0) if narrow else table.padding
     for index, column in enumerate(columns):
         table.add_column(escape(column), justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
@@ -207,7 +211,8 @@ def show_verdict(result: "VerificationResult") -> None:
     """Whether hardware and golden model agree, at what speed, and the first differences."""
     mark = "[bold green]PASS[/]" if result.passed else "[bold red]FAIL[/]"
     out.print(
-        f"{mark} {result.images} images on {result.simulator} {result.simulator_version}: "
+        f"{mark} {result.images} images {f'through the netlist for {result.netlist} ' if result.netlist else ''}"
+        f"on {result.simulator} {result.simulator_version}: "
         f"{result.spikes_compared:,} spikes compared, {result.spike_mismatches} differ; "
         f"{result.score_mismatches} scores or predictions and {result.counter_mismatches} counters differ"
     )
@@ -225,6 +230,18 @@ def show_verdict(result: "VerificationResult") -> None:
         out.print(f"     {difference}", markup=False)
     if len(result.differences) > 10:
         out.print(f"     … {len(result.differences) - 10} more with --json")
+
+
+def show_netlist(level: "GateLevel") -> None:
+    """What the netlist that was verified is made of, and what no simulation of it covers."""
+    out.print(
+        f"     {sum(level.cells.values()):,} cells by Yosys {level.yosys}, {level.command}: "
+        + ", ".join(f"{number:,} {kind}" for kind, number in level.cells.items())
+    )
+    if level.ours:
+        listed = ", ".join(f"{number:,} {kind}" for kind, number in level.ours.items())
+        out.print(f"     Models of {listed} are Spikeloom's own; those of all other cells are Yosys's")
+    out.print("     Not covered: place and route, delays, the device itself")
 
 
 def show_cycles(result: "VerificationResult") -> None:
@@ -296,8 +313,11 @@ def show_exits(exits: Sequence["Exit"]) -> None:
     _table("Early exit (simulated)", ("", "acc. %", "steps", "SOP", "% of images that end at each T"), shown)
 
 
-def show_synthesis(results: Sequence["SynthesisResult"]) -> None:
-    """A row for each device and number of lanes, then what does not fit and what is only estimated."""
+def show_synthesis(results: Sequence["SynthesisResult"], *, judged: bool = True) -> None:
+    """A row for each device and number of lanes, then what does not fit and what is only estimated.
+
+    Without ``judged`` the verdict on each is left to the caller.
+    """
     from toolchain.synth import RESOURCES  # heavy, and help must answer at once
 
     def share(result: "SynthesisResult", resource: str) -> str:
@@ -320,7 +340,7 @@ def show_synthesis(results: Sequence["SynthesisResult"]) -> None:
     _table(
         f"{results[0].network}, {results[0].weight_bits}-bit weights: used, and share of what there is", columns, rows
     )
-    for result in results:
+    for result in results if judged else ():
         mark = "[bold green]PASS[/]" if result.meets else "[bold red]FAIL[/]"
         where = f"{result.device.name}, {result.lanes} lanes"
         out.print(f"{mark} {where}: {escape(result.verdict)}; took {result.seconds['total']:.0f} s")
@@ -352,3 +372,112 @@ def show_critical_path(result: "SynthesisResult") -> None:
         rows.append((name, f"{hop.logic_ns:.2f}", f"{hop.routing_ns:.2f}", f"{total:.2f}"))
     where = f"{result.device.name}, {result.lanes} lanes"
     _table(f"Critical path on {where}, ns", ("signal", "logic", "routing", "sum"), rows)
+
+
+def show_trial(trial: "Trial") -> None:
+    """Class, scores and times of each image that a board answered, the counters of its layers, and whether they are right."""
+    board = trial.identity
+    rows = [
+        (
+            str(number),
+            str(result.prediction),
+            " ".join(map(str, result.scores)),
+            f"{1e6 * core:,.1f}",
+            f"{1e3 * spent:.2f}",
+        )
+        for number, (result, core, spent) in enumerate(
+            zip(trial.results, trial.core_seconds, trial.seconds, strict=True)
+        )
+    ]
+    size = "×".join(map(str, board.input_shape))
+    title = f"Network {board.network_id:08x}: {size}, T = {board.time_steps}, {board.lanes} lanes at {board.clock_hz / 1e6:g} MHz"
+    _table(title, ("image", "class", "scores", "core, µs", "round trip, ms"), rows)
+    counted = [(str(number), *(f"{value:,.1f}" for value in row)) for number, row in enumerate(trial.mean_counters)]
+    _table("Counters of the layers, mean", ("layer", "cycles", "events", "operations", "spikes"), counted)
+    out.print(
+        "Core: the layers' cycles over the clock, by the board's counters. Round trip: measured here, the serial line included.",
+        markup=False,
+    )
+    if trial.repeats:
+        out.print(f"{trial.repeats} packets were damaged on the line and sent again", markup=False)
+    if trial.differences is None:
+        return
+    if trial.passed:
+        out.print(
+            f"[bold green]PASS[/] {len(trial.results)} images: scores, classes, counters and cycles as the models say"
+        )
+    else:
+        out.print(f"[bold red]FAIL[/] {len(trial.differences)} differences from the models")
+        for difference in trial.differences[:10]:
+            out.print(f"  {difference}", markup=False)
+
+
+def show_layers(checked: "Checked") -> None:
+    """What becomes of every layer, and what to do about those that do not convert."""
+    from toolchain.checking import VERDICTS
+
+    rows = [(f.layer or "-", f.kind or "-", VERDICTS[f.verdict], f.reason) for f in checked.findings]
+    table = Table(
+        title=escape(f"{checked.source}, {checked.kind}"), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )  # fmt: skip
+    for name, fold in (("layer", False), ("kind", False), ("verdict", False), ("what becomes of it", True)):
+        table.add_column(name, no_wrap=not fold, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    out.print(table, soft_wrap=False)
+    for finding in checked.problems:
+        where = "" if repr(finding.layer) in finding.reason else f"{finding.layer or checked.source}: "
+        out.print(f"{where}{finding.reason}. Way out: {finding.way_out or 'none'}.", markup=False)
+    count = len(checked.problems)
+    out.print("Every layer converts." if not count else f"{count} of {len(rows)} layers do not convert as they are.")
+
+
+def show_predictions(predictions: "Sequence[Prediction]", best: "Prediction | None") -> None:
+    """Predicted sizes and speed, a row for each device and number of lanes; ``best`` is recommended."""
+    if not predictions:
+        out.print("No device known here holds it by these estimates.")
+        return
+    marks = {"predicted": "", "slowest built": "†", "assumed": "‡"}
+    rows = []
+    for each in predictions:
+        fullest = max(each.used[name] / has for name, has in each.has.items() if has and name in each.used)
+        cycles = f"{each.cycles:,.0f}" if each.cycles < 1e6 else f"{each.cycles / 1e3:,.0f}k"
+        speed = f"{each.images_per_second:,.0f}" if each.images_per_second >= 10 else f"{each.images_per_second:.2g}"
+        rows.append(
+            (
+                each.device.name, f"{each.lanes}{'*' if each.beyond else ''}{'←' if each is best else ''}",
+                *(f"{each.used[name]:,}" for name in ("lut", "ff", "bram", "dsp")), f"{100 * fullest:.0f} %",
+                f"{each.clock_mhz:.0f}{marks[each.clock_is]}", cycles, speed,
+                "close" if each.close else "yes" if each.fits else "no",
+            )
+        )  # fmt: skip
+    columns = ["device", "lanes", "LUT", "FF", "RAM", "DSP", "full", "MHz", "cycles", "images/s", "fits"]
+    _table("Estimated, not synthesized; RAM are blocks, full is the scarcest resource", columns, rows, narrow=True)
+    short = [each for each in predictions if each.shortages and not each.close]
+    for name in dict.fromkeys(each.device.name for each in short):
+        first = next(each for each in short if each.device.name == name)
+        lanes = f"{first.lanes} lane{'s' if first.lanes > 1 else ''}"
+        out.print(f"{name} with {lanes}: {'; '.join(map(str, first.shortages))}.", markup=False)
+    if best is not None:
+        out.print(
+            f"Recommended on {best.device.name}: {best.lanes} lane{'s' if best.lanes > 1 else ''} (←), the fewest that give 90 % of the most images a second."
+        )
+    elif len({each.device.name for each in predictions}) == 1 and len(predictions) > 1:
+        out.print(f"None of these surely fits {predictions[0].device.name}.")
+    notes = {
+        "*: no built point of the family has {}.": dict.fromkeys(text for each in predictions for text in each.beyond),
+        "†: {} of the built points that are as fast.": ["slowest"]
+        * any(p.clock_is == "slowest built" for p in predictions),
+        "‡: {} clock, nothing like it was built.": ["the device's usual"]
+        * any(p.clock_is == "assumed" for p in predictions),
+        "close: {} must tell, the estimate is too near a limit.": ["spikeloom synth"]
+        * any(p.close for p in predictions),
+    }
+    for text, values in notes.items():
+        if values:
+            out.print(text.format(", or ".join(values)), markup=False)
+    margin = max(each.margin for each in predictions)
+    clocks = [each.fmax_error for each in predictions if each.fmax_error is not None]
+    told = f"; clocks by up to {100 * max(clocks):.0f} %" if clocks else ""
+    out.print(f"LUT and FF were off by up to {100 * margin:.0f} % where a built point was left out of the fit{told}.")

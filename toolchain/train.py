@@ -40,7 +40,13 @@ class TrainedSource:
 
 
 def pixels_to_input(frames: Tensor) -> Tensor:
-    """Source networks see ``pixel / 255``; uint8 in, float32 out, any shape."""
+    """Source networks see ``pixel / 255``; uint8 in, float32 out, any shape.
+
+    Of spikes, int8 ``[N, T, C, H, W]``, they see the mean over the T steps, float32 ``[N, C, H, W]``: the share of steps in
+    which a place spikes, 0 to 1.
+    """
+    if frames.ndim == 5:
+        return frames.sum(dim=1, dtype=torch.float32) / frames.shape[1]
     return frames.float() / 255
 
 
@@ -60,17 +66,23 @@ def accuracy(module: nn.Module, dataset: Dataset) -> float:
 
 def _check_fit(module: nn.Module, architecture: str, training: Dataset, test: Dataset) -> None:
     """Refuse data that the architecture cannot take, before any training."""
+    shape = training.frames.shape[2:] if training.steps is not None else zoo.ARCHITECTURES[architecture].input_shape
     if len(training.frames) < 2:
         raise InvalidValue(
             f"data set {training.name} has {len(training.frames)} training image, batch norm needs at least 2"
         )
     for part in (training, test):
+        if part.steps != training.steps:
+            raise InvalidValue(
+                f"data sets {training.name} and {part.name} have {training.steps} and {part.steps} time steps; bin both with "
+                "the same -T"
+            )
         try:
             classes = module.eval()(pixels_to_input(torch.tensor(part.frames[:1]))).shape[1]
         except RuntimeError as error:
             raise InvalidValue(
-                f"architecture {architecture} does not take frames of shape {part.frames.shape[1:]} of data set "
-                f"{part.name}, only {zoo.ARCHITECTURES[architecture].input_shape}"
+                f"architecture {architecture} does not take frames of shape {part.frames.shape[-3:]} of data set "
+                f"{part.name}, only {shape}"
             ) from error
         if part.labels.max() >= classes:
             raise InvalidValue(
@@ -137,7 +149,16 @@ def _device(name: str | None) -> torch.device:
     return torch.device(name)
 
 
-_UNSAID = {"activation": "qcfs", "levels": None, "classes": 10, "crop": False, "warm_up": 0, "device": "cpu"}
+_UNSAID = {
+    "activation": "qcfs",
+    "levels": None,
+    "time_steps": None,
+    "input_shape": None,
+    "classes": 10,
+    "crop": False,
+    "warm_up": 0,
+    "device": "cpu",
+}
 """Options that provenance leaves out at these values, so that files of before they existed stay the same."""
 
 
@@ -202,7 +223,8 @@ def train(
         raise InvalidValue(f"warm_up is {warm_up}, must be at least 0 and below the {epochs} epochs")
     where = _device(device)
     torch.manual_seed(seed)
-    module = zoo.build(architecture, levels, activation, training.classes)
+    shape = None if training.steps is None else training.frames.shape[2:]
+    module = zoo.build(architecture, levels, activation, training.classes, shape)
     _start_thresholds(module)
     _check_fit(module, architecture, training, test)
     frames, labels = torch.tensor(training.frames).to(where), torch.tensor(training.labels).to(where)
@@ -218,6 +240,8 @@ def train(
         "classes": training.classes,
         "dataset": training.name,
         "training_images": len(frames),
+        "time_steps": training.steps,
+        "input_shape": None if shape is None else list(shape),
         "epochs": epochs,
         "seed": seed,
         "flip": flip,
@@ -236,12 +260,12 @@ def train(
         order = torch.randperm(len(frames))
         for batch in range(batches):
             chosen = order[batch * BATCH : (batch + 1) * BATCH]
-            x = frames[chosen]
+            x = pixels_to_input(frames[chosen])
             if crop:
                 x = crop_at_random(x)
             if flip:
                 x = _mirror_half(x)
-            loss = nn.functional.cross_entropy(module(pixels_to_input(x)), labels[chosen])
+            loss = nn.functional.cross_entropy(module(x), labels[chosen])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -284,6 +308,7 @@ def load_source(path: Path) -> TrainedSource:
             provenance.get("levels"),
             provenance.get("activation", "qcfs"),
             provenance.get("classes", 10),
+            provenance.get("input_shape"),
         )
         module.load_state_dict(load_file(path))
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from toolchain.nn import QCFS, QuantizedReLU, StReLU, ThresholdLeakyReLU, Thresh
 
 __all__ = ["ACTIVATIONS", "ARCHITECTURES", "BUNDLED_WEIGHTS", "LEVELS", "Architecture", "build", "resnet"]
 
+MAX_SIDE = 8192
+"""Of frames, and most channels."""
 BUNDLED_WEIGHTS = Path(__file__).parent / "data" / "fashion-cnn.safetensors"
 """The trained ``cnn``, with its provenance in the file header."""
 
@@ -48,36 +51,41 @@ def _synapse(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> lis
     ]
 
 
-def cnn(activation: Activation, classes: int) -> nn.Module:
+def cnn(activation: Activation, classes: int, shape: Shape) -> nn.Module:
     """16C3-AP2-32C3-AP2-64C3-AP2-FC, batch norm and activation after each convolution."""
 
     def block(inputs: int, outputs: int) -> list[nn.Module]:
         return [*_synapse(inputs, outputs), activation(), nn.AvgPool2d(2)]
 
-    return nn.Sequential(*block(1, 16), *block(16, 32), *block(32, 64), nn.Flatten(), nn.Linear(64 * 3 * 3, classes))
+    channels, height, width = shape
+    places = (height // 8) * (width // 8)
+    layers = (*block(channels, 16), *block(16, 32), *block(32, 64))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * places, classes))
 
 
-def mlp(activation: Activation, classes: int) -> nn.Module:
+def mlp(activation: Activation, classes: int, shape: Shape) -> nn.Module:
     """784-128-FC, batch norm and activation after the hidden layer."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.BatchNorm1d(128), activation(), nn.Linear(128, classes))
+    hidden = (nn.Linear(prod(shape), 128), nn.BatchNorm1d(128), activation())
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(128, classes))
 
 
-def _vgg(*stages: tuple[int, ...]) -> Callable[[Activation, int], nn.Module]:
+def _vgg(*stages: tuple[int, ...]) -> Callable[[Activation, int, Shape], nn.Module]:
     """Stages of 3×3 convolutions of so many channels, each with batch norm and activation, average pooling behind a stage.
 
     Source: Simonyan & Zisserman, ICLR 2015, in the form usual for CIFAR: one linear layer on the 1×1 frame,
-    and average instead of maximum pooling, which converts.
+    and average instead of maximum pooling, which converts. Frames larger than 32×32 leave more places.
     """
 
-    def make(activation: Activation, classes: int) -> nn.Module:
+    def make(activation: Activation, classes: int, shape: Shape) -> nn.Module:
         layers: list[nn.Module] = []
-        channels = 3
+        channels, height, width = shape
         for stage in stages:
             for outputs in stage:
                 layers += [*_synapse(channels, outputs), activation()]
                 channels = outputs
             layers.append(nn.AvgPool2d(2))
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels, classes))
+        places = (height >> len(stages)) * (width >> len(stages))
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * places, classes))
 
     return make
 
@@ -97,7 +105,9 @@ class _ResidualBlock(nn.Module):
         return joined
 
 
-def resnet(activation: Activation, classes: int, widths: Sequence[int] = (16, 32, 64), blocks: int = 3) -> nn.Module:
+def resnet(
+    activation: Activation, classes: int, widths: Sequence[int] = (16, 32, 64), blocks: int = 3, inputs: int = 3
+) -> nn.Module:
     """Stages of residual blocks of so many channels, global average pooling, FC; 3 stages of 3 blocks are ResNet-20, 0.27 M weights.
 
     Frames are halved before each stage but the first.
@@ -113,7 +123,7 @@ def resnet(activation: Activation, classes: int, widths: Sequence[int] = (16, 32
             layers.append(_ResidualBlock(channels, outputs, stride, activation))
             channels = outputs
     return nn.Sequential(
-        *_synapse(3, widths[0]),
+        *_synapse(inputs, widths[0]),
         activation(),
         *layers,
         nn.AdaptiveAvgPool2d(1),
@@ -122,38 +132,55 @@ def resnet(activation: Activation, classes: int, widths: Sequence[int] = (16, 32
     )
 
 
-def _resnet18(activation: Activation, classes: int) -> nn.Module:
+def _resnet20(activation: Activation, classes: int, shape: Shape) -> nn.Module:
+    """ResNet-20; frames of any size."""
+    return resnet(activation, classes, inputs=shape[0])
+
+
+def _resnet18(activation: Activation, classes: int, shape: Shape) -> nn.Module:
     """ResNet-18 in the form usual for CIFAR: four stages of two blocks, no pooling before them, 11.2 M weights."""
-    return resnet(activation, classes, (64, 128, 256, 512), 2)
+    return resnet(activation, classes, (64, 128, 256, 512), 2, shape[0])
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """How to make a network of some activation and number of classes, and the frames ``[C, H, W]`` it takes."""
+    """How to make a network of some activation, number of classes and frames ``[C, H, W]``.
 
-    make: Callable[[Activation, int], nn.Module]
+    ``input_shape`` are the frames that it is known for, and takes if they are pixels; those of events have a height and
+    width of at least ``smallest``.
+    """
+
+    make: Callable[[Activation, int, Shape], nn.Module]
     input_shape: Shape
+    smallest: int = 1
 
 
 ARCHITECTURES = {
-    "cnn": Architecture(cnn, (1, 28, 28)),
+    "cnn": Architecture(cnn, (1, 28, 28), 8),
     "mlp": Architecture(mlp, (1, 28, 28)),
-    "vgg11": Architecture(_vgg((64,), (128,), (256, 256), (512, 512), (512, 512)), (3, 32, 32)),
-    "vgg16": Architecture(_vgg((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3), (3, 32, 32)),
+    "vgg11": Architecture(_vgg((64,), (128,), (256, 256), (512, 512), (512, 512)), (3, 32, 32), 32),
+    "vgg16": Architecture(_vgg((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3), (3, 32, 32), 32),
     "resnet18": Architecture(_resnet18, (3, 32, 32)),
-    "resnet20": Architecture(resnet, (3, 32, 32)),
+    "resnet20": Architecture(_resnet20, (3, 32, 32)),
 }
 
 
-def build(name: str, levels: int | None = None, activation: str = "qcfs", classes: int = 10) -> nn.Module:
+def build(
+    name: str,
+    levels: int | None = None,
+    activation: str = "qcfs",
+    classes: int = 10,
+    input_shape: Sequence[int] | None = None,
+) -> nn.Module:
     """A fresh, untrained architecture of ``ARCHITECTURES`` with one of ``ACTIVATIONS``.
 
-    ``levels = None`` takes the activation's usual number; activations without levels ignore it.
+    ``levels = None`` takes the activation's usual number; activations without levels ignore it. ``input_shape`` is
+    (C, H, W) of the frames; ``None`` takes the architecture's own.
 
     Raises
     ------
     InvalidValue
-        Unknown name or activation, ``levels`` that the activation cannot have, or ``classes < 2``.
+        Unknown name or activation, ``levels`` that the activation cannot have, ``classes < 2``, or frames too small.
     """
     if name not in ARCHITECTURES:
         raise InvalidValue(f"no architecture {name!r}; there are {', '.join(ARCHITECTURES)}")
@@ -162,4 +189,13 @@ def build(name: str, levels: int | None = None, activation: str = "qcfs", classe
     if classes < 2:
         raise InvalidValue(f"classes is {classes}, must be at least 2")
     chosen = LEVELS.get(activation, 1) if levels is None else levels
-    return ARCHITECTURES[name].make(lambda: ACTIVATIONS[activation](chosen), classes)
+    found = ARCHITECTURES[name]
+    shape = found.input_shape if input_shape is None else tuple(input_shape)
+    if len(shape) != 3 or not all(isinstance(size, int) and 1 <= size <= MAX_SIDE for size in shape):
+        raise InvalidValue(f"input shape is {shape}, must be (C, H, W), each 1 to {MAX_SIDE}")
+    if min(shape[1:]) < found.smallest:
+        raise InvalidValue(
+            f"architecture {name} takes frames from {found.smallest}x{found.smallest}, not {shape[1]}x{shape[2]}; crop or pool "
+            "less, or take another architecture"
+        )
+    return found.make(lambda: ACTIVATIONS[activation](chosen), classes, (shape[0], shape[1], shape[2]))

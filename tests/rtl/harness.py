@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from amaranth.hdl import ValueLike
 from amaranth.sim import Simulator, SimulatorContext
 
+from hdl.capacity import Capacity
 from hdl.chain import Chain
 from hdl.core import Core
 from toolchain.ir import FixedPointNetwork
@@ -24,7 +25,7 @@ class CoreRun:
 
 
 def run_core(
-    network: FixedPointNetwork,
+    content: FixedPointNetwork | Capacity,
     packets: list[list[int]],
     *,
     lanes: int,
@@ -34,7 +35,7 @@ def run_core(
     cuts: tuple[int, ...] = (),
 ) -> CoreRun:
     """Send packets, wait for as many answers; ``stall`` is the share of clocks either side holds back."""
-    core = Chain(network, lanes=lanes, cuts=cuts) if cuts else Core(network, lanes=lanes)
+    core = Chain(content, lanes=lanes, cuts=cuts) if cuts else Core(content, lanes=lanes)
     run = CoreRun()
     rng = random.Random(seed)
 

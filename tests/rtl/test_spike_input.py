@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hdl.host import PacketType
-from hdl.program import Program
+from hdl.program import Program, amplitude_bits, weighing
 from sim import golden
 from sim.comparison import Comparison
 from sim.packets import input_packet, read_result
@@ -78,6 +78,6 @@ def test_malformed_packets_are_refused_and_the_next_frame_is_right(lanes):
 
 
 def test_no_memory_for_pixels_and_no_multiplier_in_the_lanes():
-    assert Program(wide("none"), 4).weighing == "add"
-    assert Program(wide("none"), 4).amplitude_bits == 0
+    assert weighing(wide("none")) == "add"
+    assert amplitude_bits(wide("none")) == 0
     assert Program(wide("none"), 4).frame_words == 0

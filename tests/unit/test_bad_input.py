@@ -55,6 +55,7 @@ OPTIMAL = "-m optimal --images 5 -o OUT/x.safetensors"
 GOOD = f"convert IN/nets.py:good {OPTIMAL}"
 QUANTIZE = "quantize IN/snn.safetensors --images 5 -o OUT/x.safetensors"
 GENERATE = "generate IN/net.safetensors -o OUT/rtl"
+LOADABLE = f"{GENERATE} --memories loadable"
 VERIFY = "verify IN/rtl --images 1"
 FRESH = "verify IN/net.safetensors --images 1"
 ENERGY = "energy IN/snn.safetensors --images 5 -T 1 --csv OUT/x.csv --json-file OUT/x.json"
@@ -117,6 +118,24 @@ REFUSED = {
     "threshold rounds to 0": (f"{QUANTIZE} -b 2 -T 1024", r"layer 0: .* rounds to 0 .* use more weight bits"),
     "good file kept": ("quantize IN/snn.safetensors --images 5 -b 1 -o IN/net.safetensors", "must be 2 to 16"),
     "fixed quantized": (QUANTIZE.replace("snn", "net"), r"a spiking network is needed here: .* spikeloom convert"),
+    "memories": (f"{GENERATE} --memories ram", "memories is 'ram', must be one of rom, loadable"),
+    "capacity of rom": (f"{GENERATE} --capacity ecp5-85k", "--capacity and --banks need --memories loadable"),
+    "capacity unknown": (f"{LOADABLE} --capacity fpga", "no capacity is named 'fpga'; there are up5k, ecp5-25k"),
+    "capacity empty": (f"{LOADABLE} --capacity ,", "no capacity is named ''; there are"),
+    "capacity missing": (f"{LOADABLE} --capacity IN/none.json", r"cannot read capacity .*none\.json: No such file"),
+    "capacity of a rom core": (f"{LOADABLE} --capacity IN/rtl/ports.json", "holds no capacity|not the members"),
+    "capacity too small": (
+        f"{LOADABLE} --capacity ecp5-25k",
+        "does not fit the core: it needs .* membrane words, .*: the core has room for 256; .*larger --capacity",
+    ),
+    "banks": (f"{LOADABLE} --banks 3", "banks of a capacity is 3, must be 1 or 2"),
+    "lanes of loadable": (f"{LOADABLE} -P 65", "lanes is 65, must be 1 to 64"),
+    "pack for a rom core": ("pack IN/net.safetensors --core IN/rtl -o OUT/x.load", "holds no capacity|not the members"),
+    "pack for nothing": ("pack IN/net.safetensors --core IN/none -o OUT/x.load", "cannot read capacity .*none"),
+    "memories of a folder": (
+        f"{VERIFY} --memories loadable",
+        "has memories rom already; generate it again or leave out",
+    ),
     "lanes to verify": (f"{FRESH} -P 65 -o OUT/rtl", "lanes is 65, must be 1 to 64"),
     "simulator": (f"{VERIFY} --simulator vcs", "no simulator 'vcs'; there are verilator, icarus"),
     "csv without folder": (f"{ENERGY} --csv IN/syntax.py/sub/x.csv", r"cannot write .*x\.csv.*; choose a folder"),

@@ -11,12 +11,29 @@ import typer
 
 from toolchain import __version__
 
-from toolchain.cli import demo, networks, interchange, hardware, synthesis, accounts, report, compare  # isort: skip  (the order that help lists verbs in)
+# in the order that help lists verbs in
+from toolchain.cli import demo, networks, interchange, events, check, hardware, synthesis  # isort: skip
+from toolchain.cli import board, certify, accounts, report, compare  # isort: skip
 from toolchain.cli.shared import app, log
 from toolchain.errors import InvalidValue, SpikeloomError
 from toolchain.tables import out
 
-__all__ = ["accounts", "app", "compare", "demo", "hardware", "interchange", "networks", "report", "run", "synthesis"]
+__all__ = [
+    "accounts",
+    "app",
+    "board",
+    "certify",
+    "check",
+    "compare",
+    "demo",
+    "events",
+    "hardware",
+    "interchange",
+    "networks",
+    "report",
+    "run",
+    "synthesis",
+]
 
 
 # Typer carries its own copy of Click since 0.2x, or uses Click's: take the base from what it exports.

@@ -154,7 +154,7 @@ def diagnose(
             check_writable(target)
     module = load_module(source, weights)
     deployment = Deployment(load_spiking(network), weight_bits, clipping, pow2)
-    dataset = load_dataset(data, data_folder, images=images)
+    dataset = load_dataset(data, data_folder, images=images).at(deployment.network.time_steps)
     with bar("comparing layer by layer", len(dataset.frames)) as move:
         found = diagnose_and_try(module, deployment, dataset.frames, dataset.labels, move)
     content = flow.write_diagnosis(found, deployment, dataset, csv, picture)

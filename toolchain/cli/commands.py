@@ -39,12 +39,12 @@ def written(words: Sequence[Any]) -> str:
     return shlex.join(_bare(word) for word in words)
 
 
-def as_given(context: typer.Context) -> str:
-    """The running verb with its arguments and every option that differs from its default."""
+def as_given(context: typer.Context, without: Sequence[str] = ()) -> str:
+    """The running verb with its arguments and every option that differs from its default, but for those ``without``."""
     words: list[Any] = ["spikeloom", context.info_name]
     for parameter in context.command.params:
         value, default = context.params.get(parameter.name or ""), parameter.default
-        if parameter.name in _UNNAMED or value in (None, default) or (not value and not default):
+        if parameter.name in (*_UNNAMED, *without) or value in (None, default) or (not value and not default):
             continue
         if parameter.param_type_name == "argument":
             words.append(value)

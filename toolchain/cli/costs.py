@@ -22,6 +22,7 @@ __all__ = [
     "Steps", "Sweep", "WeightBits", "WeightsIn", "ZerosOf",
 ]  # fmt: skip
 
+_USUAL = (1, 2, 4, 8, 16)
 Steps = Annotated[
     str | None, typer.Option("--time-steps", "-T", help="List 1,2,4 or range 1..8; 1,2,4,8,16 by default.")
 ]
@@ -51,6 +52,12 @@ Cycles = Annotated[
 ]
 Clock = Annotated[float | None, typer.Option("--clock", help="MHz, for latency and static power.")]
 RunImages = Annotated[int | None, typer.Option("--images", help="Images to run; all by default.")]
+
+
+def _usual_steps(dataset: "Dataset") -> list[int]:
+    """The T of a sweep that none are named for; of spikes the T of the data, since the source has learnt the shares of
+    steps in which a place spikes, and those differ with T."""
+    return list(_USUAL) if dataset.steps is None else [dataset.steps]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +120,9 @@ class Costs:
             raise InvalidValue(f"no baseline {baseline!r}; there are {', '.join(BASELINES)}")
         if sweep is not None:
             steps = swept(sweep, steps)
-        times = step_list("1,2,4,8,16" if steps is None else steps)
         loaded = load_network(network)
+        dataset = load_dataset(data, data_folder, images=images)
+        times = _usual_steps(dataset) if steps is None else step_list(steps)
         if not isinstance(loaded, SpikingNetwork):
             if (steps, weight_bits, clipping, pow2) != (None, None, None, False):
                 raise InvalidValue(
@@ -139,7 +147,7 @@ class Costs:
             lanes,
             clock,
             None if source is None else load_module(source, weights),
-            load_dataset(data, data_folder, images=images),
+            dataset,
         )
 
     def fixed(self, steps: int) -> "FixedPointNetwork":
@@ -160,7 +168,8 @@ class Costs:
 
         frames = self.dataset.frames
         with bar("counting", (len(self.times) + (0 if self.module is None else 2)) * len(frames)) as move:
-            macs = None if self.module is None else source_macs(self.module, self.network, frames, move)
+            seen = self.dataset.at(self.network.time_steps).frames
+            macs = None if self.module is None else source_macs(self.module, self.network, seen, move)
             options: dict[str, Any] = {
                 "profiles": self.profiles,
                 "progress": move,

@@ -7,22 +7,27 @@ from typing import Annotated
 import typer
 
 from toolchain.cli.shared import (
+    NETLIST_DEVICE,
     AsJson,
+    Banks,
     Cores,
     Cut,
     DataFolder,
     FramesFrom,
     Lanes,
+    Memories,
     Network,
+    Room,
     SimulatorName,
     app,
     bar,
     frames_of,
     names_in,
     print_json,
+    stages,
 )
 from toolchain.errors import InvalidValue
-from toolchain.tables import out, show_cycles, show_split, show_verdict
+from toolchain.tables import out, show_cycles, show_netlist, show_split, show_verdict
 
 __all__: list[str] = []
 
@@ -38,11 +43,15 @@ def generate(
     data: FramesFrom = "random",
     data_folder: DataFolder = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of random frames.")] = 0,
+    memories: Memories = "rom",
+    capacity: Room = None,
+    banks: Banks = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write Verilog, port map, FuseSoC core file, and a cocotb test bench.
+    """Write Verilog, port map, FuseSoC core file, test benches for cocotb and C++, and texts for designs of your own.
 
     With --cores a chain of cores, the layers shared out by the cycles of the test bench's frames: take --data for real ones.
+    With --memories loadable one core runs every network that --capacity has room for; spikeloom pack makes the packets.
 
     Example: spikeloom generate net.safetensors -P 16 -o rtl
     """
@@ -52,14 +61,54 @@ def generate(
     fixed = load_fixed_point(network)
     frames = frames_of(fixed, data, data_folder, images, seed)
     split = flow.shared_out(fixed, frames, lanes=lanes, cores=cores, cut=names_in(cut))
-    bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames, cuts=split.cuts if split else ())
+    room = flow.capacity_for(fixed, lanes=lanes, memories=memories, listed=capacity, banks=banks)
+    cuts = split.cuts if split else ()
+    bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames, cuts=cuts, capacity=room)
     if as_json:
         print_json({**bundle.describe(), "verilog": str(bundle.verilog)})
     else:
-        out.print(f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}")
+        if room is None:
+            out.print(f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}")
+        else:
+            out.print(f"{bundle.verilog}: {lanes} lanes, capacity {room.digest:08x}; {bundle.load} loads the network")
         if split is not None:
             show_split(fixed, split)
         out.print(f"Its test bench: {sys.executable} {folder / 'run.py'}")
+    return 0
+
+
+@app.command()
+def pack(
+    network: Network,
+    core: Annotated[
+        Path, typer.Option("--core", "-c", help="Folder of spikeloom generate --memories loadable, or its ports.json.")
+    ],
+    target: Annotated[Path, typer.Option("--out", "-o", help="File to write: little-endian 32-bit words.")],
+    as_json: AsJson = False,
+) -> int:
+    """Write the packet that loads a network into a loadable core; refused if the core has no room for it.
+
+    Example: spikeloom pack net.safetensors --core rtl -o net.load
+    """
+    from hdl.capacity import read_capacity
+    from toolchain.bundle import PORTS_FILE
+    from toolchain.loading import write_load
+    from toolchain.netfile import load_fixed_point
+
+    capacity = read_capacity(core / PORTS_FILE if core.is_dir() else core)
+    fixed = load_fixed_point(network)
+    words = write_load(fixed, capacity, target)
+    if as_json:
+        print_json(
+            {
+                "file": str(target),
+                "words": words,
+                "fingerprint": fixed.fingerprint,
+                "capacity": f"{capacity.digest:08x}",
+            }
+        )
+    else:
+        out.print(f"{target}: {words:,} words for capacity {capacity.digest:08x}, fingerprint {fixed.fingerprint[:16]}")
     return 0
 
 
@@ -78,6 +127,17 @@ def verify(
     stall: Annotated[float, typer.Option("--stall", help="Chance that the host holds a stream back in a clock.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of stalls and random frames.")] = 0,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for generated hardware.")] = None,
+    memories: Annotated[
+        str | None, typer.Option("--memories", help="rom (the default) or loadable, as in spikeloom generate.")
+    ] = None,
+    capacity: Room = None,
+    banks: Banks = None,
+    netlist: Annotated[
+        bool, typer.Option("--netlist", help="Run the netlist that Yosys makes of the Verilog, not the Verilog.")
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option("--device", "-d", help=f"Of the netlist, as in synth; {NETLIST_DEVICE} by default.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Compare hardware and golden model, bit by bit, in simulation; exit code 1 on one differing bit.
@@ -86,7 +146,11 @@ def verify(
     """
     from sim import runner
     from toolchain import flow
+    from toolchain.synth import find_device
 
+    if device is not None and not netlist:
+        raise InvalidValue(f"--device {device} is for --netlist; add that, or leave it out")
+    target = find_device(device or NETLIST_DEVICE) if netlist else None
     fixed = flow.network_of(network)
     frames = frames_of(fixed, data, data_folder, images, seed)
     runner.check(fixed, frames, simulator=simulator, stall=stall)  # before hardware is generated
@@ -97,13 +161,28 @@ def verify(
     else:
         number = flow.DEFAULT_LANES if lanes is None else lanes
         split = flow.shared_out(fixed, frames, lanes=number, cores=cores, cut=names_in(cut))
-    bundle, fixed = flow.bundle_for(network, lanes=lanes, folder=folder, cuts=split.cuts if split else ())
+    bundle, fixed = flow.bundle_for(
+        network,
+        lanes=lanes,
+        folder=folder,
+        cuts=split.cuts if split else (),
+        memories=memories,
+        listed=capacity,
+        banks=banks,
+    )
+    level = None
+    if target is not None:
+        with stages(f"{target.name}, {bundle.lanes} lanes") as say:
+            level = flow.netlist_for(bundle, target, progress=say)
+        bundle = level.bundle
     with bar(f"compiling for {simulator}, then simulating", images) as move:
         result = runner.verify(bundle, fixed, frames, simulator=simulator, stall=stall, seed=seed, progress=move)
     if as_json:
-        print_json(result.summary())
+        print_json({**result.summary(), **({"gate_level": level.describe()} if level else {})})
     else:
         show_verdict(result)
+        if level is not None:
+            show_netlist(level)
         show_cycles(result)
         if split is not None:
             show_split(fixed, split)

@@ -9,13 +9,13 @@ from toolchain.cli.shared import AsJson, Network, app, log, print_json
 from toolchain.errors import InvalidValue
 from toolchain.tables import out
 
-__all__ = ["PRESET_NAMES"]
+__all__ = ["PRESET_NAMES", "shape_of"]
 
 PRESET_NAMES = ("nir", "snntorch", "spikingjelly", "sinabs", "norse", "rockpool")
 """``toolchain.interchange.PRESETS``, whose module is slow to import; a test holds them equal."""
 
 
-def _shape(text: str | None) -> tuple[int, int, int] | None:
+def shape_of(text: str | None) -> tuple[int, int, int] | None:
     """``1,28,28`` as (C, H, W)."""
     if text is None:
         return None
@@ -66,7 +66,10 @@ def import_nir(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of input rate; a fixed one by default.")] = None,
     pixel_scale: Annotated[
-        float | None, typer.Option("--pixel-scale", help="What a pixel step is on the graph's Input; 1/255 by default.")
+        float | None,
+        typer.Option(
+            "--pixel-scale", help="What a pixel step (1/255 by default) or a spike (1) is on the graph's Input."
+        ),
     ] = None,
     input_shape: Annotated[
         str | None, typer.Option("--input-shape", help="C,H,W of the frames, where the graph reads a vector.")
@@ -101,7 +104,7 @@ def import_nir(
         input_code,
         seed,
         pixel_scale,
-        _shape(input_shape),
+        shape_of(input_shape),
         readout,
     )
     network = read_nir(source, options)
@@ -150,8 +153,9 @@ def export_nir(
         fires = "V ≥ θ" if spiking.compare == "ge" else "V > θ"
         after = "θ is subtracted" if spiking.reset == "subtract" else "V = 0"
         out.print(f"{target}: {sum(nodes.values())} nodes, fingerprint {spiking.fingerprint[:16]}")
+        what = "spike" if spiking.input == "spikes" else "pixel"
         out.print(
             f"NIR does not say, so tell the reader: dt = 1; fires at {fires}; then {after}; V(0) = 0; T = {spiking.time_steps}; "
-            f"Input = pixel·{spiking.pixel_scale:.6g}"
+            f"Input = {what}·{spiking.pixel_scale:.6g}"
         )
     return 0

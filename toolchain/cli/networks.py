@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from toolchain.cli.shared import (
 )
 from toolchain.errors import InvalidValue
 from toolchain.tables import out, show_errors, show_tried
+
+if TYPE_CHECKING:
+    from toolchain.datasets import Dataset
 
 __all__ = ["METHOD_NAMES"]
 
@@ -89,6 +92,10 @@ def train(
 
     use_threads(threads)
     check_writable(target)  # before, not after, the training
+    if data.endswith(".npz"):
+        raise InvalidValue(
+            f"{data} is one set, training needs two: --data events with a folder of train.npz and test.npz"
+        )
     training, test = load_dataset(data, data_folder, "train"), load_dataset(data, data_folder)
     batches = max(1, len(training.frames) // trainer.BATCH)
     done = 0
@@ -125,6 +132,22 @@ def train(
             f"{target}: {source.provenance['test_accuracy']:.2f} % on {source.provenance['test_images']} test images"
         )
     return 0
+
+
+def _of_events(
+    dataset: "Dataset", input_code: str | None, schedule: str | None, steps: int | None, target_loss: float | None
+) -> tuple[str, int | None]:
+    """Input and T of a network that is converted for spikes: those of the data, unless something else was asked for."""
+    if input_code not in (None, "spikes"):
+        raise InvalidValue(
+            f"input {input_code} is made of pixels, data set {dataset.name} holds spikes: leave out --input"
+        )
+    if schedule == "radix":
+        raise InvalidValue(
+            f"data set {dataset.name} holds spikes of equal worth, in radix that of step t would be worth 2^(T-1-t): take "
+            "--schedule two_phase or stream"
+        )
+    return "spikes", dataset.steps if steps is None and target_loss is None else steps
 
 
 @app.command()
@@ -179,6 +202,8 @@ def convert(
     With --target-loss 0.1 the result has the smallest T whose 8-bit integers lose at most 0.1 points against the
     source, on the images that both are compared on.
 
+    Data of events make a network whose input is spikes, in the T of the data unless -T says otherwise.
+
     Example: spikeloom convert bundled -T 4 -o snn.safetensors
     """
     from sim import floating
@@ -197,6 +222,11 @@ def convert(
         raise InvalidValue(f"--target-loss {target_loss:g} chooses T: leave out -T {time_steps}")
     module = load_module(source, weights)
     dataset = load_dataset(data, data_folder, split)
+    if dataset.steps is not None:
+        input_code, time_steps = _of_events(dataset, input_code, schedule, time_steps, target_loss)
+        dataset = dataset if time_steps is None else dataset.at(time_steps)
+    elif input_code == "spikes":
+        raise InvalidValue(f"input spikes needs data of spikes, {data} holds pixels; take --data events or a FILE.npz")
     batch = calibration(dataset, images)
 
     def converted(steps: int | None) -> SpikingNetwork:
@@ -235,9 +265,9 @@ def convert(
                 progress=move,
             )
     with bar("comparing", len(part.frames)) as move:
-        after = floating.accuracy(network, part.frames, part.labels, progress=move)
+        after = floating.accuracy(network, part.at(network.time_steps).frames, part.labels, progress=move)
     measured = {"accuracy_source": before, "accuracy_spiking": after, "accuracy_images": len(part.frames)}
-    network = network.with_provenance(calibration_data=f"{data} {split}", **measured)
+    network = network.with_provenance(calibration_data=f"{Path(data).name} {split}", **measured)
     save_network(network, target)
     if as_json:
         kept = {"tried": [asdict(one) for one in tried]} if tried else {}
@@ -289,6 +319,8 @@ def quantize(
     errors = None
     if table:
         dataset = load_dataset(data, data_folder, images=images)
+        if spiking.input == "spikes":
+            dataset = dataset.at(spiking.time_steps)
         try:
             check_frames(dataset.frames, spiking)
         except InvalidValue as error:

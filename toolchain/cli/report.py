@@ -169,7 +169,7 @@ def _evidence(
 
     found, provenance = None, costs.network.provenance
     if costs.module is not None:
-        measured = accuracy(costs.module, costs.dataset)
+        measured = accuracy(costs.module, costs.dataset.at(costs.network.time_steps))
         found = {
             "accuracy": measured,
             "images": len(costs.dataset.frames),

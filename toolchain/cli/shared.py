@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from toolchain.errors import InvalidValue
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
 
 __all__ = [
-    "AsJson", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Network", "Pow2", "SimulatorName", "Source",
-    "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "names_in", "print_json", "source_name", "step_list",
+    "AsJson", "Banks", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Memories", "NETLIST_DEVICE", "Network",
+    "Pow2", "Room", "SimulatorName", "Source", "TrainingData", "Weights", "app", "bar", "frames_of", "lanes_list", "listed", "load_dataset",
+    "log", "names_in", "print_json", "source_name", "stages", "step_list",
     "swept", "use_threads",
 ]  # fmt: skip
 
@@ -34,15 +35,24 @@ app = typer.Typer(
 )
 log = Console(stderr=True, highlight=False)
 
+NETLIST_DEVICE = "hx8k"
+"""Whose netlist is verified if none is named: Yosys has a model of every iCE40 cell, block RAMs and multipliers too."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Network = Annotated[Path, typer.Argument(metavar="NET", help="Network file (.safetensors).")]
-Source = Annotated[str, typer.Argument(help="FILE.safetensors of spikeloom train, bundled, or FILE.py:FUNCTION.")]
+Source = Annotated[
+    str, typer.Argument(help="FILE.safetensors of spikeloom train, FILE.onnx, bundled, or FILE.py:FUNCTION.")
+]
 Weights = Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")]
 Data = Annotated[
-    str, typer.Option("--data", help="bundled, fashion-mnist, idx, mnist-subset, digits, cifar10 or cifar100.")
+    str,
+    typer.Option(
+        "--data",
+        help="bundled, fashion-mnist, idx, mnist-subset, digits, cifar10, cifar100, events or FILE.npz of bin.",
+    ),
 ]
 TrainingData = Annotated[
-    str, typer.Option("--data", help="fashion-mnist, idx, mnist-subset, digits, cifar10 or cifar100.")
+    str, typer.Option("--data", help="fashion-mnist, idx, mnist-subset, digits, cifar10, cifar100 or events.")
 ]
 FramesFrom = Annotated[str, typer.Option("--data", help="A data set as elsewhere, or random frames.")]
 DataFolder = Annotated[Path | None, typer.Option("--data-folder", help="Folder of the data set's files.")]
@@ -57,6 +67,23 @@ Cut = Annotated[
 Bits = Annotated[int, typer.Option("--weight-bits", "-b", help="Weight width, 2 to 16.")]
 Clipping = Annotated[str, typer.Option("--clipping", help="Scale of a channel: max (nothing clipped) or mse.")]
 Pow2 = Annotated[bool, typer.Option("--pow2", help="Make the thresholds of a layer one power of two.")]
+Memories = Annotated[
+    str, typer.Option("--memories", help="rom: they hold the network; loadable: networks are loaded over the stream.")
+]
+Room = Annotated[
+    str | None,
+    typer.Option(
+        "--capacity",
+        help="What a loadable core has room for: list of network files, capacities (.json), up5k, ecp5-25k, ecp5-45k, "
+        "ecp5-85k; NET alone by default.",
+    ),
+]
+Banks = Annotated[
+    int | None,
+    typer.Option(
+        "--banks", help="Of a loadable core: 2 (the default), or 1, where a load that fails leaves no network."
+    ),
+]
 SimulatorName = Annotated[str, typer.Option("--simulator", help="verilator or icarus.")]
 
 
@@ -67,6 +94,15 @@ def bar(what: str, total: int) -> Iterator[Any]:
     with Progress(*columns, console=log, transient=True, disable=not log.is_interactive) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.advance(task, done)
+
+
+@contextmanager
+def stages(what: str) -> Iterator[Any]:
+    """What is going on and for how long, on standard error; yields the function that says the stage."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=log, transient=True, disable=not log.is_interactive) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda stage: progress.update(task, description=f"{what}: {stage}")
 
 
 def print_json(content: Any) -> None:
@@ -95,12 +131,17 @@ def use_threads(threads: int) -> None:
 
 
 def frames_of(network: "FixedPointNetwork", data: str, folder: Path | None, images: int, seed: int) -> "np.ndarray":
-    """Frames to run hardware on, uint8 ``[images, C, H, W]``."""
-    from toolchain import flow
+    """Frames to run hardware on, uint8 ``[images, C, H, W]``, or spikes int8 ``[images, T, C, H, W]`` in the network's T."""
+    from toolchain import datasets, flow
+    from toolchain.events import rebinned
 
     if data == "random":
         return flow.random_frames(network, images, seed)
-    return load_dataset(data, folder, images=images).frames
+    frames = datasets.load_frames(data, folder=folder)
+    if not 1 <= images <= len(frames):
+        raise InvalidValue(f"{images} images asked of data set {data}, it has 1 to {len(frames)}")
+    part = frames[:images]
+    return rebinned(part, network.time_steps) if part.ndim == 5 and network.input == "spikes" else part
 
 
 def names_in(text: str | None) -> list[str]:
@@ -109,6 +150,28 @@ def names_in(text: str | None) -> list[str]:
     if not all(names):
         raise InvalidValue(f"cut {text!r} is not a list of layers such as 4,8")
     return names
+
+
+def listed(text: str, what: str) -> list[str]:
+    """``a,b`` as its parts, each once."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise InvalidValue(f"{what} {text!r} is not a list such as {'4,16' if what == 'lanes' else 'ecp5-85k,up5k'}")
+    return list(dict.fromkeys(parts))
+
+
+def lanes_list(text: str) -> list[int]:
+    """``4,16`` as numbers of lanes."""
+    from hdl.program import check_lanes
+
+    parts = listed(text, "lanes")
+    try:
+        lanes = [int(part) for part in parts]
+    except ValueError as error:
+        raise InvalidValue(f"lanes {text!r} is not a list such as 4,16") from error
+    for number in lanes:
+        check_lanes(number)
+    return lanes
 
 
 def step_list(text: str) -> list[int]:

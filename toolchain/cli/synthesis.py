@@ -1,15 +1,11 @@
 """The verb ``synth``: what a network takes of a device."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from toolchain.cli.shared import AsJson, Cores, Cut, app, log, names_in, print_json
-from toolchain.errors import InvalidValue
+from toolchain.cli.shared import AsJson, Banks, Cores, Cut, Room, app, lanes_list, listed, names_in, print_json, stages
 from toolchain.tables import show_critical_path, show_synthesis
 
 if TYPE_CHECKING:
@@ -20,39 +16,14 @@ __all__: list[str] = []
 _BALANCING_FRAMES = 4
 
 
-@contextmanager
-def _stages(what: str) -> Iterator[Any]:
-    """What is going on and for how long, on standard error; yields the function that says the stage."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=log, transient=True, disable=not log.is_interactive) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda stage: progress.update(task, description=f"{what}: {stage}")
-
-
-def _listed(text: str, what: str) -> list[str]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts):
-        raise InvalidValue(f"{what} {text!r} is not a list such as {'4,16' if what == 'lanes' else 'ecp5-85k,up5k'}")
-    return list(dict.fromkeys(parts))
-
-
 def _lanes(text: str | None, network: Path) -> list[int]:
     """The lanes asked for; those of the folder, or 16, if none are."""
-    from hdl.program import check_lanes
     from toolchain.bundle import load_bundle
     from toolchain.flow import DEFAULT_LANES
 
     if text is None:
         return [load_bundle(network).lanes if network.is_dir() else DEFAULT_LANES]
-    try:
-        lanes = [int(part) for part in _listed(text, "lanes")]
-    except ValueError as error:
-        if isinstance(error, InvalidValue):
-            raise
-        raise InvalidValue(f"lanes {text!r} is not a list such as 4,16") from error
-    for number in lanes:
-        check_lanes(number)
-    return lanes
+    return lanes_list(text)
 
 
 def _cuts(path: Path, network: "FixedPointNetwork", lanes: int, cores: int, cut: str | None) -> tuple[int, ...]:
@@ -92,6 +63,11 @@ def synth(
     folder: Annotated[
         Path, typer.Option("--out", "-o", help="Folder; logs, netlist and result go into DEVICE-LANES in it.")
     ] = Path("build/synth"),
+    memories: Annotated[
+        str | None, typer.Option("--memories", help="rom (the default) or loadable, as in spikeloom generate.")
+    ] = None,
+    capacity: Room = None,
+    banks: Banks = None,
     as_json: AsJson = False,
 ) -> int:
     """What a network takes of a device, whether it fits, and how fast it runs there: Yosys and nextpnr.
@@ -103,24 +79,39 @@ def synth(
     Example: spikeloom synth net.safetensors --device ecp5-85k,ecp5-45k -P 4,16
     """
     from toolchain import flow
+    from toolchain.bundle import PORTS_FILE, load_bundle
     from toolchain.synth import check_clock, check_seed, find_device, synthesize
 
-    devices = [find_device(name) for name in _listed(device, "device")]
+    devices = [find_device(name) for name in listed(device, "device")]
     numbers = _lanes(lanes, network)
     check_clock(clock)
     check_seed(seed)
     fixed = flow.network_of(network)
+    if network.is_dir() and memories is None and load_bundle(network).memories == "loadable":
+        memories, capacity = "loadable", capacity or str(network / PORTS_FILE)
+    rooms = {
+        number: flow.capacity_for(fixed, lanes=number, memories=memories or "rom", listed=capacity, banks=banks)
+        for number in numbers
+    }
     results = []
     for each in devices:
         for number in numbers:
             cuts = _cuts(network, fixed, number, cores, cut)
             name = f"{each.name}-{number}" + "".join(f"-{first}" for first in cuts)
-            with _stages(f"{each.name}, {number} lanes") as say:
+            with stages(f"{each.name}, {number} lanes") as say:
                 results.append(
                     synthesize(
-                        fixed, folder / name, each, lanes=number, cuts=cuts, clock_mhz=clock, seed=seed, progress=say
+                        fixed,
+                        folder / name,
+                        each,
+                        lanes=number,
+                        cuts=cuts,
+                        capacity=rooms[number],
+                        clock_mhz=clock,
+                        seed=seed,
+                        progress=say,
                     )
-                )  # fmt: skip
+                )
     if as_json:
         described = [result.describe() for result in results]
         print_json(described[0] if len(described) == 1 else described)

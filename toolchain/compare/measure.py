@@ -254,9 +254,9 @@ def compare(
     if baseline is not None and baseline not in BASELINES:
         raise InvalidValue(f"no baseline {baseline!r}; there are {', '.join(BASELINES)}")
     shape = candidates[0].network.input_shape
-    if dataset.frames.shape[1:] != shape:
+    if dataset.frames.shape[-3:] != shape:
         raise InvalidValue(
-            f"images of {dataset.name} are {dataset.frames.shape[1:]}, the networks take {shape}; choose other images, or networks"
+            f"images of {dataset.name} are {dataset.frames.shape[-3:]}, the networks take {shape}; choose other images, or networks"
         )
     options: dict[str, Any] = {"profiles": [profile], "lanes": lanes, "clock_mhz": clock_mhz, "baseline": baseline}
     flow.fixed_energy(candidates[0].network, dataset.take(1), **options)  # refused now, not after the runs

@@ -41,6 +41,16 @@ def choose(predictions: np.ndarray, labels: np.ndarray, images: int = 4) -> list
     return first[: images - len(wrong)] + wrong
 
 
+def shown(frame: np.ndarray) -> np.ndarray:
+    """Pixels uint8 ``[C, H, W]`` as they are; of spikes ``[T, C, H, W]`` how many, the most being bright, channels 1 and 0 (ON
+    and OFF) in red and blue where there are two."""
+    if frame.ndim == 3:
+        return frame
+    counts = np.abs(frame).sum(axis=0, dtype=np.int64)
+    share = (counts * 255 // max(1, int(counts.max()))).astype(np.uint8)
+    return np.stack([share[1], np.zeros_like(share[0]), share[0]]) if len(share) == 2 else share
+
+
 def png(frame: np.ndarray) -> str:
     """A uint8 frame ``[C, H, W]`` of 1 or 3 channels (else the first) as a PNG data address."""
     channels, height, width = frame.shape
@@ -85,7 +95,7 @@ def rasters(
     numbers: Sequence[int],
     data: str,
 ) -> list[dict[str, Any]]:
-    """As JSON values, one for each of the frames ``[N, C, H, W]``, which are images ``numbers`` of data set ``data``.
+    """As JSON values, one for each of the frames ``[N, C, H, W]`` or spikes ``[N, T, C, H, W]``, which are images ``numbers`` of data set ``data``.
 
     ``trace`` is theirs, with spikes. A layer with more neurons than columns shows the mean of neighbours, in the order
     (channel, y, x); at most ``_STEPS`` steps are shown.
@@ -100,8 +110,8 @@ def rasters(
     return [
         {
             "image": int(number),
-            "picture": png(frames[index]),
-            "shape": list(frames.shape[1:]),
+            "picture": png(shown(frames[index])),
+            "shape": list(frames.shape[-3:]),
             "label": called(int(labels[index])),
             "prediction": called(int(trace.predictions[index])),
             "right": bool(trace.predictions[index] == labels[index]),

@@ -12,6 +12,7 @@ from pathlib import Path
 from amaranth.back import verilog
 
 from hdl import Core
+from hdl.capacity import Capacity
 from hdl.chain import Chain
 from hdl.harness import TOP, harness_rtlil, harness_verilog
 from hdl.program import check_lanes
@@ -26,7 +27,7 @@ from toolchain.synth.vivado import write_vivado
 from toolchain.synth.yosys import RTLIL, synthesize_cells
 from toolchain.tools import Tool, find_synthesis
 
-__all__ = ["RESULT", "check_clock", "check_seed", "find_tools", "synthesize"]
+__all__ = ["RESULT", "check_clock", "check_seed", "find_tools", "implement", "synthesize"]
 
 RESULT = "synthesis.json"
 """File with the result, in the folder of the run."""
@@ -92,11 +93,12 @@ def synthesize(
     *,
     lanes: int,
     cuts: Sequence[int] = (),
+    capacity: Capacity | None = None,
     clock_mhz: float | None = None,
     seed: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> SynthesisResult:
-    """Synthesize the core of ``network`` with ``lanes`` lanes, in its harness, and place and route it.
+    """Synthesize the core of ``network`` with ``lanes`` lanes, or of ``capacity``, in its harness, and place and route it.
 
     A design that needs more of a resource than the device has is not placed: the result says what is short.
     Logs, netlist, reports and ``RESULT`` are written into ``folder``; for devices without nextpnr also what Vivado needs.
@@ -115,11 +117,53 @@ def synthesize(
     Raises
     ------
     InvalidValue
-        ``lanes``, ``clock_mhz`` or ``seed`` out of range, or a folder that cannot be written.
+        ``lanes``, ``clock_mhz`` or ``seed`` out of range, a network that does not fit ``capacity``, or a folder that cannot be
+        written.
     ToolMissing
         A tool is missing or fails.
     """
     check_lanes(lanes)
+    if capacity is not None:
+        capacity.check(network)
+
+    def generate() -> str:
+        core = Chain(network, lanes=lanes, cuts=cuts) if cuts else Core(capacity or network, lanes=lanes)
+        if device.family.placer is None:
+            target = device.clock_mhz if clock_mhz is None else clock_mhz
+            write_vivado(folder, device, _verilog(core), top=TOP, clock_mhz=target)
+        return harness_rtlil(core)
+
+    return implement(
+        network, folder, device, generate,
+        prefix=_PREFIX, lanes=lanes, cores=len(cuts) + 1, capacity=capacity, clock_mhz=clock_mhz, seed=seed, progress=progress,
+    )  # fmt: skip
+
+
+def implement(
+    network: FixedPointNetwork,
+    folder: Path,
+    device: Device,
+    generate: Callable[[], str],
+    *,
+    prefix: str,
+    lanes: int,
+    cores: int = 1,
+    capacity: Capacity | None = None,
+    clock_mhz: float | None = None,
+    seed: int = 1,
+    progress: Callable[[str], None] | None = None,
+) -> SynthesisResult:
+    """Synthesize, place and route any design around a core of ``network``; otherwise as ``synthesize``.
+
+    Parameters
+    ----------
+    generate : callable
+        Makes the RTLIL, whose top module is ``hdl.harness.TOP``; may write other files into ``folder``, which is there by then.
+    prefix : str
+        Path of the core in it, left out of names.
+    cores, capacity
+        What the design holds, for the result.
+    """
     check_clock(clock_mhz)
     check_seed(seed)
     target = device.clock_mhz if clock_mhz is None else clock_mhz
@@ -131,11 +175,8 @@ def synthesize(
     _prepare(folder)
     with _stage(seconds, "generate"):
         say("generate: RTLIL")
-        core = _core(network, lanes, cuts)
-        text = harness_rtlil(core)
+        text = generate()
         (folder / RTLIL).write_text(text)
-        if device.family.placer is None:
-            write_vivado(folder, device, _verilog(network, lanes, cuts), top=TOP, clock_mhz=target)
     with _stage(seconds, "yosys"):
         say("yosys")
         netlist = synthesize_cells(
@@ -151,7 +192,7 @@ def synthesize(
                 tools[device.family.placer],
                 device,
                 folder,
-                DesignNames(text, top=TOP, prefix=_PREFIX),
+                DesignNames(text, top=TOP, prefix=prefix),
                 clock_mhz=target,
                 seed=seed,
                 progress=lambda stage: say(f"nextpnr: {stage}"),
@@ -162,8 +203,9 @@ def synthesize(
         network=network.name,
         fingerprint=network.fingerprint,
         lanes=lanes,
-        weight_bits=network.weight_bits,
-        membrane_bits=network.membrane_bits,
+        weight_bits=(capacity or network).weight_bits,
+        membrane_bits=(capacity or network).membrane_bits,
+        memories="rom" if capacity is None else "loadable",
         device=device,
         status="simulated" if placement.fmax_mhz is not None else "estimated",
         used=used,
@@ -181,19 +223,15 @@ def synthesize(
         cpu_seconds=round(_cpu_seconds() - start, 1),
         tools={**{name: tool.version for name, tool in tools.items()}, "amaranth": version("amaranth")},
         folder=str(folder),
-        cores=len(cuts) + 1,
+        cores=cores,
     )
     with replacing(folder / RESULT) as temporary:
         temporary.write_text(json.dumps(result.describe(), indent=2) + "\n")
     return result
 
 
-def _core(network: FixedPointNetwork, lanes: int, cuts: Sequence[int]) -> Core | Chain:
-    return Chain(network, lanes=lanes, cuts=cuts) if cuts else Core(network, lanes=lanes)
-
-
-def _verilog(network: FixedPointNetwork, lanes: int, cuts: Sequence[int]) -> str:
+def _verilog(core: Core | Chain) -> str:
     try:
-        return harness_verilog(_core(network, lanes, cuts))
+        return harness_verilog(core)
     except verilog.YosysError as error:
         raise ToolMissing(f"Amaranth cannot run Yosys: {error}; leave AMARANTH_USE_YOSYS unset") from error

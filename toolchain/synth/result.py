@@ -37,6 +37,9 @@ class SynthesisResult:
     -------
     network, fingerprint : str
     lanes, weight_bits, membrane_bits : int
+        Of the hardware.
+    memories : str
+        ``rom``, or ``loadable``: the hardware has room for the network, and for others.
     device : Device
     status : str
         ``simulated``: by place and route, with the delays that the tool knows of. ``estimated``: counted by Yosys alone.
@@ -73,6 +76,7 @@ class SynthesisResult:
     lanes: int
     weight_bits: int
     membrane_bits: int
+    memories: str
     device: Device
     status: str
     used: dict[str, int]
@@ -164,6 +168,7 @@ class SynthesisResult:
             "cores": self.cores,
             "weight_bits": self.weight_bits,
             "membrane_bits": self.membrane_bits,
+            "memories": self.memories,
             "device": {
                 "name": self.device.name,
                 "title": self.device.title,

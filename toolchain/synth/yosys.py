@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from toolchain.errors import ToolMissing
 from toolchain.synth.targets import Device
 from toolchain.tools import Tool, tool_failed, watch_tool
 
-__all__ = ["NETLIST", "RTLIL", "Netlist", "synthesize_cells"]
+__all__ = ["CELLS", "LOG", "NETLIST", "RTLIL", "Netlist", "synthesize_cells"]
 
 RTLIL = "top.il"
 NETLIST = "netlist.json"
-_CELLS = "cells.json"
-_LOG = "yosys.log"
+CELLS = "cells.json"
+LOG = "yosys.log"
 _PASS = re.compile(r"^\d+\.\d+(?:\.\d+)*\. Executing (\w+) pass")
 
 
@@ -44,9 +44,28 @@ class Netlist:
 
 
 def synthesize_cells(
-    tool: Tool, device: Device, folder: Path, *, top: str, progress: Callable[[str], None] | None = None
+    tool: Tool,
+    device: Device,
+    folder: Path,
+    *,
+    top: str,
+    design: str = RTLIL,
+    options: Sequence[str] = (),
+    verilog: str | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Netlist:
-    """Synthesize ``folder / RTLIL`` into ``folder / NETLIST``; the log stays beside them.
+    """Synthesize ``folder / design`` into ``folder / NETLIST``; the log stays beside them.
+
+    Parameters
+    ----------
+    top : str
+        Module at the top.
+    design : str
+        Name of a file of RTLIL, or of Verilog if it ends in ``.v``.
+    options : sequence of str
+        Of the synthesis command, beside the device's.
+    verilog : str, optional
+        Name of a file that gets the netlist as Verilog too.
 
     Raises
     ------
@@ -55,11 +74,12 @@ def synthesize_cells(
     """
     # without the places of Yosys's own cell libraries, which differ between installations
     script = (
-        f"read_rtlil {RTLIL}",
-        f"{' '.join(device.synthesis)} -top {top}",
+        f"{'read_verilog' if design.endswith('.v') else 'read_rtlil'} {design}",
+        f"{' '.join((*device.synthesis, *options))} -top {top}",
         "setattr -unset src *",
         f"write_json {NETLIST}",
-        f"tee -q -o {_CELLS} stat -json",
+        *((f"write_verilog -noattr {verilog}",) if verilog else ()),
+        f"tee -q -o {CELLS} stat -json",
     )
 
     def see(line: str) -> None:
@@ -67,12 +87,12 @@ def synthesize_cells(
         if found is not None and progress is not None:
             progress(found[1].lower())
 
-    log = folder / _LOG
+    log = folder / LOG
     code = watch_tool([tool.executable, "-p", "; ".join(script)], log=log, folder=folder, see=see)
     if code != 0:
         raise tool_failed(tool.executable, code, log)
     try:
-        cells = json.loads((folder / _CELLS).read_text())["design"]["num_cells_by_type"]
+        cells = json.loads((folder / CELLS).read_text())["design"]["num_cells_by_type"]
         design = json.loads((folder / NETLIST).read_text())["modules"][top]
         digest = hashlib.sha256(json.dumps(design, sort_keys=True).encode()).hexdigest()
         counted = {str(kind): int(number) for kind, number in sorted(cells.items()) if not kind.startswith("$")}

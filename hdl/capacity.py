@@ -1,0 +1,453 @@
+"""What a core whose memories are loaded has room for, and what a network needs of it.
+
+Plain Python: no signals here.
+"""
+
+import json
+import zlib
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from hdl.layouts import width_for
+from hdl.program import WINDOW_MEMBERS, Instruction, Program, check_lanes
+from toolchain.errors import InvalidValue
+from toolchain.ir import (
+    COMPARES,
+    DEFAULT_SEED,
+    MAX_RADIX_STEPS,
+    MAX_TIME_STEPS,
+    MEMBRANE_LIMIT_BITS,
+    NEGATIVES,
+    PIXEL_INPUTS,
+    RESETS,
+    SCHEDULES,
+    FixedPointNetwork,
+)
+
+__all__ = [
+    "DEVICE_CAPACITIES", "DIMENSIONS", "FORMAT", "HEADER", "Capacity", "Section", "device_capacity", "needs", "read_capacity",
+    "union",
+]  # fmt: skip
+
+DIMENSIONS = {
+    "pixels": "pixels of a frame",
+    "time_steps": "time steps",
+    "layers": "layers",
+    "classes": "classes",
+    "instructions": "instructions, one for each connection",
+    "rows": "entries of the row table, one for each source row of each connection",
+    "columns": "entries of the column table, one for each source column of each connection",
+    "channels": "entries of the channel table, one for each source channel of each connection",
+    "parameter_words": "parameter words, one for each lane group of each layer",
+    "weight_words": "weight words",
+    "membrane_words": "membrane words, those of the largest layer",
+    "spike_words": "spike words, those held at the same time",
+    "groups": "words at one place of a layer, or channels of the frame",
+    "taps": "taps of a source place along one axis",
+    "weight_bits": "bits of a weight",
+    "membrane_bits": "bits of a membrane",
+}
+"""What can run short, in the order of a load packet's header, and what messages call it."""
+FORMAT = 1
+"""Of load packets."""
+HEADER = ("version", "features", "capacity", "network_id", "seed", *DIMENSIONS)
+"""Words of a load packet behind its first."""
+_MOST = {"time_steps": MAX_TIME_STEPS, "weight_bits": 16, "membrane_bits": MEMBRANE_LIMIT_BITS}
+_MOST_OTHERWISE = 2**24 - 1
+_LEAST = {"weight_bits": 2, "membrane_bits": 2, "channels": 0}
+_NEURON = {
+    "schedule": SCHEDULES, "negative": NEGATIVES, "reset": RESETS, "compare": COMPARES, "input": PIXEL_INPUTS
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Section:
+    """One memory that is loaded.
+
+    Members
+    -------
+    name : str
+    count : str
+        The dimension that says how many entries it has.
+    fields : tuple of (str, int)
+        Name and bits of each member of an entry, lowest first.
+    repeats : int
+        How often the fields follow each other in an entry: 1, or once for each lane.
+    """
+
+    name: str
+    count: str
+    fields: tuple[tuple[str, int], ...]
+    repeats: int = 1
+
+    @property
+    def bits(self) -> int:
+        """Bits of an entry."""
+        return self.repeats * sum(bits for _, bits in self.fields)
+
+    @property
+    def words(self) -> int:
+        """32-bit words of an entry, in a packet and side by side in the memory."""
+        return ceil(self.bits / 32)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Room of a core whose memories are loaded; it runs every network that needs no more.
+
+    What is fixed in hardware: ``lanes``, the neuron (``schedule``, ``negative``, ``reset``, ``compare``,
+    ``input``; a core of ``stream`` runs ``two_phase`` too), and whether there is a channel table, without which no
+    convolution may have groups (``grouped``). All others are upper limits, in the units of ``DIMENSIONS``.
+
+    Members
+    -------
+    banks : int
+        2: a load goes beside the network that runs, which stays until the new one is proven; 1: half of the memory
+        for program, tables, parameters and weights, and a load that fails leaves no network.
+
+    Raises
+    ------
+    InvalidValue
+        A member out of range, or a neuron that does not exist.
+    """
+
+    lanes: int
+    schedule: str
+    negative: str
+    reset: str
+    compare: str
+    input: str
+    grouped: bool
+    pixels: int
+    time_steps: int
+    layers: int
+    classes: int
+    instructions: int
+    rows: int
+    columns: int
+    channels: int
+    parameter_words: int
+    weight_words: int
+    membrane_words: int
+    spike_words: int
+    groups: int
+    taps: int
+    weight_bits: int
+    membrane_bits: int
+    banks: int = 2
+
+    def __post_init__(self) -> None:
+        check_lanes(self.lanes)
+        for name, allowed in _NEURON.items():
+            if getattr(self, name) not in allowed:
+                raise InvalidValue(
+                    f"{name} of a capacity is {getattr(self, name)!r}, must be one of {', '.join(allowed)}"
+                )
+        for name in DIMENSIONS:
+            least, most = _LEAST.get(name, 1), _MOST.get(name, _MOST_OTHERWISE)
+            if name == "time_steps" and self.schedule == "radix":
+                most = MAX_RADIX_STEPS
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise InvalidValue(f"{name} of a capacity is {value!r}, must be {least} to {most}")
+        if type(self.grouped) is not bool:
+            raise InvalidValue(f"grouped of a capacity is {self.grouped!r}, must be true or false")
+        if self.banks not in (1, 2):
+            raise InvalidValue(f"banks of a capacity is {self.banks!r}, must be 1 or 2")
+
+    @classmethod
+    def of(cls, *networks: FixedPointNetwork, lanes: int, banks: int = 2) -> "Capacity":
+        """Just enough for each of ``networks``, whose neurons must be the same (``stream`` includes ``two_phase``).
+
+        Raises
+        ------
+        InvalidValue
+            Neurons differ, or ``lanes`` out of range.
+        """
+        if not networks:
+            raise InvalidValue("a capacity needs at least one network")
+        return union(*(cls._of_one(network, lanes, banks) for network in networks))
+
+    @classmethod
+    def _of_one(cls, network: FixedPointNetwork, lanes: int, banks: int) -> "Capacity":
+        grouped = Program(network, lanes).grouped
+        members: dict[str, Any] = {**{name: getattr(network, name) for name in _NEURON}, **needs(network, lanes)}
+        return cls(lanes=lanes, grouped=grouped, banks=banks, **members)
+
+    @classmethod
+    def restored(cls, members: object) -> "Capacity":
+        """From what ``describe`` gives.
+
+        Raises
+        ------
+        InvalidValue
+            Members are missing, unknown or out of range.
+        """
+        names = {f.name for f in fields(cls)}
+        if not isinstance(members, dict) or not set(members) <= names or names - set(members) - {"banks"}:
+            raise InvalidValue(
+                "these are not the members of a capacity; spikeloom generate --memories loadable writes them"
+            )
+        return cls(**members)
+
+    @property
+    def seed(self) -> int:
+        """Of ``rate``, before a network brings its own."""
+        return DEFAULT_SEED
+
+    @property
+    def signed_spikes(self) -> bool:
+        """Whether spikes may be −1."""
+        return self.negative != "none"
+
+    @property
+    def digest(self) -> int:
+        """32 bits that tell this capacity from others: a network is packed for just one."""
+        return zlib.crc32(json.dumps(self.describe(), sort_keys=True).encode())
+
+    @property
+    def schedules(self) -> tuple[str, ...]:
+        """Schedules of networks that may be loaded."""
+        return (self.schedule, "two_phase") if self.schedule == "stream" else (self.schedule,)
+
+    def features(self, schedule: str) -> int:
+        """A word of what is fixed in hardware, and of a network's schedule."""
+        places = {"schedule": 8, "negative": 12, "reset": 16, "compare": 18, "input": 20}
+        neuron = {**{name: getattr(self, name) for name in _NEURON}, "schedule": schedule}
+        codes = (_NEURON[name].index(value) << places[name] for name, value in neuron.items())
+        return self.lanes | sum(codes) | self.grouped << 24
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    def shortages(self, network: FixedPointNetwork) -> list[str]:
+        """What the core lacks for a network, in words; empty if it fits."""
+        found = []
+        for name in _NEURON:
+            wanted, has = getattr(network, name), getattr(self, name)
+            if wanted not in (self.schedules if name == "schedule" else (has,)):
+                found.append(f"{name} {wanted}: the core has {has}")
+        if not self.grouped and any(c.groups > 1 for layer in network.layers for c in layer.connections):
+            found.append("groups: the core has no channel table")
+        if any(c.maximum is not None for layer in network.layers for c in layer.connections):
+            found.append("max pooling: a core whose memories are loaded has no windows")
+        for name, need in needs(network, self.lanes).items():
+            has = getattr(self, name)
+            if need > has and (self.grouped or name != "channels"):
+                found.append(f"{need:,} {DIMENSIONS[name]}: the core has room for {has:,}")
+        return found
+
+    def check(self, network: FixedPointNetwork) -> None:
+        """Refuse a network that does not fit.
+
+        Raises
+        ------
+        InvalidValue
+            One line that names what is short.
+        """
+        found = self.shortages(network)
+        if found:
+            raise InvalidValue(
+                f"network {network.name} does not fit the core: it needs {'; '.join(found)}; "
+                "generate a core of larger --capacity"
+            )
+
+    def program(self, network: FixedPointNetwork) -> Program:
+        """The program of a network as this core takes it; refused if it does not fit."""
+        self.check(network)
+        return Program(network, self.lanes, ranged=self.grouped, general=True)
+
+    @property
+    def parameters(self) -> tuple[tuple[str, int], ...]:
+        """Name and bits of the parameters of a lane; thresholds of ``radix`` come as ``θ·2^(T−1)``."""
+        threshold = self.membrane_bits - 1 + (self.time_steps - 1 if self.schedule == "radix" else 0)
+        found = [("threshold", threshold)]
+        if self.negative == "asymmetric":
+            found.append(("negative_threshold", threshold))
+        found.append(("initial", self.membrane_bits))
+        if self.schedule == "stream":
+            found.append(("addend", self.membrane_bits))
+        return tuple(found)
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """The memories that are loaded, in the order of the packet."""
+        weight, membrane = width_for(self.weight_words - 1), width_for(max(2, self.membrane_words) - 1)
+        count = width_for(self.taps)
+        taps = (("weight", weight), ("membrane", membrane), ("count", count))
+        lane = width_for(self.lanes - 1)
+        group = width_for(self.groups - 1)
+        channels = Section(
+            "channels",
+            "channels",
+            (("weight", weight), ("membrane", group), ("words", group), ("first", lane), ("last", lane)),
+        )
+        return (
+            Section("program", "instructions", tuple(self._instruction().items())),
+            Section("rows", "rows", taps),
+            Section("columns", "columns", taps),
+            *((channels,) if self.grouped else ()),
+            Section("parameters", "parameter_words", self.parameters, self.lanes),
+            Section("weights", "weight_words", (("weight", self.weight_bits),), self.lanes),
+        )
+
+    @property
+    def offset_bits(self) -> int:
+        """Of an event's offset: in weight words, or entries of the channel table."""
+        return width_for(max(self.channels, self.lanes)) if self.grouped else width_for(self.weight_words - 1)
+
+    def _instruction(self) -> dict[str, int]:
+        weight, membrane = width_for(self.weight_words - 1), width_for(max(2, self.membrane_words) - 1)
+        spike = width_for(max(self.spike_words - 1, 1))
+        group, coordinate = width_for(self.groups), width_for(max(self.rows, self.columns))
+        bits = {
+            "source_base": spike,
+            "source_rows": coordinate,
+            "source_columns": coordinate,
+            "source_groups": group,
+            "row_base": width_for(self.rows - 1),
+            "column_base": width_for(self.columns - 1),
+            "channel_base": width_for(max(self.channels, self.lanes)),
+            "group_stride": self.offset_bits,
+            "lane_stride": self.offset_bits,
+            "row_stride": weight,
+            "column_stride": weight,
+            "groups": group,
+            "row_words": membrane,
+            "column_words": membrane,
+            "last_lanes": width_for(self.lanes),
+            "words": width_for(max(2, self.membrane_words)),
+            "parameter_base": width_for(self.parameter_words - 1),
+            "target_base": spike,
+        }
+        left_out = {"threshold_exponent", *WINDOW_MEMBERS, *(() if self.grouped else ("channel_base",))}
+        return {f.name: bits.get(f.name, 1) for f in fields(Instruction) if f.name not in left_out}
+
+
+def needs(network: FixedPointNetwork, lanes: int) -> dict[str, int]:
+    """How much of each of ``DIMENSIONS`` a network needs on ``lanes`` lanes."""
+    program = Program(network, lanes, ranged=True, general=True)
+    rows, columns = program.tables
+    return {
+        "pixels": program.pixels,
+        "time_steps": program.steps,
+        "layers": len(network.layers),
+        "classes": network.shapes[-1][0],
+        "instructions": len(program.instructions),
+        "rows": len(rows),
+        "columns": len(columns),
+        "channels": len(program.channels),
+        "parameter_words": sum(program.groups(layer.channels) for layer in network.layers),
+        "weight_words": sum(
+            program.groups(c.weight.shape[0]) * (c.weight.size // c.weight.shape[0])
+            for layer in network.layers
+            for c in layer.connections
+        ),
+        "membrane_words": program.membrane_words,
+        "spike_words": max(1, program.spike_words),
+        "groups": max(max(i.groups, i.source_groups) for i in program.instructions),
+        "taps": max(1, *(entry.count for entry in chain(rows, columns))),
+        "weight_bits": network.weight_bits,
+        "membrane_bits": network.membrane_bits,
+    }
+
+
+def union(*capacities: Capacity) -> Capacity:
+    """Room for whatever fits one of ``capacities``.
+
+    Raises
+    ------
+    InvalidValue
+        Lanes, neurons or banks differ.
+    """
+    first = capacities[0]
+    schedules = {each.schedule for each in capacities}
+    schedule = "stream" if schedules == {"stream", "two_phase"} else first.schedule
+    for each in capacities:
+        for name in ("lanes", *_NEURON, "banks"):
+            one, other = getattr(first, name), getattr(each, name)
+            if one != other and not (name == "schedule" and schedules == {"stream", "two_phase"}):
+                raise InvalidValue(f"one core cannot have {name} {one} and {name} {other}: generate two")
+    most = {name: max(getattr(each, name) for each in capacities) for name in DIMENSIONS}
+    return replace(first, schedule=schedule, grouped=any(each.grouped for each in capacities), **most)
+
+
+DEVICE_CAPACITIES: dict[str, dict[str, int]] = {
+    # weights of 8 bits; neurons of the largest layer; spikes (neurons × T) held at once; output channels of all layers
+    "up5k": {"weights": 65_536, "neurons": 512, "spikes": 4_096, "pixels": 1_024, "layers": 4, "channels": 128},
+    "ecp5-25k": {"weights": 32_768, "neurons": 4_096, "spikes": 32_768, "pixels": 1_024, "layers": 16, "channels": 512},
+    "ecp5-45k": {"weights": 65_536, "neurons": 8_192, "spikes": 65_536, "pixels": 3_072, "layers": 16, "channels": 512},
+    "ecp5-85k": {
+        "weights": 131_072, "neurons": 16_384, "spikes": 131_072, "pixels": 3_072, "layers": 32, "channels": 1_024
+    },
+}  # fmt: skip
+"""Room that devices have for networks of 8-bit weights, in plain numbers."""
+
+
+def device_capacity(
+    name: str, *, lanes: int, schedule: str = "two_phase", grouped: bool = False, banks: int = 2, **neuron: str
+) -> Capacity:
+    """The named default for a device: what fits there, of one neuron.
+
+    Parameters
+    ----------
+    neuron : str
+        ``negative``, ``reset``, ``compare``, ``input``; the usual ones where they are not given.
+
+    Raises
+    ------
+    InvalidValue
+        No such device, ``lanes`` out of range, or a neuron that does not exist.
+    """
+    check_lanes(lanes)
+    if name not in DEVICE_CAPACITIES:
+        raise InvalidValue(f"no capacity is named {name!r}; there are {', '.join(DEVICE_CAPACITIES)}")
+    room = DEVICE_CAPACITIES[name]
+    layers, channels = room["layers"], room["channels"]
+    entries = 32 * layers
+    usual = {what: allowed[0] for what, allowed in _NEURON.items()}
+    return Capacity(
+        **{**usual, "schedule": schedule, **neuron},
+        lanes=lanes,
+        grouped=grouped,
+        banks=banks,
+        pixels=room["pixels"],
+        time_steps=MAX_RADIX_STEPS if schedule == "radix" else 32,
+        layers=layers,
+        classes=100,
+        instructions=layers + layers // 2,
+        rows=entries,
+        columns=entries,
+        channels=channels,
+        parameter_words=layers + ceil(channels / lanes),
+        weight_words=ceil(room["weights"] / lanes),
+        membrane_words=ceil(room["neurons"] / lanes),
+        spike_words=ceil(room["spikes"] / lanes),
+        groups=max(3, ceil(channels / lanes)),
+        taps=7,
+        weight_bits=8,
+        membrane_bits=20,
+    )
+
+
+def read_capacity(path: Path) -> Capacity:
+    """The capacity in a JSON file: what ``describe`` gives, alone or as ``capacity`` in a port map.
+
+    Raises
+    ------
+    InvalidValue
+        No such file, no capacity in it, or one out of range.
+    """
+    try:
+        content = json.loads(path.read_text())
+        return Capacity.restored(content.get("capacity", content))
+    except OSError as error:
+        raise InvalidValue(f"cannot read capacity {path}: {error.strerror}; name a JSON file or a device") from error
+    except (TypeError, AttributeError, ValueError, RecursionError) as error:
+        if isinstance(error, InvalidValue):
+            raise InvalidValue(f"{path}: {error}") from error
+        raise InvalidValue(f"{path} holds no capacity; spikeloom generate --memories loadable writes one") from error

@@ -1,0 +1,215 @@
+"""The numbers and layouts that a core is built from: of one network, or of a capacity."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from amaranth import Shape, signed, unsigned
+from amaranth.lib import data
+
+from hdl.capacity import Capacity
+from hdl.layouts import channel_layout, coordinate_layout, settings_layout, width_for
+from hdl.program import Instruction, Neuron, Program, amplitude_bits, weighing
+from hdl.windows import windows_of
+
+__all__ = ["Sizes"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """What blocks need to know of the network, or of every network that may be loaded.
+
+    Members
+    -------
+    neuron : Neuron
+        The network or the capacity; its T is the largest.
+    layers, classes, pixels, instructions, weight_words, parameter_words, membrane_words, spike_words : int
+        Largest numbers of each.
+    groups : int
+        Words at one place of a layer; ``walked``: that the scanner counts, channels of a frame included.
+    address_bits : int
+        Of the address that the scanner reads at.
+    coordinates : int
+        Rows or columns of a source.
+    entries : int
+        Of the longer coordinate table; ``channels``: of the channel table.
+    exponents : bool
+        Thresholds are powers of two in the program.
+    instruction : StructLayout or None
+        Members in the program memory; the others never change.
+    row, column, channel : StructLayout
+        Entries of the tables; ``channel`` is None without one.
+    parameter : StructLayout
+        Parameters of a lane.
+    windows : StructLayout or None
+        Members of an instruction about max pooling, where there is any.
+    capacity : Capacity or None
+        Of a core whose memories are loaded.
+    """
+
+    neuron: Neuron
+    lanes: int
+    weight_bits: int
+    membrane_bits: int
+    layers: int
+    classes: int
+    pixels: int
+    instructions: int
+    weight_words: int
+    parameter_words: int
+    membrane_words: int
+    spike_words: int
+    groups: int
+    walked: int
+    address_bits: int
+    coordinates: int
+    entries: int
+    channels: int
+    exponents: bool
+    instruction: data.StructLayout | None
+    row: data.StructLayout
+    column: data.StructLayout
+    channel: data.StructLayout | None
+    parameter: data.StructLayout
+    windows: data.StructLayout | None = None
+    capacity: Capacity | None = None
+
+    @classmethod
+    def of_network(cls, program: Program) -> "Sizes":
+        """Just what one network needs."""
+        network = program.network
+        varying = program.varying()
+        rows, columns = program.tables
+        bits = network.membrane_bits
+        largest = Instruction(
+            *(max(values) for values in zip(*(vars(i).values() for i in program.instructions), strict=True))
+        )
+        instruction = channel = None
+        if varying:
+            instruction = data.StructLayout({name: unsigned(width_for(most)) for name, most in varying.items()})
+        if program.channels:
+            weight, membrane, words = (
+                max(getattr(e, n) for e in program.channels) for n in ("weight", "membrane", "words")
+            )
+            channel = channel_layout(weight, membrane, words, program.lanes)
+        return cls(
+            neuron=network,
+            lanes=program.lanes,
+            weight_bits=network.weight_bits,
+            membrane_bits=bits,
+            layers=len(network.layers),
+            classes=network.shapes[-1][0],
+            pixels=program.pixels,
+            instructions=len(program.instructions),
+            weight_words=len(program.weight_words),
+            parameter_words=len(program.parameter_words),
+            membrane_words=max(2, program.membrane_words),
+            spike_words=max(2, program.spike_words),
+            groups=largest.groups,
+            walked=max(largest.source_groups, largest.groups),
+            address_bits=program.address_bits,
+            coordinates=max(largest.source_rows, largest.source_columns),
+            entries=max(len(rows), len(columns)),
+            channels=len(program.channels),
+            exponents=program.threshold_exponents is not None,
+            instruction=instruction,
+            row=coordinate_layout(*(max(getattr(e, n) for e in rows) for n in ("weight", "membrane", "count"))),
+            column=coordinate_layout(*(max(getattr(e, n) for e in columns) for n in ("weight", "membrane", "count"))),
+            channel=channel,
+            parameter=data.StructLayout(
+                {
+                    name: unsigned(bits - 1) if "threshold" in name else signed(bits)
+                    for name in program.parameter_words[0][0]
+                }
+            ),
+            windows=windows_of(program),
+        )
+
+    @classmethod
+    def of_capacity(cls, capacity: Capacity) -> "Sizes":
+        """Room for every network of the capacity."""
+        layouts = {
+            section.name: data.StructLayout(
+                {
+                    name: signed(bits) if name in ("initial", "addend") else unsigned(bits)
+                    for name, bits in section.fields
+                }
+            )
+            for section in capacity.sections
+        }
+        return cls(
+            neuron=capacity,
+            lanes=capacity.lanes,
+            weight_bits=capacity.weight_bits,
+            membrane_bits=capacity.membrane_bits,
+            layers=capacity.layers,
+            classes=capacity.classes,
+            pixels=capacity.pixels,
+            instructions=capacity.instructions,
+            weight_words=capacity.weight_words,
+            parameter_words=capacity.parameter_words,
+            membrane_words=max(2, capacity.membrane_words),
+            spike_words=max(2, capacity.spike_words),
+            groups=capacity.groups,
+            walked=capacity.groups,
+            address_bits=width_for(max(4 * ceil(capacity.pixels / 4), 8, capacity.spike_words) - 1),
+            coordinates=max(capacity.rows, capacity.columns),
+            entries=max(capacity.rows, capacity.columns),
+            channels=capacity.channels,
+            exponents=False,
+            instruction=layouts["program"],
+            row=layouts["rows"],
+            column=layouts["columns"],
+            channel=layouts.get("channels"),
+            parameter=layouts["parameters"],
+            capacity=capacity,
+        )
+
+    @property
+    def frame_words(self) -> int:
+        """Depth of the frame memory, four pixels a word; 0 where frames are spikes."""
+        return 0 if self.neuron.input == "spikes" else max(2, ceil(self.pixels / 4))
+
+    @property
+    def time_steps(self) -> int:
+        """The largest T."""
+        return self.neuron.time_steps
+
+    @property
+    def grouped(self) -> bool:
+        """Whether there is a channel table."""
+        return self.channel is not None
+
+    @property
+    def weighing(self) -> str:
+        """As ``hdl.program.weighing``."""
+        return weighing(self.neuron)
+
+    @property
+    def amplitude(self) -> Shape:
+        """Of an event's amplitude."""
+        return Shape(amplitude_bits(self.neuron), self.neuron.signed_spikes and self.weighing == "multiply")
+
+    @property
+    def spike_bits(self) -> int:
+        """Width of a spike word: P spikes, and P signs above them if spikes have one."""
+        return self.lanes * (1 + self.neuron.signed_spikes)
+
+    @property
+    def preshifted(self) -> int:
+        """Bits by which thresholds come shifted already: in ``radix`` where T is not known before the network is loaded."""
+        return self.time_steps - 1 if self.capacity is not None and self.neuron.schedule == "radix" else 0
+
+    @property
+    def settings(self) -> data.StructLayout | None:
+        """What a loaded network sets beside memories."""
+        if self.capacity is None:
+            return None
+        first = self.time_steps - 1 if self.neuron.schedule == "radix" else 0
+        return settings_layout(
+            pixels=self.pixels,
+            time_steps=self.time_steps,
+            layers=self.layers,
+            classes=self.classes,
+            instructions=self.instructions,
+            worth=max(1, 1 << first if self.weighing == "multiply" else first),
+        )

@@ -1,0 +1,191 @@
+"""Whole boards in Verilator: the top levels as they are synthesized, from pin to pin, with the host's own code on the line."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cocotb_tools.runner import get_results, get_runner
+
+from hdl.core import Core
+from sim import golden, verilator
+from sim.packets import read_result
+from sim.runner import environment
+from tests.networks import frames_for, random_network
+from toolchain.boards import BOARDS
+from toolchain.boards.job import board_files
+from toolchain.bundle import CORE, TESTBENCH, RtlBundle
+from toolchain.cycles import cycles
+from toolchain.tools import find_simulator, find_synthesis, watch_tool
+
+NETWORK = random_network(3)
+FRAMES = frames_for(NETWORK, 1, 2)
+LANES = 2
+BAUD = 1_000_000
+PINS = {
+    # clock, button, is a pressed button's pin high?, is a lit LED's pin high?
+    "ulx3s": ("clk25_0__io", "button_fire_0__io", True, True),
+    "icebreaker": ("clk12_0__io", "button_0__io", False, [False] * 2 + [True] * 5),
+    "tangnano9k": ("clk27_0__io", "button_0__io", False, False),
+}
+WRAPPER = """\
+`timescale 1ns / 1ps
+module {testbench} (
+    input  wire clk    /* verilator public_flat_rw */,
+    input  wire rx     /* verilator public_flat_rw */,
+    input  wire button /* verilator public_flat_rw */,
+    output wire tx     /* verilator public_flat_rw */,
+    output wire [{top}:0] lights /* verilator public_flat_rw */
+);
+  wire rx_pin = rx, clock_pin = clk, button_pin = {button_sign}button;
+  wire [{top}:0] pins;
+  assign lights = pins ^ {mask};
+  top board (
+    .{clock}(clock_pin), .{button}(button_pin), .uart_0__rx__io(rx_pin), .uart_0__tx__io(tx), {leds}
+  );
+endmodule
+"""
+
+
+def wrapper(board) -> str:
+    """Test bench around a board's pins: active high, whatever the board's are."""
+    clock, button, pressed, lit = PINS[board.name]
+    count = board.lights
+    lit = [lit] * count if isinstance(lit, bool) else lit
+    return WRAPPER.format(
+        testbench=TESTBENCH, top=count - 1, clock=clock, button=button, button_sign="" if pressed else "~",
+        mask=f"{count}'d{sum((not each) << n for n, each in enumerate(lit))}",
+        leds=", ".join(f".led_{n}__io(pins[{n}])" for n in range(count)),
+    )  # fmt: skip
+
+
+class Simulated:
+    """A board compiled for Verilator; ``talk`` does the steps of ``sim.board_bench``."""
+
+    def __init__(self, board, folder: Path):
+        self.board = board
+        files = board_files(board, Core(NETWORK, lanes=LANES), clock_hz=board.clock_hz, baud=BAUD)
+        (folder / "top.il").write_text(files["top.il"])
+        yosys = find_synthesis("yosys").executable
+        script = "read_rtlil top.il; proc; memory_collect; write_verilog -noattr -norename top.v"
+        assert watch_tool([yosys, "-q", "-p", script], log=folder / "yosys.log", folder=folder) == 0
+        cells = (Path(__file__).parent / "cells.v").read_text()
+        (folder / f"{CORE}.v").write_text(cells + (folder / "top.v").read_text())
+        (folder / f"{TESTBENCH}.v").write_text(wrapper(board))
+        self._built = folder / "build"
+        self._built.mkdir()
+        self._simulator = find_simulator("verilator")
+        bundle = RtlBundle(folder, LANES, NETWORK.fingerprint, ())
+        verilator.build(bundle, self._simulator, self._built, folder / "build.log")
+
+    def talk(self, *steps, attempts=3, timeout=0.02):
+        with tempfile.TemporaryDirectory() as name:
+            job = Path(name)
+            np.save(job / "frames.npy", FRAMES)
+            options = {"bit_ns": 1e9 / BAUD, "clock_ps": 2 * round(5e11 / self.board.clock_hz)}
+            options |= {"timeout": timeout, "attempts": attempts, "steps": steps}
+            (job / "job.json").write_text(json.dumps(options))
+            with environment({**self._simulator.environment, "SPIKELOOM_JOB": name, "COCOTB_LOG_LEVEL": "WARNING"}):
+                results = get_runner("verilator").test(
+                    test_module="sim.board_bench", hdl_toplevel=TESTBENCH, hdl_toplevel_lang="verilog",
+                    build_dir=self._built, test_dir=job, log_file=job / "log", results_xml=str(job / "results.xml"),
+                )  # fmt: skip
+            assert get_results(results) == (1, 0), (job / "log").read_text()
+            told = json.loads((job / "told.json").read_text())
+        return told["told"], told["repeats"]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """Boards by name, each compiled once."""
+    patch = pytest.MonkeyPatch()
+    fast = tuple("OPT_FAST=-O1" if option.startswith("OPT_FAST") else option for option in verilator.MAKE_OPTIONS)
+    patch.setattr(verilator, "MAKE_OPTIONS", fast)
+    boards = {}
+
+    def find(name):
+        if name not in boards:
+            boards[name] = Simulated(BOARDS[name], tmp_path_factory.mktemp(name))
+        return boards[name]
+
+    yield find
+    patch.undo()
+
+
+def check(words, image):
+    """The result packet of an image is the golden model's, its cycles those of the cycle model."""
+    assert isinstance(words, list), words
+    trace = golden.run(NETWORK, FRAMES, "spikes")
+    result = read_result(words, classes=NETWORK.shapes[-1][0], layers=len(NETWORK.layers))
+    assert (result.scores == trace.scores[image]).all()
+    assert result.prediction == trace.predictions[image]
+    spent = cycles(NETWORK, FRAMES, trace, LANES).layers[image]
+    seen = [spent, *(getattr(trace.activity, name)[image] for name in ("events", "operations", "spikes"))]
+    assert (result.counters == np.stack(seen, axis=1)).all()
+    return result
+
+
+def lights(board, shown):
+    return {
+        "busy": bool(shown & 1),
+        "error": bool(shown & 2),
+        "class": shown >> 2,
+        "bits": min(board.lights - 2, max(1, (NETWORK.shapes[-1][0] - 1).bit_length())),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(BOARDS))
+def test_image_in_class_out_and_the_lights_show_it(compiled, name):
+    simulated = compiled(name)
+    steps = (["connect"], ["lights"], ["classify", 0], ["lights"], ["classify", 1], ["lights"])
+    (identity, dark, first, lit, second, again), repeats = simulated.talk(*steps)
+    board = simulated.board
+    assert repeats == 0
+    assert identity["clock_hz"] == board.clock_hz and identity["baud"] == BAUD and identity["lanes"] == LANES
+    assert (identity["channels"], identity["height"], identity["width"]) == NETWORK.input_shape
+    assert identity["network_id"] == int(NETWORK.fingerprint[:8], 16)
+    assert dark == 0
+    for image, words, shown in ((0, first, lit), (1, second, again)):
+        result = check(words, image)
+        seen = lights(board, shown)
+        assert seen["busy"] and not seen["error"]
+        assert seen["class"] == result.prediction % (1 << seen["bits"])
+
+
+def test_lost_and_changed_bytes_are_repeated_and_wrong_rates_are_errors_until_they_are_right(compiled):
+    steps = (
+        ["connect"],
+        ["lose", 5], ["classify", 0],
+        ["change", 7], ["classify", 1],
+        ["baud", 1.5], ["classify", 0],
+        ["baud", 1], ["connect"], ["classify", 0],
+        ["lights"],
+    )  # fmt: skip
+    simulated = compiled("icebreaker")
+    told, repeats = simulated.talk(*steps, attempts=2, timeout=0.01)
+    check(told[2], 0)
+    check(told[4], 1)
+    assert "error" in told[6] and "--baud" in told[6]["error"]
+    assert told[8]["baud"] == BAUD
+    check(told[9], 0)
+    assert repeats >= 3  # one for each damaged packet, one at the wrong rate
+    assert not lights(simulated.board, told[-1])["error"]
+
+
+def test_one_attempt_names_what_the_board_received_lights_the_error_and_the_button_resets(compiled):
+    simulated = compiled("icebreaker")
+    told, _ = simulated.talk(
+        ["connect"], ["change", 7], ["classify", 0], ["lights"],
+        ["classify", 0], ["lights"],
+        ["hold"], ["lights"], ["classify", 0],
+        ["release"], ["classify", 1],
+        attempts=1, timeout=0.005,
+    )  # fmt: skip
+    assert "the board received a wrong checksum" in told[2]["error"]
+    assert lights(simulated.board, told[3])["error"]
+    check(told[4], 0)
+    assert lights(simulated.board, told[5])["busy"] and not lights(simulated.board, told[5])["error"]
+    assert told[7] == 0
+    assert "no answer within 0.005 s" in told[8]["error"]
+    check(told[10], 1)

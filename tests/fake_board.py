@@ -1,0 +1,101 @@
+"""A board that is none: answers on the other end of a pseudo-terminal what the golden model says."""
+
+import os
+import select
+import threading
+import tty
+
+import numpy as np
+
+from hdl.host import COUNTERS, ErrorCode, PacketType, result_words
+from hdl.link import IDENTITY, LINK_VERSION, LinkError, LinkPacket
+from sim import golden
+from sim.packets import frame_packet
+from toolchain.cycles import cycles
+from toolchain.host.framing import Damaged, Decoder, encode
+
+__all__ = ["FakeBoard", "answer_words", "identity_words"]
+
+CLOCK_HZ, BAUD = 12_000_000, 1_000_000
+
+
+def identity_words(network, lanes):
+    """What the board of a network says that it is."""
+    shape = network.input_shape
+    told = (LINK_VERSION, int(network.fingerprint[:8], 16), *shape, network.shapes[-1][0], len(network.layers))
+    return [LinkPacket.IDENTITY << 24 | len(IDENTITY), *told, network.time_steps, lanes, CLOCK_HZ, BAUD]
+
+
+def answer_words(network, lanes, words):
+    """The core's answer to a packet."""
+    pixels = int(np.prod(network.input_shape))
+    if words[0] >> 24 != PacketType.FRAME:
+        return [PacketType.ERROR << 24 | 1, ErrorCode.TYPE]
+    if words[0] & 0xFFFFFF != pixels:
+        return [PacketType.ERROR << 24 | 1, ErrorCode.SIZE]
+    flat = np.array(words[1:], "<u4").view(np.uint8)[:pixels]
+    channels, height, width = network.input_shape
+    frame = np.moveaxis(flat.reshape(height, width, channels), -1, 0)[None]
+    trace = golden.run(network, frame, "spikes")
+    spent = cycles(network, frame, trace, lanes)
+    counted = [spent.layers[0], *(getattr(trace.activity, name)[0] for name in COUNTERS[1:])]
+    following = result_words(network.shapes[-1][0], len(network.layers))
+    return [
+        PacketType.RESULT << 24 | following,
+        int(network.fingerprint[:8], 16),
+        *(trace.scores[0] & 0xFFFFFFFF).tolist(),
+        int(trace.predictions[0]),
+        *np.stack(counted, axis=1).ravel().tolist(),
+        int(spent.layers.sum()) + 10_000,
+    ]
+
+
+class FakeBoard:
+    """A thread behind a pseudo-terminal; ``path`` is the port, within ``with``.
+
+    Parameters
+    ----------
+    spoil : callable
+        Gets each answer's bytes and its number, returns what goes onto the line instead.
+    hear : callable
+        Likewise for what the host sends, by pieces as they come.
+    """
+
+    def __init__(self, network, lanes=4, *, spoil=lambda data, number: data, hear=lambda data: data):
+        self.network, self.lanes, self._spoil, self._hear = network, lanes, spoil, hear
+        self.answers = 0
+
+    def __enter__(self):
+        # the cycle model is compiled at its first use, which can take longer than a host waits
+        answer_words(self.network, self.lanes, frame_packet(np.zeros(self.network.input_shape, np.uint8)))
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        self.path = os.ttyname(self._slave)
+        self._stop, self._stopped = os.pipe()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        os.write(self._stopped, b".")
+        self._thread.join()
+        for handle in (self._master, self._slave, self._stop, self._stopped):
+            os.close(handle)
+
+    def _serve(self):
+        decoder = Decoder()
+        while True:
+            ready, _, _ = select.select([self._master, self._stop], [], [])
+            if self._stop in ready:
+                return
+            for packet in decoder.feed(self._hear(os.read(self._master, 4096))):
+                if isinstance(packet, Damaged):
+                    data = encode(0, [PacketType.ERROR << 24 | 1, LinkError.CHECKSUM])
+                elif packet.words == (LinkPacket.IDENTIFY << 24,):
+                    data = encode(packet.tag, identity_words(self.network, self.lanes))
+                else:
+                    data = encode(packet.tag, answer_words(self.network, self.lanes, packet.words))
+                data = self._spoil(data, self.answers)
+                self.answers += 1
+                while data:
+                    data = data[os.write(self._master, data) :]

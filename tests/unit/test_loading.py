@@ -1,0 +1,137 @@
+"""Capacities, what fits them, and load packets as bytes."""
+
+import json
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hdl.capacity import (
+    DEVICE_CAPACITIES,
+    DIMENSIONS,
+    HEADER,
+    Capacity,
+    device_capacity,
+    needs,
+    read_capacity,
+    union,
+)
+from hdl.host import PacketType
+from tests.networks import random_network
+from toolchain.errors import InvalidValue
+from toolchain.loading import load_packet, loaded_answer, write_load
+
+DIRECT = {"input": "direct"}
+NETWORK = random_network(5, neuron=DIRECT)
+OTHER = random_network(6, neuron=DIRECT)
+ROOM = Capacity.of(NETWORK, OTHER, lanes=4)
+
+
+def test_packet_has_header_entries_and_checksum():
+    packet = load_packet(NETWORK, ROOM)
+    assert packet.dtype == np.uint32
+    assert int(packet[0]) == PacketType.LOAD << 24 | len(packet) - 1
+    assert int(packet[-1]) == zlib.crc32(packet[:-1].astype("<u4").tobytes())
+    header = dict(zip(HEADER, packet[1:].tolist(), strict=False))
+    assert header["network_id"] == int(NETWORK.fingerprint[:8], 16) == loaded_answer(NETWORK)[1]
+    needed = needs(NETWORK, 4) | {"channels": 0}  # which only a core with groups has a table of
+    assert {name: header[name] for name in DIMENSIONS} == needed
+    entries = sum(needed[section.count] * section.words for section in ROOM.sections)
+    assert len(packet) == 1 + len(HEADER) + entries + 1
+
+
+def test_weights_stand_in_the_packet_as_the_program_has_them():
+    packet = load_packet(NETWORK, ROOM)
+    section = ROOM.sections[-1]
+    words = ROOM.program(NETWORK).weight_words
+    body = packet[-1 - len(words) * section.words : -1].reshape(len(words), section.words)
+    for entry, word in zip(body.tolist(), words, strict=True):
+        value = sum(part << 32 * place for place, part in enumerate(entry))
+        mask = (1 << ROOM.weight_bits) - 1
+        assert [value >> ROOM.weight_bits * lane & mask for lane in range(4)] == [weight & mask for weight in word]
+        assert value >> section.bits == 0
+
+
+def test_a_capacity_of_several_networks_is_the_most_of_each():
+    assert union(Capacity.of(NETWORK, lanes=4), Capacity.of(OTHER, lanes=4)) == ROOM
+    for name in DIMENSIONS:
+        assert getattr(ROOM, name) == max(needs(network, 4)[name] for network in (NETWORK, OTHER))
+    assert {NETWORK.schedule, OTHER.schedule} == {"two_phase", "stream"} and ROOM.schedules == ("stream", "two_phase")
+    assert not ROOM.shortages(NETWORK) and not ROOM.shortages(OTHER)
+
+
+@pytest.mark.parametrize("name", DIMENSIONS)
+def test_whatever_is_short_is_named(name):
+    need = needs(OTHER, 4)[name]
+    small = replace(ROOM, **{name: need - 1}, **({"grouped": True} if name == "channels" else {}))
+    with pytest.raises(InvalidValue, match=f"it needs {need} {DIMENSIONS[name]}: the core has room for {need - 1};"):
+        load_packet(OTHER, small)
+
+
+def test_another_neuron_or_groups_are_refused_by_name():
+    radix = random_network(3, neuron={**DIRECT, "schedule": "radix"})
+    grouped = next(
+        n for n in (random_network(s, neuron=DIRECT, unusual=True) for s in range(9)) if Capacity.of(n, lanes=4).grouped
+    )
+    with pytest.raises(InvalidValue, match="needs schedule radix: the core has stream"):
+        ROOM.check(radix)
+    with pytest.raises(InvalidValue, match="groups: the core has no channel table"):
+        ROOM.check(grouped)
+    with pytest.raises(InvalidValue, match=r"one core cannot have schedule .*: generate two"):
+        Capacity.of(NETWORK, radix, lanes=4)
+    with pytest.raises(InvalidValue, match="at least one network"):
+        Capacity.of(lanes=4)
+
+
+@pytest.mark.parametrize("device", DEVICE_CAPACITIES)
+def test_devices_have_capacities(device):
+    room = device_capacity(device, lanes=2, schedule="stream")
+    assert room.weight_words * 2 >= DEVICE_CAPACITIES[device]["weights"]
+    assert not room.shortages(random_network(3, neuron={**DIRECT, "schedule": "two_phase"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lanes": 65}, "lanes is 65"),
+        ({"banks": 3}, "banks of a capacity is 3, must be 1 or 2"),
+        ({"layers": 0}, "layers of a capacity is 0, must be 1 to"),
+        ({"weight_bits": 17}, "weight_bits of a capacity is 17, must be 2 to 16"),
+        ({"pixels": 1.5}, "pixels of a capacity is 1.5"),
+        ({"schedule": "radix", "time_steps": 11}, "time_steps of a capacity is 11, must be 1 to 10"),
+        ({"negative": "never"}, "negative of a capacity is 'never', must be one of none"),
+        ({"grouped": 1}, "grouped of a capacity is 1, must be true or false"),
+    ],
+)
+def test_impossible_capacities_are_refused(change, message):
+    with pytest.raises(InvalidValue, match=message):
+        replace(ROOM, **change)
+
+
+def test_capacities_are_kept_as_json(tmp_path):
+    alone, ports = tmp_path / "room.json", tmp_path / "ports.json"
+    alone.write_text(json.dumps(ROOM.describe()))
+    ports.write_text(json.dumps({"schema": 1, "capacity": ROOM.describe()}))
+    assert read_capacity(alone) == read_capacity(ports) == ROOM
+    assert read_capacity(alone).digest == ROOM.digest != replace(ROOM, layers=ROOM.layers + 1).digest
+    for text in (
+        "{}",
+        "[]",
+        "3",
+        "not json",
+        json.dumps(ROOM.describe() | {"speed": 1}),
+        json.dumps({"capacity": None}),
+    ):
+        alone.write_text(text)
+        with pytest.raises(InvalidValue, match=r"room\.json"):
+            read_capacity(alone)
+
+
+def test_load_files_are_little_endian_words_or_not_there(tmp_path):
+    target = tmp_path / "net.load"
+    assert write_load(NETWORK, ROOM, target) * 4 == target.stat().st_size
+    assert np.array_equal(np.fromfile(target, "<u4"), load_packet(NETWORK, ROOM))
+    with pytest.raises(InvalidValue, match="does not fit"):
+        write_load(NETWORK, replace(ROOM, weight_words=1), tmp_path / "none.load")
+    assert [file.name for file in tmp_path.iterdir()] == ["net.load"]

@@ -1,0 +1,210 @@
+"""What a host says to a board, and how it understands the answers, without any input or output of its own.
+
+The methods of ``Host`` are generators: they yield an ``Exchange``, whoever drives them sends its bytes and sends the bytes
+that come back into the generator. The same conversation so runs over a serial port (``toolchain.host.port``) and
+within a simulation (``sim.board_bench``).
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from hdl.host import ErrorCode, PacketType
+from hdl.link import IDENTITY, LINK_VERSION, LinkError, LinkPacket
+from sim.packets import Result, frame_packet, read_result
+from toolchain.errors import InvalidValue, LinkFailed
+from toolchain.host.framing import END, Damaged, Decoder, encode
+
+__all__ = ["Conversation", "Exchange", "Host", "Identity"]
+
+_T = TypeVar("_T")
+_QUIET_S = 0.05
+"""Silence after which a line has nothing more to say, and the pause before a packet is repeated."""
+_BABBLE = 1 << 16
+"""Bytes that a line may say before it is no answer."""
+_LINK_ERRORS = {
+    LinkError.CHECKSUM: "a wrong checksum",
+    LinkError.FRAMING: "bytes that are none",
+    LinkError.BUSY: "a packet while it was busy",
+    LinkError.OVERRUN: "packets faster than it takes them",
+}
+_CORE_ERRORS = {
+    ErrorCode.TYPE: "it does not know this type of packet",
+    ErrorCode.SIZE: "the frame has another number of pixels than its network takes",
+    ErrorCode.SHORT: "the packet is shorter than it says",
+    ErrorCode.LONG: "the packet is longer than it says",
+}
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Send the bytes, then wait up to ``seconds`` for an answer; any bytes that are there by then are the reply, or none."""
+
+    send: bytes
+    seconds: float
+
+
+Conversation = Generator[Exchange, bytes, _T]
+"""Yields exchanges, takes the bytes that came, returns what it was for."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a board says that it is; members as in ``hdl.link.IDENTITY``."""
+
+    version: int
+    network_id: int
+    channels: int
+    height: int
+    width: int
+    classes: int
+    layers: int
+    time_steps: int
+    lanes: int
+    clock_hz: int
+    baud: int
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a frame."""
+        return self.channels, self.height, self.width
+
+    def core_seconds(self, result: Result) -> float:
+        """Time from the last pixel to the scores: the cycles of all layers; those of the line are not in it."""
+        return float(result.counters[:, 0].sum()) / self.clock_hz
+
+
+class Host:
+    """One side of the link to a board.
+
+    A packet that was damaged on its way, in either direction, is repeated; answers are known by their tag, so that a late one
+    is never taken for another.
+
+    Parameters
+    ----------
+    timeout : float
+        Seconds in which an answer must begin.
+    attempts : int
+        Times that a packet is sent before that is an error.
+
+    Members
+    -------
+    identity : Identity or None
+        After ``connect``.
+    repeats : int
+        Packets that were sent again.
+    """
+
+    def __init__(self, *, timeout: float = 2.0, attempts: int = 3):
+        if not 0.001 <= timeout <= 3600:
+            raise InvalidValue(f"timeout is {timeout:g} s, must be 0.001 to 3600")
+        if not 1 <= attempts <= 100:
+            raise InvalidValue(f"attempts is {attempts}, must be 1 to 100")
+        self.timeout, self.attempts = timeout, attempts
+        self.identity: Identity | None = None
+        self.repeats = 0
+        self._decoder = Decoder()
+        self._tag = 0
+
+    def connect(self) -> Conversation[Identity]:
+        """End what another host may have left half said, listen until the line is quiet, and ask the board who it is.
+
+        Raises
+        ------
+        LinkFailed
+            Nothing answers, or not as a Spikeloom board of this version does.
+        """
+        heard = 0
+        send = END
+        while heard <= _BABBLE:
+            came = yield Exchange(send, _QUIET_S)
+            send = b""
+            heard += len(came)
+            if not came:
+                break
+        self._decoder = Decoder()
+        words = yield from self._ask([LinkPacket.IDENTIFY << 24])
+        if words[0] != LinkPacket.IDENTITY << 24 | len(IDENTITY) or len(words) != 1 + len(IDENTITY):
+            raise LinkFailed(f"the board answers {words[0]:#010x} to who it is; build its bitstream with this version")
+        if words[1] != LINK_VERSION:
+            raise LinkFailed(
+                f"the board speaks version {words[1]} of the link, this host version {LINK_VERSION}; build its bitstream again"
+            )
+        self.identity = Identity(*words[1:])
+        return self.identity
+
+    def classify(self, frame: np.ndarray) -> Conversation[tuple[Result, list[int]]]:
+        """Send one uint8 ``[C, H, W]`` frame; the result, and the words of its packet.
+
+        Raises
+        ------
+        InvalidValue
+            Another shape than the board's network takes.
+        LinkFailed
+            No answer, an error, or one of another network.
+        """
+        identity = self.identity or (yield from self.connect())
+        if frame.dtype != np.uint8 or frame.shape != identity.input_shape:
+            raise InvalidValue(
+                f"the frame is {frame.dtype} of shape {frame.shape}, the board's network takes uint8 of (C, H, W) = {identity.input_shape}"
+            )
+        words = yield from self._ask(frame_packet(frame))
+        if words[0] >> 24 == PacketType.ERROR:
+            code = words[1] if len(words) > 1 else 0
+            why = _CORE_ERRORS[ErrorCode(code)] if code in list(ErrorCode) else f"error {code}"
+            raise LinkFailed(f"the board refuses the frame: {why}")
+        try:
+            result = read_result(words, classes=identity.classes, layers=identity.layers)
+        except InvalidValue as error:
+            raise LinkFailed(f"the board's answer is not what it said it sends: {error}") from error
+        if result.network_id != identity.network_id:
+            raise LinkFailed(
+                f"the board says it holds network {identity.network_id:08x} and answers for {result.network_id:08x}"
+            )
+        return result, words
+
+    def _next_tag(self) -> int:
+        self._tag = self._tag % 255 + 1
+        return self._tag
+
+    def _ask(self, words: Sequence[int]) -> Conversation[list[int]]:
+        """Send a packet until its answer comes; the answer's words."""
+        tags: set[int] = set()
+        heard = 0
+        complaint = ""
+        for attempt in range(self.attempts):
+            if attempt:
+                self.repeats += 1
+            tag = self._next_tag()
+            tags.add(tag)
+            send, wait = encode(tag, words), self.timeout
+            budget = _BABBLE
+            while budget > 0:
+                came = yield Exchange(send, wait)
+                send = b""
+                if not came:
+                    break
+                heard += len(came)
+                budget -= len(came)
+                for packet in self._decoder.feed(came):
+                    if isinstance(packet, Damaged):
+                        complaint, wait = f"what comes back is damaged ({packet.why})", _QUIET_S
+                        continue
+                    code = packet.words[1] if packet.words[0] == PacketType.ERROR << 24 | 1 else 0
+                    if code in _LINK_ERRORS and packet.tag in (0, *tags):
+                        complaint = f"the board received {_LINK_ERRORS[LinkError(code)]}"
+                        wait = self.timeout if code == LinkError.BUSY else _QUIET_S
+                    elif packet.tag in tags:
+                        return list(packet.words)
+        times = f"{self.attempts} attempts" if self.attempts > 1 else "one attempt"
+        if complaint:
+            raise LinkFailed(f"no good answer in {times}: {complaint}; check --baud, or build with a lower one")
+        if heard:
+            raise LinkFailed(
+                f"{heard} bytes came in {times}, but no packet; is it a Spikeloom board, and --baud its own?"
+            )
+        raise LinkFailed(
+            f"no answer within {self.timeout:g} s in {times}; is the board programmed, is this its port, and --baud its own?"
+        )
