@@ -509,7 +509,7 @@ class Program:
         """
         words: list[tuple[dict[str, int], ...]] = []
         for layer in self.network.layers:
-            values = self._parameters(layer)
+            values = self.parameters(layer)
             lanes = [
                 {name: int(v[c]) if c < layer.channels else int("threshold" in name) for name, v in values.items()}
                 for c in range(self.groups(layer.channels) * self.lanes)
@@ -523,7 +523,8 @@ class Program:
     def _holds_current(self, layer: FixedPointLayer) -> bool:
         return self.network.schedule == "stream" and self.network.reads_frame(layer)
 
-    def _parameters(self, layer: FixedPointLayer) -> dict[str, np.ndarray]:
+    def parameters(self, layer: FixedPointLayer) -> dict[str, np.ndarray]:
+        """The parameters of a layer by name, as ``parameter_words`` holds them, int64 ``[C]``."""
         once, always = np.ones_like(layer.offset), np.zeros_like(layer.bias)
         values = {}
         if self.threshold_exponents is None:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from toolchain.connection import Connection
 from toolchain.encoding import check_frames, rate_numbers
-from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, INPUT, RATE_LEVELS, SpikingNetwork
+from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, INPUT, SpikingNetwork
 
-__all__ = ["Passage", "closed_form", "convolved", "passages", "worth"]
+__all__ = ["Passage", "closed_form", "convolved", "passages"]
 
 _BATCH = 32
 _BLOCK_VALUES = 1_000_000
@@ -43,16 +43,6 @@ class Passage:
     spikes: Tensor | None
 
 
-def worth(network: SpikingNetwork, connection: Connection) -> np.ndarray:
-    """λ_in: what one source spike or pixel step is worth, float64 ``[C_out, C_in / groups, 1, 1]``."""
-    if connection.source == INPUT:
-        levels = RATE_LEVELS if network.input == "rate" else 1
-        return connection.fed_by(np.full(connection.inputs, levels * network.pixel_scale))
-    threshold = network.layers[connection.source].threshold
-    assert threshold is not None
-    return connection.fed_by(threshold)
-
-
 def convolved(connection: Connection, weight: Tensor, x: Tensor) -> Tensor:
     """The connection with other weights on ``[M, C, H, W]`` spikes or values; average pooling is a plain sum.
 
@@ -80,7 +70,7 @@ class _Layer:
     def __init__(self, network: SpikingNetwork, index: int):
         layer = network.layers[index]
         self.network, self.connections = network, layer.connections
-        self.weights = [torch.tensor(c.weight * worth(network, c)).float() for c in layer.connections]
+        self.weights = [torch.tensor(c.weight * network.worth(c)).float() for c in layer.connections]
         self.bias, self.initial = _channel(layer.bias), _channel(layer.initial)
         self.threshold = None if layer.threshold is None else _channel(layer.threshold)
         below = layer.threshold if layer.negative_threshold is None else layer.negative_threshold

@@ -1,6 +1,8 @@
-"""Random small fixed-point networks with max pooling, in ``two_phase`` with unsigned neurons, by seed."""
+"""Random small fixed-point networks with max pooling, in ``two_phase`` with unsigned neurons, by seed; and their integers in torch."""
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from tests.networks import frames_for
 from toolchain.connection import Connection
@@ -8,7 +10,7 @@ from toolchain.fixedpoint import weight_limit
 from toolchain.ir import COMPARES, INPUT, INPUTS, FixedPointLayer, FixedPointNetwork
 from toolchain.pooling import MaxPooling
 
-__all__ = ["pooled_case", "pooled_network", "random_pooling"]
+__all__ = ["integer_ann", "of_torch", "pooled_case", "pooled_network", "random_pooling"]
 
 
 def random_pooling(rng: np.random.Generator, size: tuple[int, int], *, padding: bool = True) -> MaxPooling:
@@ -94,3 +96,27 @@ def pooled_case(seed: int, images: int = 2, **options) -> tuple[FixedPointNetwor
     """A network and frames for it."""
     network = pooled_network(seed, **options)
     return network, frames_for(network, seed, images)
+
+
+def of_torch(x: torch.Tensor, pooling: MaxPooling) -> torch.Tensor:
+    """torch's own max pooling of ``[N, C, H, W]``."""
+    (top, left), (bottom, right) = pooling.padding, pooling.padding_after
+    return F.max_pool2d(F.pad(x, (left, right, top, bottom)), pooling.window, pooling.stride)
+
+
+def integer_ann(network: FixedPointNetwork, frames: np.ndarray) -> np.ndarray:
+    """The same integers as an ordinary network: clip-floor-shift activations, and max pooling by torch, in float64."""
+    values = {INPUT: torch.tensor(frames).double()}
+    for index, layer in enumerate(network.layers):
+        total = torch.tensor(layer.offset).double()[:, None, None]
+        for c in layer.connections:
+            x = values[c.source] if c.maximum is None else of_torch(values[c.source], c.maximum)
+            x = F.avg_pool2d(x, c.pool, divisor_override=1)
+            (top, bottom), (left, right) = c.pads
+            weight = torch.tensor(c.weight).double()
+            total = total + F.conv2d(F.pad(x, (left, right, top, bottom)), weight, stride=c.stride, groups=c.groups)
+        if layer.threshold is None:
+            return total[:, :, 0, 0].numpy()
+        theta = torch.tensor(layer.threshold)[:, None, None]
+        values[index] = torch.floor(total / theta).clamp(0, network.time_steps)
+    raise AssertionError("the last layer has no threshold")

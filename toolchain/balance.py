@@ -80,8 +80,9 @@ def _ends(network: FixedPointNetwork, lanes: int) -> tuple[np.ndarray, np.ndarra
         before, behind = segments(network, (first,))
         sent = Program(before, lanes).sent
         assert sent is not None
-        # counters and the origin of time stand behind the spikes
-        receiving[first] = Program(behind, lanes).receiving + 4 * first + 1
+        # counters and the origin of time come behind the spikes, while the last packet word of those is written
+        waited = max(0, 4 * first + 2 - sent.fields_in_last)
+        receiving[first] = Program(behind, lanes).receiving + waited
         sending[first - 1] = sent.fields * sent.words_a_field + 10 * first + 5
     return receiving, sending
 

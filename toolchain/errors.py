@@ -5,6 +5,7 @@ __all__ = [
     "InvalidValue",
     "LinkFailed",
     "NetworkFileError",
+    "NoCounterpart",
     "SpikeloomError",
     "ToolMissing",
     "UnsupportedModule",
@@ -16,11 +17,20 @@ class SpikeloomError(Exception):
 
 
 class InvalidValue(SpikeloomError, ValueError):
-    """A value lies outside its limits."""
+    """A value lies outside its limits.
+
+    ``also`` are further errors of the same check, for those who report all.
+    """
+
+    also: "tuple[InvalidValue, ...]" = ()
 
 
 class UnsupportedModule(SpikeloomError):
     """A module or operation of the source network has no exact spiking counterpart here."""
+
+
+class NoCounterpart(UnsupportedModule):
+    """Nothing here does the same, whatever is changed around it: it must be left out or replaced, and the network trained again."""
 
 
 class NetworkFileError(SpikeloomError):

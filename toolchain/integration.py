@@ -17,7 +17,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 AXIS = "spikeloom_axis"
 """Name of the wrapper module for block designs."""
 INTEGRATION_FILES = {
-    "instance.v": "instance.v",
+    "spikeloom_instance.v": "instance.v",
     f"{AXIS}.v": "axis.v",
     "spikeloom_litex.py": "litex_module.txt",
     "axi_dma.md": "axi_dma.md",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -417,6 +417,15 @@ class SpikingNetwork(Network[SpikingLayer]):
     def header(self) -> dict[str, Any]:
         return {**super().header(), "pixel_scale": self.pixel_scale}
 
+    def worth(self, connection: Connection) -> np.ndarray:
+        """λ_in: what one source spike or pixel step is worth, float64 ``[C_out, C_in / groups, 1, 1]``."""
+        if connection.source == INPUT:
+            levels = RATE_LEVELS if self.input == "rate" else 1
+            return connection.fed_by(np.full(connection.inputs, levels * self.pixel_scale))
+        threshold = self.layers[connection.source].threshold
+        assert threshold is not None
+        return connection.fed_by(threshold)
+
     def with_time_steps(self, time_steps: int) -> "SpikingNetwork":
         """The same network run for another number of steps."""
         return replace(self, time_steps=time_steps)
@@ -442,24 +451,30 @@ class FixedPointNetwork(Network[FixedPointLayer]):
         if not isinstance(self.weight_bits, int) or not 2 <= self.weight_bits <= 16:
             raise InvalidValue(f"weight bits is {self.weight_bits}, must be 2 to 16")
         self._validate()
-        limit = weight_limit(self.weight_bits)
-        for index, layer in enumerate(self.layers):
-            for connection in layer.connections:
-                largest = int(np.abs(connection.weight.astype(np.int64)).max())
-                if largest > limit:
-                    raise InvalidValue(
-                        f"layer {layer.name}: weight {largest} exceeds {limit}, the limit of {self.weight_bits} bits"
-                    )
-            if self.schedule != "stream" and layer.bias.any():
-                raise InvalidValue(
-                    f"layer {layer.name}: bias must be 0 in {self.schedule}; put it into offset, once a level"
+        problems = tuple(problem for index in range(len(self.layers)) for problem in self._layer_problems(index))
+        if problems:
+            first, *others = problems
+            first.also = tuple(others)
+            raise first
+
+    def _layer_problems(self, index: int) -> Iterator[InvalidValue]:
+        layer, limit = self.layers[index], weight_limit(self.weight_bits)
+        for connection in layer.connections:
+            largest = int(np.abs(connection.weight.astype(np.int64)).max())
+            if largest > limit:
+                yield InvalidValue(
+                    f"layer {layer.name}: weight {largest} exceeds {limit}, the limit of {self.weight_bits} bits"
                 )
-            bits = self._layer_bits(index)
-            if bits > MEMBRANE_LIMIT_BITS:
-                raise InvalidValue(
-                    f"layer {layer.name} needs a {bits}-bit membrane, the limit is {MEMBRANE_LIMIT_BITS}; "
-                    "use fewer weight bits or time steps"
-                )
+        if self.schedule != "stream" and layer.bias.any():
+            yield InvalidValue(
+                f"layer {layer.name}: bias must be 0 in {self.schedule}; put it into offset, once a level"
+            )
+        bits = self._layer_bits(index)
+        if bits > MEMBRANE_LIMIT_BITS:
+            yield InvalidValue(
+                f"layer {layer.name} needs a {bits}-bit membrane, the limit is {MEMBRANE_LIMIT_BITS}; "
+                "use fewer weight bits or time steps"
+            )
 
     def header(self) -> dict[str, Any]:
         return {**super().header(), "weight_bits": self.weight_bits}

@@ -80,6 +80,11 @@ def check_writable(path: Path) -> None:
         return
 
 
+def _brief(error: Exception) -> str:
+    """One line of an error that may quote texts of a file, however long."""
+    return " ".join(word if len(word) <= 80 else f"{word[:77]}..." for word in str(error).split())[:600]
+
+
 def _checksum(header: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
@@ -117,13 +122,13 @@ def load_network(path: Path) -> SpikingNetwork | FixedPointNetwork:
         checksum = header.pop("checksum")
         if header["schema"] != SCHEMA:
             raise NetworkFileError(
-                f"{path} has schema {header['schema']}, this version reads {SCHEMA}; convert the network again"
+                f"{path} has schema {str(header['schema'])[:40]}, this version reads {SCHEMA}; convert the network again"
             )
         if checksum != _checksum(header):
             raise NetworkFileError(f"{path} was edited: its checksum does not match; convert the network again")
         network = _rebuild(header, arrays)
     except (SafetensorError, InvalidValue) as error:
-        raise NetworkFileError(f"{path} is not a whole network file: {error}") from error
+        raise NetworkFileError(f"{path} is not a whole network file: {_brief(error)}") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, struct.error, RecursionError) as error:
         raise NetworkFileError(
             f"{path} is not a Spikeloom network file; make one with spikeloom convert or quantize"
@@ -145,8 +150,15 @@ def _read_header(raw: bytes) -> dict[str, Any]:
     return header
 
 
+def _whole(values: Any) -> tuple[Any, ...]:
+    """Whole numbers of a header, where JSON also has true, false and fractions."""
+    if any(type(value) is not int for value in values):
+        raise TypeError(f"{values} are not whole numbers")
+    return tuple(values)
+
+
 def _maximum(members: dict[str, list[int]]) -> MaxPooling:
-    return MaxPooling(**{name: (pair[0], pair[1]) for name, pair in members.items()})
+    return MaxPooling(**{name: _whole(pair) for name, pair in members.items()})
 
 
 def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNetwork | FixedPointNetwork:
@@ -158,15 +170,15 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNe
     for index, layer in enumerate(fields.pop("layers")):
         connections = tuple(
             Connection(
-                source=c["source"],
+                source=_whole([c["source"]])[0],
                 weight=arrays[f"{index}.weight.{number}"],
-                stride=tuple(c["stride"]),
-                padding=tuple(c["padding"]),
-                pool=tuple(c["pool"]),
+                stride=_whole(c["stride"]),
+                padding=_whole(c["padding"]),
+                pool=_whole(c["pool"]),
                 kind=c["kind"],
-                padding_after=tuple(c.get("padding_after", c["padding"])),
-                dilation=tuple(c.get("dilation", (1, 1))),
-                groups=c.get("groups", 1),
+                padding_after=_whole(c.get("padding_after", c["padding"])),
+                dilation=_whole(c.get("dilation", (1, 1))),
+                groups=_whole([c.get("groups", 1)])[0],
                 maximum=_maximum(c["maximum"]) if "maximum" in c else None,
             )
             for number, c in enumerate(layer["connections"])
@@ -181,7 +193,8 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNe
                 **{once: arrays[f"{index}.{once}"]},
             )
         )
-    fields["input_shape"] = tuple(fields["input_shape"])
+    fields["input_shape"] = _whole(fields["input_shape"])
+    _whole([fields[name] for name in ("time_steps", "weight_bits", "seed") if name in fields])
     return kind(layers=tuple(layers), provenance=header["provenance"], **fields)
 
 

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from sim import floating
-from sim.passage import worth
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import round_half_up, weight_limit
 from toolchain.ir import INPUT, SCHEDULES, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
 
-__all__ = ["CLIPPINGS", "dequantize", "error_table", "quantize", "score_scale"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CLIPPINGS", "dequantize", "error_table", "quantize", "quantize_layer", "score_scale"]
 
 
 def _max_scale(weights: np.ndarray, limit: int) -> np.ndarray:
@@ -84,12 +85,23 @@ def _power_scale(layer: str, threshold: np.ndarray, scale: np.ndarray, live: np.
     return threshold / 2.0**power
 
 
-def _quantize_layer(
-    network: SpikingNetwork, layer: SpikingLayer, weight_bits: int, clipping: str, pow2: bool
+def quantize_layer(
+    network: SpikingNetwork, layer: SpikingLayer, weight_bits: int, clipping: str = "max", pow2: bool = False
 ) -> tuple[FixedPointLayer, np.ndarray]:
-    """The integer layer and its scales s_c, float64 [C]."""
+    """The integer layer and its scales s_c, float64 [C]; options as in ``quantize``.
+
+    Raises
+    ------
+    InvalidValue
+        A threshold that rounds to 0, or a value beyond 31 bits.
+    """
     limit = weight_limit(weight_bits)
-    weights = [c.weight * worth(network, c) for c in layer.connections]
+    with np.errstate(over="ignore"):
+        weights = [c.weight * network.worth(c) for c in layer.connections]
+    if not all(np.isfinite(w).all() for w in weights):
+        raise InvalidValue(
+            f"layer {layer.name}: its weights, times what a spike of their source is worth, exceed floating point; repair its weights"
+        )
     rows = np.concatenate([w.reshape(layer.channels, -1) for w in weights], axis=1)
     if layer.threshold is None:  # class scores compare, so they share one scale
         scale = np.repeat(CLIPPINGS[clipping](rows.reshape(1, -1), limit), len(rows))
@@ -152,7 +164,7 @@ def quantize(
             f"schedule {network.schedule} exists in floating point only: it needs a second integrator; convert with "
             "schedule two_phase, which gives the same scores"
         )
-    layers = tuple(_quantize_layer(network, layer, weight_bits, clipping, pow2)[0] for layer in network.layers)
+    layers = tuple(quantize_layer(network, layer, weight_bits, clipping, pow2)[0] for layer in network.layers)
     return FixedPointNetwork(
         network.name,
         network.input_shape,
@@ -200,10 +212,10 @@ def dequantize(
     for index, layer in enumerate(network.layers):
         new = layer
         if only is None or only == index:
-            fixed, scale = _quantize_layer(network, layer, weight_bits, clipping, pow2)
+            fixed, scale = quantize_layer(network, layer, weight_bits, clipping, pow2)
             unit = scale * (network.levels if network.schedule != "stream" and network.reads_frame(layer) else 1)
             connections = tuple(
-                replace(c, weight=f.weight * scale[:, None, None, None] / worth(network, c))
+                replace(c, weight=f.weight * scale[:, None, None, None] / network.worth(c))
                 for c, f in zip(layer.connections, fixed.connections, strict=True)
             )
             threshold, below = (None if t is None else t * unit for t in (fixed.threshold, fixed.negative_threshold))
@@ -227,7 +239,7 @@ def score_scale(
 ) -> np.ndarray:
     """What one unit of each integer score is worth on the scale of the source's, float64 ``[classes]``."""
     readout = network.layers[-1]
-    scale = _quantize_layer(network, readout, weight_bits, clipping, pow2)[1]
+    scale = quantize_layer(network, readout, weight_bits, clipping, pow2)[1]
     once = network.schedule != "stream" and network.reads_frame(readout)
     return scale if once else scale / network.levels
 
@@ -241,7 +253,7 @@ def error_table(
     clipping: str = "max",
     pow2: bool = False,
     progress: Callable[[int], None] | None = None,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """What quantization costs, a row for each layer.
 
     Columns: ``layer``; ``weight_sqnr_db`` (weight power over rounding error power); ``threshold_min``
@@ -255,14 +267,18 @@ def error_table(
     progress : callable
         Called with the number of images finished since the last call, N·(layers + 1) in all.
     """
+    import pandas as pd  # only here: whoever wants integers need not load torch
+
+    from sim import floating
+
     fixed = quantize(network, weight_bits, clipping=clipping, pow2=pow2)
     exact = floating.accuracy(network, frames, labels, progress=progress)
     rows = []
     for index, layer in enumerate(network.layers):
-        integer, scale = _quantize_layer(network, layer, weight_bits, clipping, pow2)
+        integer, scale = quantize_layer(network, layer, weight_bits, clipping, pow2)
         signal = error = 0.0
         for c, f in zip(layer.connections, integer.connections, strict=True):
-            weight = c.weight * worth(network, c)
+            weight = c.weight * network.worth(c)
             signal += float((weight**2).sum())
             error += float(((weight - f.weight * scale[:, None, None, None]) ** 2).sum())
         threshold = _charges(network, layer).threshold

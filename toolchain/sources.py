@@ -10,6 +10,7 @@ from torch import nn
 
 from toolchain import zoo
 from toolchain.errors import InvalidValue, NetworkFileError, SpikeloomError
+from toolchain.onnx import read_onnx
 from toolchain.train import load_source
 
 __all__ = ["load_module"]
@@ -18,7 +19,9 @@ __all__ = ["load_module"]
 def _call(path: Path, function: str) -> nn.Module:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise InvalidValue(f"no Python file {path}; name a source as FILE.py:FUNCTION or as a .safetensors file")
+        raise InvalidValue(
+            f"no Python file {path}; name a source as FILE.py:FUNCTION or as a .safetensors or .onnx file"
+        )
     namespace = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(namespace)
@@ -33,25 +36,26 @@ def _call(path: Path, function: str) -> nn.Module:
 
 
 def load_module(source: str, weights: Path | None = None) -> nn.Module:
-    """Load ``FILE.safetensors`` (written by ``spikeloom train``) or ``bundled``, or call ``FILE.py:FUNCTION``.
+    """Load ``FILE.safetensors`` (written by ``spikeloom train``), ``FILE.onnx`` or ``bundled``, or call ``FILE.py:FUNCTION``.
 
     ``weights`` is a safetensors state dict for the latter. Pickled weights are not read: a file from
     outside is data, never code; the Python file is the user's own and runs.
 
     Raises
     ------
-    InvalidValue, NetworkFileError
+    InvalidValue, NetworkFileError, UnsupportedModule, ToolMissing
         The source or its weights cannot be loaded.
     """
     if source == "bundled":
         source = str(zoo.BUNDLED_WEIGHTS)
-    if source.endswith(".safetensors"):
+    model = source.lower().endswith(".onnx")
+    if model or source.endswith(".safetensors"):
         if weights is not None:
             raise InvalidValue(f"--weights {weights} goes with FILE.py:FUNCTION only; {source} holds its own weights")
-        return load_source(Path(source)).module
+        return read_onnx(Path(source)) if model else load_source(Path(source)).module
     name, separator, function = source.rpartition(":")
     if not separator:
-        raise InvalidValue(f"source {source!r} is neither FILE.safetensors nor FILE.py:FUNCTION")
+        raise InvalidValue(f"source {source!r} is neither FILE.safetensors nor FILE.onnx nor FILE.py:FUNCTION")
     module = _call(Path(name), function)
     if weights is not None:
         try:

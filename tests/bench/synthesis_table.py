@@ -3,14 +3,14 @@
     python tests/bench/synthesis_table.py NETWORKS reports/synthesis/points.csv [cnn/ecp5-85k/16 ...]
 
 NETWORKS is a folder with ``cnn.safetensors``, ``mlp.safetensors`` and ``digits.safetensors``, fixed-point networks made by
-the commands in reports/synthesis/README.md. Runs all of ``POINTS``, or those named, one after another, and replaces
+the commands in reports/synthesis/README.md, and ``digits-snn.safetensors``, of which ``VARIANTS`` are made. Runs all of ``POINTS``, or those named, one after another, and replaces
 their rows of the same tool versions; logs and netlists stay under build/synth. The file is the baseline that
 ``pytest -m slow tests/unit/test_synthesis_baseline.py`` holds the tools' answers against.
 """
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,56 @@ import pandas as pd
 from sim import golden
 from toolchain import datasets
 from toolchain.cycles import cycles
-from toolchain.ir import FixedPointNetwork
-from toolchain.netfile import load_fixed_point, replacing
+from toolchain.ir import FixedPointNetwork, SpikingNetwork
+from toolchain.netfile import load_fixed_point, load_spiking, replacing
+from toolchain.quantize import quantize
 from toolchain.synth import SynthesisResult, find_device, synthesize
 
-__all__ = ["DATA", "KEY", "MOVING", "POINTS", "Point", "measure", "moved", "read_table", "row"]
+__all__ = [
+    "DATA",
+    "KEY",
+    "MOVING",
+    "POINTS",
+    "VARIANTS",
+    "Point",
+    "Variant",
+    "base",
+    "load",
+    "measure",
+    "moved",
+    "read_table",
+    "row",
+]
 
 DATA = {"cnn": "bundled", "mlp": "mnist-subset", "digits": "digits"}
 """Images of which each network's cycles are counted."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Another neuron, input or weight width of a network: members of the spiking network that change, and of quantization."""
+
+    base: str
+    members: dict[str, Any] = field(default_factory=dict)
+    weight_bits: int = 8
+    pow2: bool = False
+
+    def make(self, spiking: SpikingNetwork) -> FixedPointNetwork:
+        """Of the base in floating point."""
+        return quantize(replace(spiking, **self.members), self.weight_bits, pow2=self.pow2)
+
+
+VARIANTS = {
+    "digits-4bit": Variant("digits", weight_bits=4),
+    "digits-pow2": Variant("digits", pow2=True),
+    "digits-stream": Variant("digits", {"schedule": "stream"}),
+    "digits-symmetric": Variant("digits", {"negative": "symmetric"}),
+    "digits-bitplane": Variant("digits", {"input": "bitplane"}),
+    "digits-rate": Variant("digits", {"input": "rate"}),
+    "digits-radix": Variant("digits", {"schedule": "radix"}),
+    "digits-t16": Variant("digits", {"time_steps": 16}),
+}
+"""Networks that differ from another one in a member only: what it costs in cells is what they are for."""
 IMAGES = 20
 KEY = ("network", "device", "lanes", "seed", "clock_mhz", "yosys", "nextpnr", "amaranth")
 """Columns that name a row."""
@@ -68,8 +110,22 @@ POINTS = tuple(
         ("cnn", "xc7a35t", 16),
         ("mlp", "xc7a100t", 16),
         ("cnn", "xczu3eg", 16),
+        ("digits", "ecp5-25k", 1),
+        ("digits", "ecp5-25k", 8),
+        ("digits", "hx8k", 1),
+        ("digits", "gw2a-18", 2),
+        *((name, "ecp5-25k", 8) for name in VARIANTS),
+        ("digits-symmetric", "ecp5-25k", 4),
+        ("digits-4bit", "up5k", 4),
+        ("digits-4bit", "hx8k", 4),
+        ("digits-4bit", "gw2a-18", 8),
     )
 )
+
+
+def base(name: str) -> str:
+    """The network that a variant is one of; others are their own."""
+    return VARIANTS[name].base if name in VARIANTS else name
 
 
 def mean_cycles(network: FixedPointNetwork, data: str, lanes: int) -> float:
@@ -80,7 +136,7 @@ def mean_cycles(network: FixedPointNetwork, data: str, lanes: int) -> float:
 
 def row(point: Point, network: FixedPointNetwork, result: SynthesisResult) -> dict[str, Any]:
     """A row of the table."""
-    taken = mean_cycles(network, DATA[point.network], point.lanes)
+    taken = mean_cycles(network, DATA[base(point.network)], point.lanes)
     placer = result.device.family.placer
     return {
         "network": point.network,
@@ -104,6 +160,14 @@ def row(point: Point, network: FixedPointNetwork, result: SynthesisResult) -> di
         "netlist_sha256": result.netlist_sha256[:16],
         "cpu_seconds": result.cpu_seconds,
     }
+
+
+def load(networks: Path, name: str) -> FixedPointNetwork:
+    """A network of the folder, or a variant of one."""
+    if name not in VARIANTS:
+        return load_fixed_point(networks / f"{name}.safetensors")
+    variant = VARIANTS[name]
+    return variant.make(load_spiking(networks / f"{variant.base}-snn.safetensors"))
 
 
 def measure(point: Point, network: FixedPointNetwork, folder: Path) -> dict[str, Any]:
@@ -138,7 +202,7 @@ def main(networks: Path, target: Path, names: list[str]) -> None:
     for point in POINTS:
         if names and str(point) not in names:
             continue
-        network = load_fixed_point(networks / f"{point.network}.safetensors")
+        network = load(networks, point.network)
         table = pd.DataFrame([measure(point, network, Path("build") / "synth")])
         print(table.iloc[0].to_dict(), flush=True)
         if target.exists():

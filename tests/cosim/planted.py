@@ -4,11 +4,11 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["Replacements", "faulty_core", "faulty_module"]
+__all__ = ["Replacements", "faulty_chain", "faulty_core", "faulty_module"]
 
 Replacements = tuple[tuple[str, str], ...]
 """(healthy text, faulty text); each healthy text must stand exactly once in the module."""
@@ -29,13 +29,23 @@ def faulty_module(name: str, replacements: Replacements) -> ModuleType:
 
 
 @contextmanager
-def faulty_core(name: str, replacements: Replacements) -> Iterator[type]:
-    """``hdl.core.Core`` of a second ``hdl`` package in which module ``name`` has the faults."""
+def _faulty(name: str, replacements: Replacements, module: str, member: str) -> Iterator[type]:
+    """A class of a second ``hdl`` package in which module ``name`` has the faults."""
     before = {key: sys.modules.pop(key) for key in list(sys.modules) if key.startswith("hdl.")}
     try:
         sys.modules[name] = faulty_module(name, replacements)
-        yield importlib.import_module("hdl.core").Core
+        yield getattr(importlib.import_module(module), member)
     finally:
         for key in [key for key in sys.modules if key.startswith("hdl.")]:
             del sys.modules[key]
         sys.modules.update(before)
+
+
+def faulty_core(name: str, replacements: Replacements) -> AbstractContextManager[type]:
+    """``hdl.core.Core`` of a second ``hdl`` package in which module ``name`` has the faults."""
+    return _faulty(name, replacements, "hdl.core", "Core")
+
+
+def faulty_chain(name: str, replacements: Replacements) -> AbstractContextManager[type]:
+    """``hdl.chain.Chain``, likewise."""
+    return _faulty(name, replacements, "hdl.chain", "Chain")

@@ -85,7 +85,7 @@ def test_cpp_bench_passes_and_finds_wrong_bits_missing_words_and_a_silent_core(f
 def test_verilog_for_other_designs_is_accepted_without_a_warning_of_its_own(folder):
     verilator = find_simulator("verilator")
     for top in ("spikeloom_instance", "spikeloom_axis"):
-        file = "instance.v" if top == "spikeloom_instance" else "spikeloom_axis.v"
+        file = f"{top}.v"
         shown = call(
             verilator.executable, "--lint-only", "-Wall", "--top-module", top, file, "spikeloom_core.v",
             cwd=folder, **verilator.environment,
@@ -109,7 +109,7 @@ def test_texts_for_other_designs_tell_the_lengths_of_this_network(folder):
     assert f"| frame, to the core | {len(frame)} | {4 * len(frame)} |" in note
     assert f"| result, from the core | {len(answer)} | {4 * len(answer)} |" in note
     assert f"0x{frame[0]:08X}" in note and f"result[{vectors['prediction_at']}]" in note and "Not run" in note
-    assert f"32'h{frame[0]:08X}" in (folder / "instance.v").read_text()
+    assert f"32'h{frame[0]:08X}" in (folder / "spikeloom_instance.v").read_text()
     assert "Not run" in (folder / "axi_dma.tcl").read_text()
     ports = set(json.loads((folder / "ports.json").read_text())["ports"])
     (instance,) = [n for n in ast.walk(module) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Instance"]

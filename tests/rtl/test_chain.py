@@ -1,6 +1,7 @@
 """Chains of cores in Amaranth's simulator against the golden model and the single core, over random networks and cuts."""
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,9 +11,13 @@ from hdl.program import Program
 from sim import golden
 from sim.comparison import Comparison
 from sim.packets import input_packet, read_result
+from tests.cosim.planted import faulty_chain
 from tests.malformed import malformed
 from tests.networks import NEURONS, frames_for, lively_network, random_network
+from tests.pooled_networks import pooled_network
+from tests.rtl import harness
 from tests.rtl.harness import run_core
+from toolchain.balance import split_at
 from toolchain.cycles import cycles
 from toolchain.segments import cut_places
 
@@ -76,3 +81,104 @@ def test_errors_pass_through_in_order_and_good_frames_are_right():
             result = read_result(answer, classes=len(expected), layers=3)
             assert np.array_equal(result.scores, expected)
             assert result.network_id == int(network.fingerprint[:8], 16)
+
+
+def three_cores(schedule="two_phase", **neuron):
+    """A random network whose three layers may each have a core."""
+    networks = (lively_network({"schedule": schedule, **PLAIN, "input": "direct", **neuron}, k) for k in range(9))
+    return next(n for n in networks if len(cut_places(n)) == 2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_max_pooling_across_a_cut(seed):
+    networks = (pooled_network(s) for s in range(50 * seed, 50 * seed + 50))
+    network = next(n for n in networks if 1 in cut_places(n))
+    assert network.layers[1].connections[0].maximum is not None
+    check(network, cut_places(network), seed)
+
+
+@pytest.mark.parametrize("cuts", [(1,), (2,), (1, 2)])
+@pytest.mark.parametrize("schedule", ["two_phase", "stream"])
+def test_a_frame_takes_the_cycles_of_the_slowest_core_exactly(schedule, cuts):
+    """The same frame again and again: once the chain is full, answers come at the slowest core's pace."""
+    network, lanes = three_cores(schedule), 2
+    frame = frames_for(network, 5, 1)
+    packet = input_packet(frame[0], Program(network, lanes))
+    run = run_core(network, [packet] * 9, lanes=lanes, cuts=cuts)
+    split = split_at(network, frame, lanes=lanes, cuts=cuts)
+    assert [b - a for a, b in pairwise(run.ends)][-3:] == [int(split.cycles)] * 3
+
+
+def test_cycles_of_a_result_hold_the_waits_between_cores():
+    network, lanes = three_cores(), 2
+    frame = frames_for(network, 5, 1)
+    packet = input_packet(frame[0], Program(network, lanes))
+    counted = [
+        read_result(p, classes=network.shapes[-1][0], layers=3).cycles
+        for p in run_core(network, [packet] * 4, lanes=lanes, cuts=(1, 2)).packets
+    ]
+    split = split_at(network, frame, lanes=lanes, cuts=(1, 2))
+    assert (
+        sum(cycles(network, frame, golden.run(network, frame, "spikes"), lanes).layers[0])
+        < counted[0]
+        <= sum(split.stages)
+    )
+    assert sorted(counted) == counted
+
+
+FAULTS = {
+    # fault: (negative spikes, kinds of difference it must show, module, replacements)
+    "fields_sent_in_another_order": (
+        "none", "spike", "hdl.sender", (("added >> unfilled, added", "added >> unfilled, added ^ 1"),),
+    ),
+    "signs_of_spikes_lost_on_the_way": (
+        "symmetric", "spike", "hdl.sender", (("field = Cat(field, self.spikes[lanes : lanes + used])", "field = Cat(field, self.spikes[lanes : lanes + used] & 0)"),),
+    ),
+    "spikes_of_another_buffer_sent": (
+        "none", "spike", "hdl.sender", (("self.address.eq(self._base)", "self.address.eq(self._base + 1)"),),
+    ),
+    "counters_of_the_first_core_lost": (
+        "none", "counter", "hdl.counters", (("write.en.eq(1),\n                ]", "write.en.eq(0),\n                ]"),),
+    ),
+    "time_from_the_last_core_on": (
+        "none", "counter", "hdl.counters", (("self.origin.eq(self.origin_given)", "self.origin.eq(now)"),),
+    ),
+    "words_lost_between_cores": (
+        "none", "protocol", "hdl.chain", (("queue.w_en.eq(before.m_axis_tvalid)", "queue.w_en.eq(before.m_axis_tvalid & (queue.w_level != 2))"),),
+    ),
+    "identity_of_a_part_sent": (
+        "none", "protocol", "hdl.chain", (("link=Link(before, identity)", "link=Link(before, identity ^ 1)"),),
+    ),
+}  # fmt: skip
+
+
+def kinds_seen(network, cuts=(1, 2)):
+    """Kinds of difference that three frames show, too few cycles and silence included."""
+    lanes, frames = 2, frames_for(network, 4, 3)
+    program, trace = Program(network, lanes), golden.run(network, frames, "spikes")
+    expected = cycles(network, frames, trace, lanes)
+    packets = [input_packet(f, program) for f in frames]
+    try:
+        run = run_core(network, packets, lanes=lanes, cuts=cuts, limit=4 * int(expected.total.sum()) + 4000)
+    except AssertionError:
+        return {"protocol"}
+    comparison = Comparison(network, lanes, trace, expected)
+    comparison.results(run.packets)
+    comparison.spikes(run.spikes)
+    kinds = {difference.what for difference in comparison.differences}
+    results = [read_result(packet, classes=network.shapes[-1][0], layers=3) for packet in run.packets]
+    return kinds | {"counter" for r in results if r.cycles < r.counters[:, 0].sum()}
+
+
+@pytest.mark.parametrize("negative", ["none", "symmetric"])
+def test_healthy_chain_shows_nothing(negative):
+    assert not kinds_seen(three_cores("two_phase", negative=negative))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_caught(monkeypatch, name):
+    negative, caught, module, replacements = FAULTS[name]
+    with faulty_chain(module, replacements) as chain:
+        monkeypatch.setattr(harness, "Chain", chain)
+        kinds = kinds_seen(three_cores("two_phase", negative=negative))
+    assert caught in kinds, kinds

@@ -3,10 +3,12 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from hdl import Core
+from hdl.capacity import Capacity
 from hdl.harness import TOP, harness_rtlil
 from tests.bench.cell_counts import network
 from tests.networks import random_network
@@ -18,8 +20,8 @@ from toolchain.tools import find_synthesis
 TINY = random_network(3)
 
 
-def netlist(fixed, device, lanes, folder):
-    (folder / RTLIL).write_text(harness_rtlil(Core(fixed, lanes=lanes)))
+def netlist(content, device, lanes, folder):
+    (folder / RTLIL).write_text(harness_rtlil(Core(content, lanes=lanes)))
     return synthesize_cells(find_synthesis("yosys"), find_device(device), folder, top=TOP)
 
 
@@ -46,6 +48,17 @@ def test_memories_are_block_ram_and_multipliers_are_blocks(plain):
     assert uses["bram"] == brams.total() and uses["dsp"] == 2
     # nothing of the network's memories is left in flip-flops
     assert uses["ff"] < 2_000 < quantize(network(), 8).weights * 8
+
+
+@pytest.mark.parametrize(
+    ("device", "cells", "number"), [("up5k", ("SB_SPRAM256KA",), 1), ("ecp5-25k", ("DP16KD", "PDPW16KD"), 16)]
+)
+def test_loaded_weights_are_single_port_ram_where_there_is_one_and_block_ram_elsewhere(tmp_path, device, cells, number):
+    room = replace(Capacity.of(TINY, lanes=2), weight_words=8192, weight_bits=8)
+    made = netlist(room, device, 2, tmp_path)
+    assert places(tmp_path, cells)["neurons.weights_0"] == number
+    # 256 kbit: none of it in flip-flops
+    assert made.uses(DEVICES[device])["ff"] < 4_000
 
 
 def test_a_core_is_placed_and_comes_out_the_same_twice(tmp_path):

@@ -13,7 +13,7 @@ from torch import nn
 
 from sim import floating, golden, oracle
 from tests.cosim.planted import faulty_module
-from tests.pooled_networks import pooled_case, random_pooling
+from tests.pooled_networks import integer_ann, of_torch, pooled_case, random_pooling
 from tests.unit.test_architectures import Joined
 from tests.unit.test_graph import INPUTS, PIXELS
 from tests.unit.test_integers import make_layer, make_network
@@ -72,11 +72,6 @@ def test_elsewhere_it_is_not():
 
 
 # ---- windows ---------------------------------------------------------------------------------
-
-
-def of_torch(x, pooling):
-    (top, left), (bottom, right) = pooling.padding, pooling.padding_after
-    return F.max_pool2d(F.pad(x, (left, right, top, bottom)), pooling.window, pooling.stride)
 
 
 @settings(deadline=None)
@@ -212,24 +207,6 @@ def test_qcfs_with_max_pooling_is_the_source_at_t_equal_l(body, window, tmp_path
     fixed = quantize(network)
     exact = oracle.run(fixed, PIXELS[:1])
     assert np.array_equal(golden.run(fixed, PIXELS[:1]).scores, exact.scores) and exact.spikes[0].any()
-
-
-def integer_ann(network, frames):
-    """The same integers as an ordinary network: clip-floor-shift activations, and max pooling by torch, in float64."""
-    values = {INPUT: torch.tensor(frames).double()}
-    for index, layer in enumerate(network.layers):
-        total = torch.tensor(layer.offset).double()[:, None, None]
-        for c in layer.connections:
-            x = values[c.source] if c.maximum is None else of_torch(values[c.source], c.maximum)
-            x = F.avg_pool2d(x, c.pool, divisor_override=1)
-            (top, bottom), (left, right) = c.pads
-            weight = torch.tensor(c.weight).double()
-            total = total + F.conv2d(F.pad(x, (left, right, top, bottom)), weight, stride=c.stride, groups=c.groups)
-        if layer.threshold is None:
-            return total[:, :, 0, 0].numpy()
-        theta = torch.tensor(layer.threshold)[:, None, None]
-        values[index] = torch.floor(total / theta).clamp(0, network.time_steps)
-    raise AssertionError("the last layer has no threshold")
 
 
 @pytest.mark.parametrize("steps", [1, 4, LEVELS])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sim import floating, golden
 from toolchain.connection import Connection
+from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import round_half_up
 from toolchain.ir import INPUT, SCHEDULES, SpikingLayer, SpikingNetwork
 from toolchain.quantize import CLIPPINGS, dequantize, error_table, quantize
@@ -276,3 +277,13 @@ def test_a_channel_without_weights_does_not_rule_the_power_of_two():
     assert set(with_it.threshold) == set(without.threshold) and (with_it.threshold & (with_it.threshold - 1) == 0).all()
     assert np.array_equal(with_it.connections[0].weight[alive], without.connections[0].weight)
     assert np.abs(without.connections[0].weight).max() > 40
+
+
+def test_weights_beyond_floating_point():
+    """Refused: as integers they would be anything."""
+    network = spiking_network(3, "stream", 4)
+    first, second, last = network.layers
+    big = replace(second.connections[0], weight=second.connections[0].weight * 1e308)
+    layers = (replace(first, threshold=first.threshold * 1e3), replace(second, connections=(big,)), last)
+    with pytest.raises(InvalidValue, match=r"layer pooled: its weights, .* exceed floating point; repair its weights"):
+        quantize(replace(network, layers=layers))

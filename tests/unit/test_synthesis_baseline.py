@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.bench import digits_mlp
-from tests.bench.synthesis_table import KEY, MOVING, POINTS, Point, measure, moved, read_table
+from tests.bench.synthesis_table import KEY, MOVING, POINTS, VARIANTS, Point, base, measure, moved, read_table
 from toolchain import datasets, zoo
 from toolchain.convert import convert
 from toolchain.quantize import quantize
@@ -60,8 +60,9 @@ def networks():
     def get(name):
         if name not in made:
             chosen = {"cnn": ("bundled",), "mlp": ("mnist-subset", "train"), "digits": ("digits",)}
-            data = datasets.load(*chosen[name])
-            made[name] = quantize(convert(module(name), calibration(data, 250), "qcfs", 4), 8)
+            of = base(name)
+            spiking = convert(module(of), calibration(datasets.load(*chosen[of]), 250), "qcfs", 4)
+            made[name] = VARIANTS[name].make(spiking) if name in VARIANTS else quantize(spiking, 8)
         return made[name]
 
     return get

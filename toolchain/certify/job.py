@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from hdl.program import check_lanes
-from sim import golden, runner
+from sim import runner
 from toolchain.bundle import PORTS_FILE, RtlBundle, load_bundle
 from toolchain.certify.document import SCHEMA, passed, read_text, sealed, written
 from toolchain.certify.fingerprints import digest_bundle, digest_data, digest_file, digest_module, library_versions
@@ -25,6 +25,7 @@ from toolchain.certify.links import (
 )
 from toolchain.datasets import Dataset
 from toolchain.emit import emit
+from toolchain.encoding import check_frames
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork, SpikingNetwork
 from toolchain.netfile import replacing
@@ -101,7 +102,7 @@ def fingerprints(subject: Subject) -> dict[str, Any]:
 def _check(subject: Subject) -> None:
     """Refuse at once what would be refused after minutes of work."""
     check_lanes(subject.lanes)
-    golden.check_frames(subject.dataset.frames, subject.network.input_shape)
+    check_frames(subject.dataset.frames, subject.network)
     subject.dataset.take(subject.hardware_images)
     find_simulator(subject.simulator)
     if subject.device is not None:

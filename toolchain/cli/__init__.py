@@ -12,7 +12,7 @@ import typer
 from toolchain import __version__
 
 # in the order that help lists verbs in
-from toolchain.cli import demo, networks, interchange, events, hardware, synthesis  # isort: skip
+from toolchain.cli import demo, networks, interchange, events, check, hardware, synthesis  # isort: skip
 from toolchain.cli import board, certify, accounts, report, compare  # isort: skip
 from toolchain.cli.shared import app, log
 from toolchain.errors import InvalidValue, SpikeloomError
@@ -23,6 +23,7 @@ __all__ = [
     "app",
     "board",
     "certify",
+    "check",
     "compare",
     "demo",
     "events",

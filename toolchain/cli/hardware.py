@@ -48,7 +48,7 @@ def generate(
     banks: Banks = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write Verilog, port map, FuseSoC core file, and a cocotb test bench.
+    """Write Verilog, port map, FuseSoC core file, test benches for cocotb and C++, and texts for designs of your own.
 
     With --cores a chain of cores, the layers shared out by the cycles of the test bench's frames: take --data for real ones.
     With --memories loadable one core runs every network that --capacity has room for; spikeloom pack makes the packets.

@@ -9,13 +9,13 @@ from toolchain.cli.shared import AsJson, Network, app, log, print_json
 from toolchain.errors import InvalidValue
 from toolchain.tables import out
 
-__all__ = ["PRESET_NAMES"]
+__all__ = ["PRESET_NAMES", "shape_of"]
 
 PRESET_NAMES = ("nir", "snntorch", "spikingjelly", "sinabs", "norse", "rockpool")
 """``toolchain.interchange.PRESETS``, whose module is slow to import; a test holds them equal."""
 
 
-def _shape(text: str | None) -> tuple[int, int, int] | None:
+def shape_of(text: str | None) -> tuple[int, int, int] | None:
     """``1,28,28`` as (C, H, W)."""
     if text is None:
         return None
@@ -104,7 +104,7 @@ def import_nir(
         input_code,
         seed,
         pixel_scale,
-        _shape(input_shape),
+        shape_of(input_shape),
         readout,
     )
     network = read_nir(source, options)

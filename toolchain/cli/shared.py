@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson", "Banks", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Memories", "NETLIST_DEVICE", "Network",
-    "Pow2", "Room", "SimulatorName", "Source", "TrainingData", "Weights", "app", "bar", "frames_of", "load_dataset", "log", "names_in",
-    "print_json", "source_name", "stages", "step_list",
+    "Pow2", "Room", "SimulatorName", "Source", "TrainingData", "Weights", "app", "bar", "frames_of", "lanes_list", "listed", "load_dataset",
+    "log", "names_in", "print_json", "source_name", "stages", "step_list",
     "swept", "use_threads",
 ]  # fmt: skip
 
@@ -40,7 +40,9 @@ NETLIST_DEVICE = "hx8k"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Network = Annotated[Path, typer.Argument(metavar="NET", help="Network file (.safetensors).")]
-Source = Annotated[str, typer.Argument(help="FILE.safetensors of spikeloom train, bundled, or FILE.py:FUNCTION.")]
+Source = Annotated[
+    str, typer.Argument(help="FILE.safetensors of spikeloom train, FILE.onnx, bundled, or FILE.py:FUNCTION.")
+]
 Weights = Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")]
 Data = Annotated[
     str,
@@ -148,6 +150,28 @@ def names_in(text: str | None) -> list[str]:
     if not all(names):
         raise InvalidValue(f"cut {text!r} is not a list of layers such as 4,8")
     return names
+
+
+def listed(text: str, what: str) -> list[str]:
+    """``a,b`` as its parts, each once."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise InvalidValue(f"{what} {text!r} is not a list such as {'4,16' if what == 'lanes' else 'ecp5-85k,up5k'}")
+    return list(dict.fromkeys(parts))
+
+
+def lanes_list(text: str) -> list[int]:
+    """``4,16`` as numbers of lanes."""
+    from hdl.program import check_lanes
+
+    parts = listed(text, "lanes")
+    try:
+        lanes = [int(part) for part in parts]
+    except ValueError as error:
+        raise InvalidValue(f"lanes {text!r} is not a list such as 4,16") from error
+    for number in lanes:
+        check_lanes(number)
+    return lanes
 
 
 def step_list(text: str) -> list[int]:

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolchain.cli.shared import AsJson, Banks, Cores, Cut, Room, app, names_in, print_json, stages
-from toolchain.errors import InvalidValue
+from toolchain.cli.shared import AsJson, Banks, Cores, Cut, Room, app, lanes_list, listed, names_in, print_json, stages
 from toolchain.tables import show_critical_path, show_synthesis
 
 if TYPE_CHECKING:
@@ -17,30 +16,14 @@ __all__: list[str] = []
 _BALANCING_FRAMES = 4
 
 
-def _listed(text: str, what: str) -> list[str]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts):
-        raise InvalidValue(f"{what} {text!r} is not a list such as {'4,16' if what == 'lanes' else 'ecp5-85k,up5k'}")
-    return list(dict.fromkeys(parts))
-
-
 def _lanes(text: str | None, network: Path) -> list[int]:
     """The lanes asked for; those of the folder, or 16, if none are."""
-    from hdl.program import check_lanes
     from toolchain.bundle import load_bundle
     from toolchain.flow import DEFAULT_LANES
 
     if text is None:
         return [load_bundle(network).lanes if network.is_dir() else DEFAULT_LANES]
-    try:
-        lanes = [int(part) for part in _listed(text, "lanes")]
-    except ValueError as error:
-        if isinstance(error, InvalidValue):
-            raise
-        raise InvalidValue(f"lanes {text!r} is not a list such as 4,16") from error
-    for number in lanes:
-        check_lanes(number)
-    return lanes
+    return lanes_list(text)
 
 
 def _cuts(path: Path, network: "FixedPointNetwork", lanes: int, cores: int, cut: str | None) -> tuple[int, ...]:
@@ -99,7 +82,7 @@ def synth(
     from toolchain.bundle import PORTS_FILE, load_bundle
     from toolchain.synth import check_clock, check_seed, find_device, synthesize
 
-    devices = [find_device(name) for name in _listed(device, "device")]
+    devices = [find_device(name) for name in listed(device, "device")]
     numbers = _lanes(lanes, network)
     check_clock(clock)
     check_seed(seed)

@@ -1,7 +1,9 @@
 """Read an ``nn.Module`` through torch.fx into blocks of synapses and an activation; refuse the rest by name."""
 
 import operator
+from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
@@ -15,19 +17,36 @@ from toolchain.connection import Shape
 from toolchain.convert.flowing import Spikes, Sum
 from toolchain.convert.maxima import ADAPTIVE_MAX_CALLS, AMAX_CALLS, MAX_CALLS, move_behind
 from toolchain.convert.reader import Activation, Block, Reader, SourceGraph
-from toolchain.errors import InvalidValue, UnsupportedModule
+from toolchain.errors import InvalidValue, NoCounterpart, SpikeloomError, UnsupportedModule
 from toolchain.nn import ACTIVATIONS, QCFS, QuantizedReLU, StReLU, ThresholdLeakyReLU, ThresholdReLU
+from toolchain.parts import PARTS, Addition, Frame, Row, Subsampling
 
-__all__ = ["Activation", "Block", "SourceGraph", "read_module"]
+__all__ = ["Activation", "Block", "Found", "SourceGraph", "read_module"]
 
 Flowing = Spikes | Sum
 
 
+@dataclass
+class Found:
+    """All that is wrong with a module, and not only the first: given to ``read_module``, it is filled instead of an error raised.
+
+    Members
+    -------
+    problems : list of (name, kind, error)
+        In the order of the network; the name is empty where the whole module is meant.
+    layers : list of (name, kind)
+        Every layer and call that was looked at, with or without a problem.
+    """
+
+    problems: list[tuple[str, str, SpikeloomError]] = field(default_factory=list)
+    layers: list[tuple[str, str]] = field(default_factory=list)
+
+
 class _Tracer(fx.Tracer):
-    """Keeps Spikeloom's activations whole."""
+    """Keeps Spikeloom's activations and parts whole."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, ACTIVATIONS) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, (*ACTIVATIONS, *PARTS)) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _leaky(node: fx.Node, name: str, slope: Any) -> Activation:
@@ -122,10 +141,16 @@ def _read_module_node(reader: Reader, node: fx.Node, name: str, m: nn.Module, fl
         return reader.max_pool(name, m, flowing)
     if isinstance(m, nn.AdaptiveMaxPool1d | nn.AdaptiveMaxPool2d):
         return reader.adaptive(name, type(m).__name__, m.output_size, flowing)
-    if isinstance(m, nn.ZeroPad1d | nn.ZeroPad2d):
+    if isinstance(m, nn.ZeroPad1d | nn.ZeroPad2d | nn.ZeroPad3d):  # of frames, the last pads channels too
         return reader.zeros(name, type(m).__name__, tuple(m.padding), flowing)
     if isinstance(m, nn.Flatten):
         return reader.flatten(name, m.start_dim, m.end_dim, flowing)
+    if isinstance(m, Frame):
+        return reader.given(name, m, flowing)
+    if isinstance(m, Row):
+        return reader.row(name, flowing)
+    if isinstance(m, Subsampling):
+        return reader.sliced(name, m.places, flowing)
     if isinstance(m, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Identity):
         return flowing
     raise _unknown(type(m).__name__, name)
@@ -148,13 +173,15 @@ _WAYS_OUT = {
 _ARITHMETIC = {"add", "sub", "mul", "div", "truediv", "neg"}
 
 
+_KNOWN = (
+    "use Conv2d, Conv1d, Linear, BatchNorm, ReLU, LeakyReLU, Hardtanh, an activation of toolchain.nn, average or max "
+    "pooling, Flatten, additions, Dropout or Identity"
+)
+
+
 def _unknown(kind: str, name: str) -> UnsupportedModule:
-    way_out = _WAYS_OUT.get(
-        kind,
-        "use Conv2d, Conv1d, Linear, BatchNorm, ReLU, LeakyReLU, Hardtanh, an activation of toolchain.nn, average or max "
-        "pooling, Flatten, additions, Dropout or Identity",
-    )
-    return UnsupportedModule(f"{kind} {name!r} has no exact spiking counterpart; {way_out}")
+    error = UnsupportedModule if kind in _WAYS_OUT else NoCounterpart
+    return error(f"{kind} {name!r} has no exact spiking counterpart; {_WAYS_OUT.get(kind, _KNOWN)}")
 
 
 def _kind(node: fx.Node) -> str:
@@ -256,17 +283,20 @@ def _in_place(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     return node.op == "call_function" and (node.target in _IN_PLACE or node.kwargs.get("inplace") is True)
 
 
-def _check_in_place(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
-    """Refuse a tensor that is changed in place and read again afterwards under its old name."""
+def _changed_in_place(graph: fx.Graph, modules: dict[str, nn.Module]) -> Iterator[tuple[fx.Node, UnsupportedModule]]:
+    """Nodes that change a tensor in place that is read again afterwards under its old name."""
     order = {node: place for place, node in enumerate(graph.nodes)}
     for node in graph.nodes:
         operand = node.args[0] if node.args else None
         if isinstance(operand, fx.Node) and _in_place(node, modules):
             late = [user for user in operand.users if order[user] > order[node] and not _is_shape(user)]
             if late:
-                raise UnsupportedModule(
-                    f"{_name(node)!r} changes {_name(operand)!r} in place, which {_name(late[0])!r} reads afterwards; write it "
-                    "without the in-place form"
+                yield (
+                    node,
+                    UnsupportedModule(
+                        f"{_name(node)!r} changes {_name(operand)!r} in place, which {_name(late[0])!r} reads afterwards; write it "
+                        "without the in-place form"
+                    ),
                 )
 
 
@@ -317,39 +347,150 @@ def _frame(graph: fx.Graph) -> fx.Node:
     return placeholders[0]
 
 
-def _walk(reader: Reader, graph: fx.Graph, modules: dict[str, nn.Module]) -> SourceGraph:
-    """Read every node that the scores depend on, in order."""
+def _scores(graph: fx.Graph) -> fx.Node:
+    """What the output is."""
     (output,) = (n for n in graph.nodes if n.op == "output")
     if not isinstance(output.args[0], fx.Node):
         raise UnsupportedModule(
             f"forward returns a {type(output.args[0]).__name__}, must return one tensor, the class scores"
         )
+    return output.args[0]
+
+
+def _check_branching(sources: list[fx.Node], values: list[Flowing], needed: set[fx.Node]) -> None:
+    for source, value in zip(sources, values, strict=False):
+        readers = [_name(user) for user in source.users if user in needed and not _is_shape(user)]
+        if isinstance(value, Sum) and len(readers) > 1:
+            raise UnsupportedModule(
+                f"{_name(source)!r} is read by {' and '.join(map(repr, readers))} before its activation, so each would need a "
+                "copy of its weights; put the branching behind an activation"
+            )
+
+
+def _read_node(
+    reader: Reader, node: fx.Node, sources: list[fx.Node], values: list[Flowing], modules: dict[str, nn.Module]
+) -> Flowing:
+    if node.op == "call_module" and isinstance(modules[_name(node)], Addition):
+        return reader.add(_name(node), *(values if len(values) == 2 else values * 2))
+    if node.op != "call_module" and node.target in _ADD_CALLS:
+        return _read_add(reader, node, values)
+    if len(values) != 1 or len(sources) != 1:
+        raise _unknown(_kind_of(node, modules), _name(node))
+    if node.op == "call_module":
+        return _read_module_node(reader, node, _name(node), modules[_name(node)], values[0])
+    return _read_call(reader, node, values[0])
+
+
+def _kind_of(node: fx.Node, modules: dict[str, nn.Module]) -> str:
+    """What reports call a node's kind."""
+    return type(modules[str(node.target)]).__name__ if node.op == "call_module" else _kind(node)
+
+
+def _walk(reader: Reader, graph: fx.Graph, modules: dict[str, nn.Module], found: Found | None) -> SourceGraph:
+    """Read every node that the scores depend on, in order."""
+    scores = _scores(graph)
     flowing: dict[fx.Node, Flowing] = {_frame(graph): reader.frame}
-    needed = _reaching(output)
+    needed = _reaching(scores)
     for node in graph.nodes:
         if node not in needed or node.op in ("placeholder", "output", "get_attr") or _is_shape(node):
             continue
         sources = [n for n in node.all_input_nodes if not _is_shape(n)]
         values = [flowing[n] for n in sources if n in flowing]
-        for source, value in zip(sources, values, strict=False):
-            readers = [_name(user) for user in source.users if user in needed and not _is_shape(user)]
-            if isinstance(value, Sum) and len(readers) > 1:
-                raise UnsupportedModule(
-                    f"{_name(source)!r} is read by {' and '.join(map(repr, readers))} before its activation, so each would need a "
-                    "copy of its weights; put the branching behind an activation"
-                )
-        if node.op != "call_module" and node.target in _ADD_CALLS:
-            flowing[node] = _read_add(reader, node, values)
-        elif len(values) != 1 or len(sources) != 1:
-            raise _unknown(_kind(node), node.name)
-        elif node.op == "call_module":
-            flowing[node] = _read_module_node(reader, node, _name(node), modules[_name(node)], values[0])
+        if found is None:
+            _check_branching(sources, values, needed)
+            flowing[node] = _read_node(reader, node, sources, values, modules)
         else:
-            flowing[node] = _read_call(reader, node, values[0])
-    return reader.finish(flowing[output.args[0]])
+            flowing[node] = _look_at(reader, node, sources, values, modules, needed, found)
+    if found is None:
+        return reader.finish(flowing[scores])
+    if not found.problems or found.problems[-1][0] != _name(scores):  # otherwise the end is known to be wrong
+        for name, error in reader.endings(flowing[scores]):
+            found.problems.append((name, "", error))
+    return reader.graph
 
 
-def read_module(module: nn.Module, input_shape: Shape, dimensions: int | None = None) -> SourceGraph:
+def _look_at(
+    reader: Reader,
+    node: fx.Node,
+    sources: list[fx.Node],
+    values: list[Flowing],
+    modules: dict[str, nn.Module],
+    needed: set[fx.Node],
+    found: Found,
+) -> Flowing:
+    """As ``_read_node``, but what is wrong is noted, and something of the node's shape goes on in its place."""
+    name, kind = _name(node), _kind_of(node, modules)
+    found.layers.append((name, kind))
+    try:
+        _check_branching(sources, values, needed)
+    except UnsupportedModule as error:
+        found.problems.append((name, kind, error))
+    try:
+        return _read_node(reader, node, sources, values, modules)
+    except (UnsupportedModule, InvalidValue) as error:
+        found.problems.append((name, kind, error))
+    shape, dimensions = node.meta["flowing"]
+    module = modules.get(str(node.target)) if node.op == "call_module" else None
+    kept = [value for value in values if value.shape == shape and value.dimensions == dimensions]
+    synapse = module is not None and getattr(getattr(module, "weight", None), "ndim", 0) > 1
+    if synapse or (node.op != "call_module" and node.target in _ADD_CALLS):
+        return reader.some_sum(name, shape, dimensions)
+    if kept and (isinstance(kept[0], Spikes) or any(user.op == "output" for user in node.users)):
+        return kept[0]
+    return reader.some_spikes(name, shape, dimensions)
+
+
+def _lazy(module: nn.Module) -> Iterator[tuple[str, InvalidValue]]:
+    """Layers whose parameters have no values."""
+    for name, values in [*module.named_parameters(), *module.named_buffers()]:
+        if is_lazy(values) or values.is_meta:
+            layer, _, parameter = name.rpartition(".")
+            yield (
+                layer,
+                InvalidValue(
+                    f"layer {layer!r}: {parameter} has no values yet; run the module once on a batch (lazy layers) or load its weights "
+                    "(meta device)"
+                ),
+            )
+
+
+def _trace(root: nn.Module, kind: str) -> fx.Graph:
+    try:
+        return _Tracer().trace(root)
+    except Exception as error:  # tracing runs the user's own forward, which may raise anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UnsupportedModule(f"cannot trace {kind}: {reason}; forward must not branch on tensor values") from error
+
+
+class _Shapes(fx.Interpreter):
+    """Keeps, beside each node, shape (C, H, W) and axes behind the channels of what it gives for one example."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if isinstance(result, torch.Tensor):
+            sizes = list(result.shape[1:]) or [1]
+            axes = min(len(sizes) - 1, 2)
+            height, width = [1] * (2 - axes) + sizes[1 : 1 + axes]
+            n.meta["flowing"] = ((int(sizes[0]), int(height), int(width)), axes)
+        return result
+
+
+def _note_shapes(traced: fx.GraphModule, shape: Shape, dimensions: int) -> None:
+    channels, height, width = shape
+    sizes = {0: (channels,), 1: (channels, width), 2: (channels, height, width)}[dimensions]
+    try:
+        with torch.inference_mode():
+            _Shapes(traced).run(torch.zeros(1, *sizes))
+    except Exception as error:  # so may running it
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidValue(
+            f"the module does not accept a frame of shape {sizes}: {reason}; give the shape that it was made for"
+        ) from error
+
+
+def read_module(
+    module: nn.Module, input_shape: Shape, dimensions: int | None = None, found: Found | None = None
+) -> SourceGraph:
     """Trace ``module`` in evaluation mode and read its layers.
 
     Handles Conv1d/2d (strides, groups, dilations, zero padding of any kind), Linear, BatchNorm1d/2d behind either or behind
@@ -362,6 +503,9 @@ def read_module(module: nn.Module, input_shape: Shape, dimensions: int | None = 
     ``dimensions`` are the axes behind the channels that the module takes: 2, 1 for [N, C, L], whose ``input_shape`` is
     ``(C, 1, L)``, or 0; ``None`` takes 0 for vectors and 2 for all others.
 
+    With ``found`` it goes on behind what it cannot read, as if something of that shape stood there, and notes all problems there;
+    the graph is whole only if it notes none.
+
     Raises
     ------
     UnsupportedModule
@@ -369,25 +513,23 @@ def read_module(module: nn.Module, input_shape: Shape, dimensions: int | None = 
     InvalidValue
         Layers that do not fit each other.
     """
-    for name, values in [*module.named_parameters(), *module.named_buffers()]:
-        if is_lazy(values) or values.is_meta:
-            raise InvalidValue(
-                f"layer {name.rpartition('.')[0]!r}: {name.rpartition('.')[2]} has no values yet; run the module once on "
-                "a batch (lazy layers) or load its weights (meta device)"
-            )
+    for name, lazy in _lazy(module):
+        if found is None:
+            raise lazy
+        found.problems.append((name, "", lazy))
+    if dimensions is None:
+        dimensions = 0 if input_shape[1:] == (1, 1) else 2
     root = deepcopy(module).eval()
-    try:
-        graph = _Tracer().trace(root)
-    except Exception as error:  # tracing runs the user's own forward, which may raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UnsupportedModule(
-            f"cannot trace {type(module).__name__}: {reason}; forward must not branch on tensor values"
-        ) from error
+    graph = _trace(root, type(module).__name__)
     modules = dict(root.named_modules())
     _frame(graph)
     move_behind(graph, modules, lambda node: _rises(node, modules))
-    _check_in_place(graph, modules)
+    for node, late in _changed_in_place(graph, modules):
+        if found is None:
+            raise late
+        found.problems.append((_name(node), _kind_of(node, modules), late))
     _add_out_of_place(graph)
-    if dimensions is None:
-        dimensions = 0 if input_shape[1:] == (1, 1) else 2
-    return _walk(Reader(fx.GraphModule(root, graph), input_shape, dimensions), graph, modules)
+    traced = fx.GraphModule(root, graph)
+    if found is not None:
+        _note_shapes(traced, input_shape, dimensions)
+    return _walk(Reader(traced, input_shape, dimensions), graph, modules, found)

@@ -1,5 +1,6 @@
 """Fold what stands between the activations of a source network into the synapses of spiking layers; refuse the rest."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,12 +10,15 @@ from torch import Tensor, fx, nn
 from toolchain.connection import Connection, Shape
 from toolchain.convert.flowing import Spikes, Sum, identity
 from toolchain.convert.maxima import stacked
-from toolchain.errors import InvalidValue, UnsupportedModule
+from toolchain.errors import InvalidValue, SpikeloomError, UnsupportedModule
 from toolchain.ir import INPUT
+from toolchain.parts import Frame
 from toolchain.pooling import Pair
 
 __all__ = ["Activation", "Block", "Reader", "SourceGraph"]
 
+MAX_BRANCHES = 256
+"""Connections of one layer; an addition of a sum to itself doubles them."""
 _PLAIN = "write the layer it belongs to with its own stride and padding"
 
 
@@ -88,6 +92,15 @@ class Reader:
     def __init__(self, module: fx.GraphModule, input_shape: Shape, dimensions: int):
         self.graph = SourceGraph(module, input_shape)
         self.frame = Spikes("input", INPUT, input_shape, dimensions)
+
+    def given(self, name: str, m: Frame, flowing: Spikes | Sum) -> Spikes:
+        """The frame of a network that says what it takes."""
+        spikes = self._behind(name, "Frame", flowing)
+        found = (spikes.shape[0], *spikes.shape[3 - spikes.dimensions :]) if spikes.dimensions else spikes.shape
+        m.check(found)
+        if m.flattened:
+            return replace(spikes, name=name, dimensions=0)
+        return replace(spikes, name=name, dimensions=len(m.shape) - 1)
 
     # ---- synapses --------------------------------------------------------------------------
 
@@ -191,6 +204,10 @@ class Reader:
                 "bring both to one shape, for instance by a 1 × 1 convolution with a stride on the shortcut",
             )
         connections = tuple(c for side in sides for c in side.connections)
+        if len(connections) > MAX_BRANCHES:
+            raise _refuse(
+                name, "add", f"it joins {len(connections)} branches, the limit is {MAX_BRANCHES}", "join fewer branches"
+            )
         if any(c.source == INPUT for c in connections):
             raise _refuse(
                 name,
@@ -449,6 +466,14 @@ class Reader:
             )
         return replace(flowing, dimensions=flowing.dimensions - 1)
 
+    def row(self, name: str, flowing: Spikes | Sum) -> Spikes | Sum:
+        """Series as frames of one row, which they are here already."""
+        if flowing.dimensions != 1:
+            raise _refuse(
+                name, "Row", f"its input has {flowing.dimensions} axes behind the channels", "give it [N, C, L]"
+            )
+        return replace(flowing, dimensions=2)
+
     def flatten(self, name: str, start: Any, end: Any, flowing: Spikes | Sum) -> Spikes | Sum:
         last = 1 + flowing.dimensions
         whole = end in (-1, last)
@@ -466,32 +491,59 @@ class Reader:
 
     def finish(self, flowing: Spikes | Sum) -> SourceGraph:
         """The graph, whose last block is the readout; refused unless ``flowing`` are finite class scores."""
+        for _, error in self.endings(flowing):
+            raise error
+        return self.graph
+
+    def endings(self, flowing: Spikes | Sum) -> Iterator[tuple[str, SpikeloomError]]:
+        """Make ``flowing`` the readout; what is wrong with it, and with any block's values, each with the layer's name."""
         if isinstance(flowing, Spikes):
-            if not self.graph.blocks:
-                raise UnsupportedModule("the network has no Conv2d or Linear layer; there is nothing to convert")
-            last = self.graph.blocks[-1].activation
-            assert last is not None
-            if flowing.pool != (1, 1) or flowing.maximum is not None:
-                raise UnsupportedModule(
-                    f"the network ends with {'average' if flowing.maximum is None else 'max'} pooling; pooling folds into the layer behind it: end with a Linear"
-                )
-            raise _refuse(
-                last.name,
-                "activation",
-                "the network ends with it, its last layer must give plain class scores",
-                "end the network with its last Conv2d or Linear",
+            yield self._no_scores(flowing)
+        elif flowing.shape[1:] != (1, 1):
+            yield (
+                flowing.made_by,
+                UnsupportedModule(
+                    f"the last layer {flowing.made_by!r} gives {flowing.shape}, must be a vector of class scores; "
+                    "end the network with a Linear layer"
+                ),
             )
-        if flowing.shape[1:] != (1, 1):
-            raise UnsupportedModule(
-                f"the last layer {flowing.made_by!r} gives {flowing.shape}, must be a vector of class scores; "
-                "end the network with a Linear layer"
-            )
-        self.graph.blocks.append(Block(flowing.name, flowing.connections, flowing.bias, None))
+        else:
+            self.graph.blocks.append(Block(flowing.name, flowing.connections, flowing.bias, None))
         for block in self.graph.blocks:
             for kind, values in (*(("weight", c.weight) for c in block.connections), ("bias", block.bias)):
                 if not np.isfinite(values).all():
-                    raise InvalidValue(
-                        f"layer {block.name!r}: {kind} holds {np.sum(~np.isfinite(values))} NaN or infinite "
-                        "values; train the network again or repair its weights"
+                    yield (
+                        block.name,
+                        InvalidValue(
+                            f"layer {block.name!r}: {kind} holds {np.sum(~np.isfinite(values))} NaN or infinite "
+                            "values; train the network again or repair its weights"
+                        ),
                     )
-        return self.graph
+
+    def _no_scores(self, flowing: Spikes) -> tuple[str, UnsupportedModule]:
+        if not self.graph.blocks:
+            return "", UnsupportedModule("the network has no Conv2d or Linear layer; there is nothing to convert")
+        if flowing.pool != (1, 1) or flowing.maximum is not None:
+            kind = "average" if flowing.maximum is None else "max"
+            return flowing.name, UnsupportedModule(
+                f"the network ends with {kind} pooling; pooling folds into the layer behind it: end with a Linear"
+            )
+        last = self.graph.blocks[-1].activation
+        name = flowing.name if last is None else last.name
+        return name, _refuse(
+            name,
+            "activation",
+            "the network ends with it, its last layer must give plain class scores",
+            "end the network with its last Conv2d or Linear",
+        )
+
+    # ---- in place of what cannot be read -----------------------------------------------------
+
+    def some_spikes(self, name: str, shape: Shape, dimensions: int) -> Spikes:
+        """Spikes of some layer, for going on behind one that was refused."""
+        return Spikes(name, max(0, len(self.graph.blocks) - 1), shape, dimensions)
+
+    def some_sum(self, name: str, shape: Shape, dimensions: int) -> Sum:
+        """A sum that waits for its activation, likewise."""
+        connection = Connection(max(0, len(self.graph.blocks) - 1), np.zeros((shape[0], 1, 1, 1)))
+        return Sum(name, name, (connection,), np.zeros(shape[0]), shape, dimensions)

@@ -1,6 +1,6 @@
 """Networks from and for other frameworks: NIR graphs in, under a contract that is said out loud, and out."""
 
-from toolchain.interchange.reading import READOUTS, Options, import_graph, load_graph, read_nir
+from toolchain.interchange.reading import READOUTS, Look, Options, import_graph, load_graph, look_at_graph, read_nir
 from toolchain.interchange.semantics import PRESETS, RESETS_OF_NIR, STARTS, Contract
 from toolchain.interchange.writing import to_nir, write_nir
 
@@ -10,9 +10,11 @@ __all__ = [
     "RESETS_OF_NIR",
     "STARTS",
     "Contract",
+    "Look",
     "Options",
     "import_graph",
     "load_graph",
+    "look_at_graph",
     "read_nir",
     "to_nir",
     "write_nir",

@@ -1,14 +1,14 @@
 """A NIR graph as plain data, checked: every node known, every edge sound, no cycle, one Input and one Output."""
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from toolchain.errors import InvalidValue, UnsupportedModule
+from toolchain.errors import InvalidValue, NoCounterpart, SpikeloomError, UnsupportedModule
 
 __all__ = ["FIELDS", "MAX_EDGES", "MAX_NODES", "Graph", "Node", "graph_of"]
 
@@ -59,6 +59,8 @@ class Node:
 class Graph:
     """Nodes by name, and edges as pairs of names; graphs inside graphs are already flat.
 
+    ``found``, if it is given, is filled with (node or "", error) instead of an error raised: all problems, and not only the first.
+
     Raises
     ------
     UnsupportedModule
@@ -71,12 +73,30 @@ class Graph:
     nodes: Mapping[str, Node]
     edges: Sequence[tuple[str, str]]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    found: InitVar[list[tuple[str, SpikeloomError]] | None] = None
 
-    def __post_init__(self) -> None:
-        self._check_nodes()
-        self._check_edges()
-        order = self.order()
-        self._check_reach(order)
+    def __post_init__(self, found: list[tuple[str, SpikeloomError]] | None) -> None:
+        for problem in self._problems():
+            if found is None:
+                raise problem[1]
+            found.append(problem)
+
+    def _problems(self) -> Iterator[tuple[str, SpikeloomError]]:
+        if not 0 < len(self.nodes) <= MAX_NODES:
+            yield "", InvalidValue(f"the graph has {len(self.nodes)} nodes, must have 1 to {MAX_NODES}")
+            return
+        yield from self._node_problems()
+        ends = [sum(node.kind == kind for node in self.nodes.values()) for kind in ("Input", "Output")]
+        edges = list(self._edge_problems())
+        yield from edges
+        if edges or ends != [1, 1]:
+            return
+        try:
+            order = self.order()
+        except UnsupportedModule as error:
+            yield "", error
+        else:
+            yield from self._reach_problems(order)
 
     @cached_property
     def input(self) -> Node:
@@ -120,47 +140,50 @@ class Graph:
                     ready.append(after)
         if len(order) < len(self.nodes):
             left = {name for name, count in waiting.items() if count}
-            raise UnsupportedModule(
+            raise NoCounterpart(
                 f"the graph has a cycle, {_cycle(left, following)}: recurrent connections have no hardware; "
                 "remove them and train again"
             )
         return order
 
-    def _check_nodes(self) -> None:
-        if not 0 < len(self.nodes) <= MAX_NODES:
-            raise InvalidValue(f"the graph has {len(self.nodes)} nodes, must have 1 to {MAX_NODES}")
+    def _node_problems(self) -> Iterator[tuple[str, SpikeloomError]]:
         for node in self.nodes.values():
             if len(node.name) > MAX_NAME:
-                raise InvalidValue(f"{node} has a name of {len(node.name)} characters, the limit is {MAX_NAME}")
+                yield (
+                    node.name,
+                    InvalidValue(f"{node} has a name of {len(node.name)} characters, the limit is {MAX_NAME}"),
+                )
             if node.kind in _REFUSED:
-                raise UnsupportedModule(f"{node} is not supported: {_REFUSED[node.kind]}")
-            if node.kind not in FIELDS:
-                raise UnsupportedModule(f"{node} is of no kind that is read; these are: {', '.join(FIELDS)}")
-            for name in FIELDS[node.kind]:
+                yield node.name, NoCounterpart(f"{node} is not supported: {_REFUSED[node.kind]}")
+            elif node.kind not in FIELDS:
+                yield node.name, NoCounterpart(f"{node} is of no kind that is read; these are: {', '.join(FIELDS)}")
+            for name in FIELDS.get(node.kind, ()):
                 if node.values.get(name) is None:
-                    raise InvalidValue(f"{node} has no {name}; export the graph again")
+                    yield node.name, InvalidValue(f"{node} has no {name}; export the graph again")
         for kind in ("Input", "Output"):
             names = [node.name for node in self.nodes.values() if node.kind == kind]
             if len(names) != 1:
                 found = f"{len(names)} {kind} nodes ({', '.join(map(repr, names[:4]))})" if names else f"no {kind} node"
-                raise InvalidValue(f"the graph has {found}, must have exactly one")
+                yield "", InvalidValue(f"the graph has {found}, must have exactly one")
 
-    def _check_edges(self) -> None:
+    def _edge_problems(self) -> Iterator[tuple[str, SpikeloomError]]:
         if len(self.edges) > MAX_EDGES:
-            raise InvalidValue(f"the graph has {len(self.edges)} edges, the limit is {MAX_EDGES}")
+            yield "", InvalidValue(f"the graph has {len(self.edges)} edges, the limit is {MAX_EDGES}")
+            return
         seen = set()
         for a, b in self.edges:
             shown = f"edge {a[:80]!r} → {b[:80]!r}"
-            for end in (a, b):
-                if end not in self.nodes:
-                    raise InvalidValue(f"{shown} dangles: there is no node {end[:80]!r}")
+            missing = [end for end in (a, b) if end not in self.nodes]
+            if missing:
+                yield "", InvalidValue(f"{shown} dangles: there is no node {missing[0][:80]!r}")
+                continue
             if (a, b) in seen:
-                raise InvalidValue(f"{shown} stands twice: leave out one, or put a Scale of 2 there if it is meant")
+                yield b, InvalidValue(f"{shown} stands twice: leave out one, or put a Scale of 2 there if it is meant")
             if self.nodes[b].kind == "Input" or self.nodes[a].kind == "Output":
-                raise InvalidValue(f"{shown} leads into the Input or out of the Output; remove it")
+                yield b, InvalidValue(f"{shown} leads into the Input or out of the Output; remove it")
             seen.add((a, b))
 
-    def _check_reach(self, order: list[Node]) -> None:
+    def _reach_problems(self, order: list[Node]) -> Iterator[tuple[str, SpikeloomError]]:
         out_of = defaultdict(list)
         for a, b in self.edges:
             out_of[a].append(b)
@@ -173,9 +196,9 @@ class Graph:
                 used.add(node.name)
         for node in order:
             if node.name not in fed:
-                raise InvalidValue(f"{node} is not fed by the Input; connect it or remove it")
+                yield node.name, InvalidValue(f"{node} is not fed by the Input; connect it or remove it")
             if node.name not in used:
-                raise InvalidValue(f"{node} does not lead to the Output; connect it or remove it")
+                yield node.name, InvalidValue(f"{node} does not lead to the Output; connect it or remove it")
 
 
 def _cycle(left: set[str], following: Mapping[str, list[str]]) -> str:
@@ -279,8 +302,8 @@ def _flattened(content: Mapping[str, Any], prefix: str, depth: int) -> tuple[dic
     return nodes, links
 
 
-def graph_of(content: Any) -> Graph:
-    """A checked graph of a ``nir.NIRGraph``, or of a file's contents as nested mappings.
+def graph_of(content: Any, found: list[tuple[str, SpikeloomError]] | None = None) -> Graph:
+    """A checked graph of a ``nir.NIRGraph``, or of a file's contents as nested mappings; ``found`` as in ``Graph``.
 
     Raises
     ------
@@ -293,4 +316,4 @@ def graph_of(content: Any) -> Graph:
         raise InvalidValue(f"the top is of type {str(kind)[:40]}, must be a NIRGraph")
     nodes, edges = _flattened(plain, "", 0)
     metadata = plain.get("metadata")
-    return Graph(nodes, edges, metadata if isinstance(metadata, Mapping) else {})
+    return Graph(nodes, edges, metadata if isinstance(metadata, Mapping) else {}, found)

@@ -1,6 +1,6 @@
 """From a NIR graph to a ``SpikingNetwork`` of schedule ``stream``, under a semantics contract."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.connection import Shape
-from toolchain.errors import InvalidValue, NetworkFileError, UnsupportedModule
+from toolchain.errors import InvalidValue, NetworkFileError, SpikeloomError, UnsupportedModule
 from toolchain.interchange.graph import Graph, Node, graph_of
 from toolchain.interchange.hdf5 import read_contents
 from toolchain.interchange.identities import as_identity
@@ -19,7 +19,7 @@ from toolchain.interchange.signals import Signal, Term, added, connected, counte
 from toolchain.interchange.values import extents, numbers
 from toolchain.ir import DEFAULT_SEED, INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
 
-__all__ = ["READOUTS", "Options", "import_graph", "load_graph", "read_nir"]
+__all__ = ["READOUTS", "Look", "Options", "import_graph", "load_graph", "look_at_graph", "read_nir"]
 
 READOUTS = ("count", "membrane")
 """What the scores are where the graph ends in spikes: how often each neuron fired, or its membrane without firing."""
@@ -69,16 +69,55 @@ class _Import:
     def run(self) -> None:
         """Walk the nodes in order; afterwards ``layers`` is the network."""
         for node in self.graph.order():
-            if node.kind == "Input":
-                self.signals[node.name] = self.enter(node)
+            self.read(node)
+
+    def read(self, node: Node) -> None:
+        """One node, whose sources were read."""
+        if node.kind == "Input":
+            self.signals[node.name] = self.enter(node)
+            return
+        incoming = added(node, [self.signals[name] for name in self.graph.sources[node.name]])
+        if node.kind == "Output":
+            self.leave(node, incoming)
+        elif node.kind in NEURONS:
+            self.signals[node.name] = self.fire(node, incoming)
+        else:
+            self.signals[node.name] = through(node, incoming)
+
+    def look(self, wrong: Collection[str]) -> Iterator[tuple[Node, SpikeloomError | None]]:
+        """Walk all nodes, whatever is wrong with some: each with what is wrong with it, if that is not among ``wrong`` already.
+
+        Behind a node that cannot be read goes on what a neuron there would give; nodes that read a signal whose shape is not known
+        are left out, and so are those behind them.
+        """
+        for node in self.graph.order():
+            sources = self.graph.sources[node.name]
+            if any(name not in self.signals for name in sources):
                 continue
-            incoming = added(node, [self.signals[name] for name in self.graph.sources[node.name]])
-            if node.kind == "Output":
-                self.leave(node, incoming)
-            elif node.kind in NEURONS:
-                self.signals[node.name] = self.fire(node, incoming)
-            else:
-                self.signals[node.name] = through(node, incoming)
+            problem: SpikeloomError | None = None
+            if node.name not in wrong:
+                try:
+                    self.read(node)
+                except (UnsupportedModule, InvalidValue) as error:
+                    problem = error
+            yield node, problem
+            if node.name not in self.signals and sources and node.kind != "Output":
+                fallen = self.fallback(node, self.signals[sources[0]])
+                if fallen is not None:
+                    self.signals[node.name] = fallen
+
+    def fallback(self, node: Node, incoming: Signal) -> Signal | None:
+        """Something of the shape that a node which cannot be read would give; ``None`` where that is not known."""
+        shape, frame = incoming.shape, incoming.frame
+        weight = node.values.get("weight")
+        if node.kind in ("Affine", "Linear") and isinstance(weight, np.ndarray) and weight.ndim == 2:
+            shape = (int(weight.shape[0]),)
+            frame = frame_of(shape)
+        elif node.kind not in (*NEURONS, "Scale", "Delay", "CubaLI"):
+            return None
+        ones = np.ones((frame[0], 1, 1))
+        plain = Signal(shape, frame, (Term(INPUT, ones, (1, 1), ones),))
+        return connected(node, plain) if node.kind in ("Affine", "Linear") else plain
 
     def enter(self, node: Node) -> Signal:
         """The input frame as a signal."""
@@ -188,8 +227,8 @@ class _Import:
         self.layers.append(self.layer(node, counts, Neuron(np.ones(size), None, np.zeros(size))))
 
 
-def load_graph(path: Path) -> Graph:
-    """The checked graph of a NIR file.
+def load_graph(path: Path, found: list[tuple[str, SpikeloomError]] | None = None) -> Graph:
+    """The checked graph of a NIR file; ``found`` as in ``Graph``.
 
     Raises
     ------
@@ -201,7 +240,37 @@ def load_graph(path: Path) -> Graph:
     content = read_contents(path)
     if not isinstance(content.get("node"), dict):
         raise NetworkFileError(f"{path} holds no NIR graph; write one with nir.write or spikeloom export")
-    return graph_of(content["node"])
+    return graph_of(content["node"], found)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A graph node by node.
+
+    Members
+    -------
+    nodes : every node that can be looked at, in order, with what is wrong with it
+    warnings : about the contract that was assumed
+    time_steps : T that the options or the file say, or else the one assumed; ``told``: whether they do
+    """
+
+    nodes: list[tuple[Node, SpikeloomError | None]]
+    warnings: list[str]
+    time_steps: int
+    told: bool
+
+
+def look_at_graph(graph: Graph, options: Options, time_steps: int, wrong: Collection[str] = ()) -> Look:
+    """All that is wrong with a graph beyond the nodes that are known to be ``wrong``.
+
+    ``time_steps`` is for a graph that does not say T, where the options do not either.
+    """
+    own = None if options.preset is not None else own_metadata(graph.metadata)
+    contract, warnings = _agreed(graph, options, own)
+    told = options.time_steps if options.time_steps is not None else (own or {}).get("time_steps")
+    steps = time_steps if told is None else told
+    state = _Import(graph, contract, steps, options.input_shape, options.readout or READOUTS[0])
+    return Look(list(state.look(wrong)), warnings, steps, told is not None)
 
 
 def _agreed(graph: Graph, options: Options, own: Mapping[str, Any] | None) -> tuple[Contract, list[str]]:

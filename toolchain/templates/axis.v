@@ -18,7 +18,8 @@ module $axis (
     input  wire        m_axis_tready,
     output wire        m_axis_tlast
 );
-  reg rst = 1'b1;
+  reg rst;
+  initial rst = 1'b1;
   wire ready;
   always @(posedge aclk) rst <= ~aresetn;
   // AXI lets a stream be ready in reset; a word taken then would be lost

@@ -1,0 +1,66 @@
+"""Kinds of model by the ending of their file, each with the function that checks it: a plain dict, so that another kind joins by an entry."""
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+from toolchain.checking.finding import Checked
+from toolchain.checking.network_file import check_network
+from toolchain.checking.options import CheckOptions
+from toolchain.errors import InvalidValue
+from toolchain.netfile import load_network
+
+__all__ = ["KINDS", "check"]
+
+
+def _holds_source(path: Path) -> bool:
+    """Whether a safetensors file is a trained source, and no network; a file that is neither counts as a network."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            return "spikeloom_source" in json.loads(file.read(min(length, 1 << 20))).get("__metadata__", {})
+    except (OSError, ValueError, struct.error, AttributeError, RecursionError):
+        return False
+
+
+def _safetensors(path: Path, options: CheckOptions) -> Checked:
+    if _holds_source(path):
+        return _torch(str(path), options)
+    return check_network(path.name, load_network(path), options)
+
+
+def _nir(path: Path, options: CheckOptions) -> Checked:
+    from toolchain.checking.nir_graph import check_nir
+
+    return check_nir(path, options)
+
+
+def _torch(source: str, options: CheckOptions) -> Checked:
+    from toolchain.checking.torch_source import check_source  # loads torch, which network files do without
+
+    return check_source(source, options)
+
+
+KINDS: dict[str, Callable[[Path, CheckOptions], Checked]] = {
+    ".safetensors": _safetensors,
+    ".nir": _nir,
+}
+"""By ending; anything else is a source for torch: ``bundled``, FILE.py:FUNCTION, or the name of an architecture."""
+
+
+def check(model: str, options: CheckOptions) -> Checked:
+    """Check a model, whatever it is.
+
+    Raises
+    ------
+    InvalidValue, NetworkFileError
+        There is no such model, its file is damaged, or ``options`` do not go with it.
+    """
+    path = Path(model)
+    kind = KINDS.get(path.suffix.lower())
+    if kind is not None:
+        return kind(path, options)
+    if path.suffix and ":" not in model:
+        raise InvalidValue(f"no kind of model ends in {path.suffix}; these do: {', '.join(KINDS)}, FILE.py:FUNCTION")
+    return _torch(model, options)

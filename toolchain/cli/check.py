@@ -1,0 +1,154 @@
+"""The verb ``check``: what converts, what does not and why, and what it would take of a device, before any training."""
+
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toolchain.cli.interchange import shape_of
+from toolchain.cli.shared import AsJson, app, lanes_list, listed, print_json
+from toolchain.tables import out, show_layers, show_predictions
+
+if TYPE_CHECKING:
+    from toolchain.ir import FixedPointNetwork
+
+__all__: list[str] = []
+
+
+def _memory(network: "FixedPointNetwork") -> dict[str, Any]:
+    """Sizes that every device must hold, whatever its lanes."""
+    from toolchain.buffers import last_reads, peak
+
+    spikes = [
+        0 if layer.threshold is None else prod(shape) * network.time_steps * (1 + network.signed_spikes)
+        for layer, shape in zip(network.layers, network.shapes, strict=True)
+    ]
+    largest = max(prod(shape) for shape in network.shapes)
+    return {
+        "time_steps": network.time_steps,
+        "weights": network.weights,
+        "weight_bits": network.weight_bits,
+        "weight_memory_bits": network.weights * network.weight_bits,
+        "neurons": network.neurons,
+        "membrane_bits": network.membrane_bits,
+        "membrane_memory_bits": largest * network.membrane_bits,
+        "spike_buffer_bits": peak(spikes, last_reads(network)),
+        "frame_bits": 8 * prod(network.input_shape),
+        "layers": [
+            {"layer": layer.name, "shape": list(shape), "membrane_bits": ranges.bits}
+            for layer, shape, ranges in zip(network.layers, network.shapes, network.ranges, strict=True)
+        ],
+    }
+
+
+def _kbit(bits: int) -> str:
+    return f"{bits / 1024:,.1f} kbit"
+
+
+@app.command()
+def check(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Network file, NIR graph (.nir), checkpoint of spikeloom train, bundled, FILE.py:FUNCTION, or cnn, mlp, vgg11, "
+            "vgg16, resnet20, untrained.",
+        ),
+    ],
+    device: Annotated[
+        str | None,
+        typer.Option("--device", "-d", help="List of devices, as for spikeloom synth; else all that would hold it."),
+    ] = None,
+    lanes: Annotated[str | None, typer.Option("--lanes", "-P", help="List such as 4,16; else 1 to 64.")] = None,
+    time_steps: Annotated[
+        int | None, typer.Option("--time-steps", "-T", help="T, where the model is not in integers yet.")
+    ] = None,
+    weight_bits: Annotated[
+        int | None, typer.Option("--weight-bits", "-b", help="Weight width, likewise; 8 by default.")
+    ] = None,
+    input_shape: Annotated[
+        str | None, typer.Option("--input-shape", help="C,H,W of the frames, for FILE.py:FUNCTION and NIR vectors.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")] = None,
+    activation: Annotated[
+        str | None, typer.Option("--activation", "-A", help="Of an untrained architecture; qcfs by default.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Rules for a NIR graph, as for spikeloom import.")
+    ] = None,
+    density: Annotated[
+        float | None,
+        typer.Option("--density", help="Share of neurons that fire in a step, for the cycles; 0.15 assumed."),
+    ] = None,
+    pixels: Annotated[
+        float | None, typer.Option("--pixels", help="Share of pixels that are not 0, likewise; 0.5 assumed.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Whether a model converts, layer by layer with the way out, and what it will take of a device; nothing is trained or synthesized.
+
+    Exit code 1 if a layer does not convert as it is, or no device asked for holds the network. Sizes are estimated by
+    a model of built cores (reports/synthesis); spikeloom synth tells for certain.
+
+    Example: spikeloom check resnet20 --device ecp5-85k -P 4,16
+    """
+    from toolchain.checking import CheckOptions
+    from toolchain.checking import check as check_model
+    from toolchain.sizing import CANDIDATES, USUAL, Activity, holding, predict, recommended
+    from toolchain.synth.targets import find_device
+
+    devices = [] if device is None else [find_device(name) for name in listed(device, "device")]
+    numbers = CANDIDATES if lanes is None else tuple(sorted(lanes_list(lanes)))
+    activity = Activity(USUAL.spikes if density is None else density, USUAL.pixels if pixels is None else pixels)
+    checked = check_model(
+        model, CheckOptions(time_steps, weight_bits, shape_of(input_shape), weights, activation, preset)
+    )
+    network = checked.network
+    told = (
+        []
+        if network is None
+        else [[predict(network, each, number, activity) for number in numbers] for each in devices]
+    )
+    held = {} if network is None or devices else holding(network, activity, numbers)
+    chosen = {each.name: recommended(predictions) for each, predictions in zip(devices, told, strict=False)}
+    if network is None:
+        enough = True
+    else:
+        enough = any(best is not None for best in chosen.values()) if devices else bool(held)
+    good = checked.converts and enough
+    if as_json:
+        print_json(
+            {
+                **checked.describe(),
+                "memory": None if network is None else _memory(network),
+                "predictions": [each.describe() for predictions in told for each in predictions],
+                "recommended": {name: None if best is None else best.lanes for name, best in chosen.items()},
+                "holding": {name: best.describe() for name, best in held.items()},
+                "passed": good,
+            }
+        )
+        return 0 if good else 1
+    show_layers(checked)
+    if network is None:
+        out.print("No sizes: they need a network whose layers all convert.")
+        return 1
+    sizes = _memory(network)
+    out.print(
+        f"Needs: weights {sizes['weights']:,} × {network.weight_bits} bits = {_kbit(sizes['weight_memory_bits'])}, membranes of the "
+        f"largest layer {_kbit(sizes['membrane_memory_bits'])} ({network.membrane_bits} bits each), spike buffers "
+        f"{_kbit(sizes['spike_buffer_bits'])}, frame {_kbit(sizes['frame_bits'])}; {network.neurons:,} neurons, T = {network.time_steps}",
+        markup=False,
+    )
+    for predictions in told:
+        show_predictions(predictions, chosen[predictions[0].device.name])
+    if not devices:
+        show_predictions(list(held.values()), None)
+    assumed = [*checked.assumed]
+    if density is None or pixels is None:
+        assumed.append(
+            f"cycles for {100 * activity.spikes:g} % of neurons firing a step (--density) and {100 * activity.pixels:g} % of pixels not 0 (--pixels)"
+        )
+    for text in assumed:
+        out.print(f"Assumed: {text}.", markup=False)
+    return 0 if good else 1
