@@ -16,6 +16,10 @@ __all__ = ["LoadedPort", "bus_layout", "loaded", "without_contents"]
 _PART = r"(?:program|rows|columns|channels|parameters|weights)_\d+"
 """Memories that are loaded; each part of one has its lowest bit behind its name."""
 _RTLIL = re.compile(rf'^  cell \$meminit_v2 \S+\n    parameter \\MEMID "\\\\{_PART}"\n(?:    .*\n)*  end\n', re.M)
+_COLLISIONS = re.compile(
+    rf'^(  cell \$memrd_v2 \S+\n    parameter \\MEMID "\\\\{_PART}"\n(?:    .*\n)*?    parameter \\COLLISION_X_MASK )1\'0$',
+    re.M,
+)
 _VERILOG = re.compile(rf"^  initial begin\n(?:    {_PART}\[\d+\] = \d+'\w0+;\n)+  end\n", re.M)
 
 
@@ -73,6 +77,7 @@ def loaded(m: Module, name: str, capacity: Capacity, bus: data.View) -> LoadedPo
 def without_contents(text: str) -> str:
     """RTLIL or Verilog of a core whose memories are loaded, without the zeros that Amaranth gives every memory.
 
-    Memories that cannot be initialized, such as the single-port RAM of iCE40 UltraPlus, can then hold them.
+    Memories that cannot be initialized, such as the single-port RAM of iCE40 UltraPlus, can then hold them. RTLIL also gets told that
+    no port of theirs reads while another writes, so that nothing is built around memories of two ports; Verilog cannot say so.
     """
-    return _VERILOG.sub("", _RTLIL.sub("", text))
+    return _VERILOG.sub("", _COLLISIONS.sub(r"\g<1>1'1", _RTLIL.sub("", text)))

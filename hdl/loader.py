@@ -180,11 +180,14 @@ class Loader(wiring.Component):
         optional = list(DIMENSIONS).index("channels") if not capacity.grouped else len(DIMENSIONS)
         dimension = Signal(range(len(DIMENSIONS) + 1))
         m.d.comb += dimension.eq(place - _FIRST_DIMENSION)
-        too_much = (word > limits[dimension]) | ((word == 0) & (dimension != optional))
+        # looked up a word ahead, so that only the comparison stands in the path
+        following, limit = Signal(range(len(DIMENSIONS))), Signal(24)
+        m.d.comb += following.eq(place - _FIRST_DIMENSION + 1)
+        too_much = (word > limit) | ((word == 0) & (dimension != optional))
         allowed = [capacity.features(schedule) for schedule in capacity.schedules]
         at = {name: place == HEADER.index(name) for name in ("version", "features", "capacity")}
         with m.If(valid):
-            m.d.sync += place.eq(place + 1)
+            m.d.sync += [place.eq(place + 1), limit.eq(limits[following])]
             with m.If(at["version"] & (word != FORMAT)):
                 refuse(ErrorCode.VERSION)
             with m.Elif(at["features"] & ~word.matches(*allowed)):

@@ -19,7 +19,7 @@ from toolchain.ir import INPUTS
 from toolchain.loading import load_packet, loaded_answer
 
 LANES = 4
-FIRST, SECOND = (random_network(seed, neuron={"input": "direct"}) for seed in (5, 6))
+FIRST, SECOND = (random_network(seed, neuron={"input": "direct"}) for seed in (55, 6))
 ROOM = Capacity.of(FIRST, SECOND, lanes=LANES)
 
 
@@ -160,6 +160,8 @@ def test_healthy_core_is_sound():
     assert sound(None) and sound("too long by a word")
 
 
+# a core that falls silent leaves its sender waiting
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_caught(monkeypatch, fault):
     module, right, wrong, load = FAULTS[fault]
