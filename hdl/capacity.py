@@ -173,6 +173,11 @@ class Capacity:
 
     @classmethod
     def _of_one(cls, network: FixedPointNetwork, lanes: int, banks: int) -> "Capacity":
+        if network.input not in PIXEL_INPUTS:
+            raise InvalidValue(
+                f"network {network.name} has input {network.input}; a core whose memories are loaded takes pixels, "
+                f"{', '.join(PIXEL_INPUTS)}: leave out --memories loadable"
+            )
         grouped = Program(network, lanes).grouped
         members: dict[str, Any] = {**{name: getattr(network, name) for name in _NEURON}, **needs(network, lanes)}
         return cls(lanes=lanes, grouped=grouped, banks=banks, **members)

@@ -149,7 +149,7 @@ FAULTS = {
         "none", "protocol", "hdl.chain", (("queue.w_en.eq(before.m_axis_tvalid)", "queue.w_en.eq(before.m_axis_tvalid & (queue.w_level != 2))"),),
     ),
     "identity_of_a_part_sent": (
-        "none", "protocol", "hdl.chain", (("link=Link(before, identity)", "link=Link(before, identity ^ 1)"),),
+        "none", "protocol", "hdl.chain", (("place=ChainPlace(before, identity)", "place=ChainPlace(before, identity ^ 1)"),),
     ),
 }  # fmt: skip
 

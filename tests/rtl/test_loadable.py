@@ -15,7 +15,7 @@ from tests.malformed import malformed_loads
 from tests.networks import NEURONS, frames_for, random_network
 from tests.rtl import harness
 from toolchain.errors import InvalidValue
-from toolchain.ir import INPUTS
+from toolchain.ir import PIXEL_INPUTS
 from toolchain.loading import load_packet, loaded_answer
 
 LANES = 4
@@ -32,7 +32,7 @@ def run(networks, lanes, *, banks=2, stall=0.0):
     return differences(networks, frames, lanes, answers.packets, answers.spikes)
 
 
-@pytest.mark.parametrize("input", INPUTS)
+@pytest.mark.parametrize("input", PIXEL_INPUTS)
 @pytest.mark.parametrize("neuron", NEURONS[::5], ids=["-".join(neuron.values()) for neuron in NEURONS[::5]])
 def test_networks_of_a_neuron_follow_each_other(neuron, input):
     if (neuron["schedule"], input) == ("radix", "rate"):

@@ -19,6 +19,7 @@ from hdl.capacity import (
 )
 from hdl.host import PacketType
 from tests.networks import random_network
+from tests.pooled_networks import pooled_case
 from toolchain.errors import InvalidValue
 from toolchain.loading import load_packet, loaded_answer, write_load
 
@@ -82,6 +83,15 @@ def test_another_neuron_or_groups_are_refused_by_name():
         Capacity.of(NETWORK, radix, lanes=4)
     with pytest.raises(InvalidValue, match="at least one network"):
         Capacity.of(lanes=4)
+
+
+def test_max_pooling_and_input_spikes_are_refused_by_name():
+    pooled, _ = pooled_case(1)
+    spikes = random_network(3, neuron={**DIRECT, "input": "spikes"})
+    with pytest.raises(InvalidValue, match="max pooling: a core whose memories are loaded has no windows"):
+        Capacity.of(pooled, lanes=4).check(pooled)
+    with pytest.raises(InvalidValue, match="has input spikes; a core whose memories are loaded takes pixels"):
+        Capacity.of(spikes, lanes=4)
 
 
 @pytest.mark.parametrize("device", DEVICE_CAPACITIES)
