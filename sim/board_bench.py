@@ -1,7 +1,7 @@
 """The cocotb bench of a whole board: the host's own code talks to its pins.
 
-The job folder comes in ``SPIKELOOM_JOB``: ``frames.npy`` (uint8 [N, C, H, W]) and ``job.json`` (``bit_ns``, ``clock_ps``,
-``timeout`` in seconds of simulated time, ``attempts``, ``steps``). A step is a list: its name and arguments.
+The job folder comes in ``SPIKELOOM_JOB``: ``frames.npy`` (uint8 [N, C, H, W], or int8 spikes [N, T, C, H, W]) and ``job.json`` (``bit_ns``, ``clock_ps``,
+``timeout`` in seconds of simulated time, ``attempts``, ``steps``, and for spikes the members of their ``packing``). A step is a list: its name and arguments.
 
 ``connect``: the board's identity; ``classify`` IMAGE: a result packet's words; ``lose`` PLACE, ``change`` PLACE: what the next
 message to the board suffers; ``baud`` FACTOR: the host's bits are so many times as long from now on; ``lights``, ``hold``
@@ -20,6 +20,7 @@ from cocotb.clock import Clock
 from cocotb.handle import HierarchyObject
 from cocotb.triggers import Timer
 
+from hdl.packing import SpikePacking
 from sim.serial_line import SerialLine
 from toolchain.errors import SpikeloomError
 from toolchain.host import Host
@@ -38,12 +39,16 @@ def _spoil_next(line: SerialLine, kind: str, place: int) -> None:
     line.spoil = spoil
 
 
-async def _step(dut: Any, line: SerialLine, host: Host, frames: np.ndarray, bit_ns: float, step: list[Any]) -> Any:
+async def _step(
+    dut: Any, line: SerialLine, host: Host, frames: np.ndarray, options: dict[str, Any], step: list[Any]
+) -> Any:
     name, *arguments = step
+    bit_ns, given = options["bit_ns"], options.get("packing")
+    packing = None if given is None else SpikePacking(**{**given, "shape": tuple(given["shape"])})
     if name == "connect":
         return vars(await line.converse(host.connect()))
     if name == "classify":
-        return (await line.converse(host.classify(frames[arguments[0]])))[1]
+        return (await line.converse(host.classify(frames[arguments[0]], packing)))[1]
     if name in ("lose", "change"):
         _spoil_next(line, name, *arguments)
         return None
@@ -71,7 +76,7 @@ async def talk(dut: HierarchyObject) -> None:
     told: list[Any] = []
     for step in options["steps"]:
         try:
-            told.append(await _step(dut, line, host, frames, options["bit_ns"], step))
+            told.append(await _step(dut, line, host, frames, options, step))
         except SpikeloomError as error:
             told.append({"error": str(error)})
     (job / "told.json").write_text(json.dumps({"told": told, "repeats": host.repeats}))

@@ -9,6 +9,7 @@ import numpy as np
 
 from hdl.host import COUNTERS, ErrorCode, PacketType, result_words
 from hdl.link import IDENTITY, LINK_VERSION, LinkError, LinkPacket
+from hdl.program import Program
 from sim import golden
 from sim.packets import frame_packet
 from toolchain.cycles import cycles
@@ -26,16 +27,34 @@ def identity_words(network, lanes):
     return [LinkPacket.IDENTITY << 24 | len(IDENTITY), *told, network.time_steps, lanes, CLOCK_HZ, BAUD]
 
 
+def unpacked(packing, words):
+    """Spikes ``[T, C, H, W]`` of a packet's words, each bit looked up by its place as the format has it."""
+    channels, height, width = packing.shape
+    spikes = np.zeros((packing.steps, *packing.shape), np.int8)
+    for (t, c, y, x), _ in np.ndenumerate(spikes):
+        field = ((y * width + x) * packing.groups + c // packing.lanes) * packing.steps + t
+        bit = packing.words_a_field * 32 * field if packing.words_a_field > 1 else packing.field_bits * field
+        bit += c % packing.lanes
+        fired = words[bit // 32] >> bit % 32 & 1
+        sign = bit + packing.used
+        spikes[t, c, y, x] = -fired if packing.signed and words[sign // 32] >> sign % 32 & 1 else fired
+    return spikes
+
+
 def answer_words(network, lanes, words):
     """The core's answer to a packet."""
     pixels = int(np.prod(network.input_shape))
-    if words[0] >> 24 != PacketType.FRAME:
+    packing = Program(network, lanes).packing
+    if words[0] >> 24 != (PacketType.FRAME if packing is None else PacketType.SPIKES):
         return [PacketType.ERROR << 24 | 1, ErrorCode.TYPE]
-    if words[0] & 0xFFFFFF != pixels:
+    if words[0] & 0xFFFFFF != (pixels if packing is None else packing.fields):
         return [PacketType.ERROR << 24 | 1, ErrorCode.SIZE]
-    flat = np.array(words[1:], "<u4").view(np.uint8)[:pixels]
-    channels, height, width = network.input_shape
-    frame = np.moveaxis(flat.reshape(height, width, channels), -1, 0)[None]
+    if packing is None:
+        flat = np.array(words[1:], "<u4").view(np.uint8)[:pixels]
+        channels, height, width = network.input_shape
+        frame = np.moveaxis(flat.reshape(height, width, channels), -1, 0)[None]
+    else:
+        frame = unpacked(packing, words[1:])[None]
     trace = golden.run(network, frame, "spikes")
     spent = cycles(network, frame, trace, lanes)
     counted = [spent.layers[0], *(getattr(trace.activity, name)[0] for name in COUNTERS[1:])]

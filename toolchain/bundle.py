@@ -61,6 +61,15 @@ class RtlBundle:
         return "rom" if self.capacity is None else "loadable"
 
     @property
+    def title(self) -> str:
+        """What hardware this is, for a message."""
+        if self.netlist:
+            return f"a netlist for {self.netlist}"
+        if self.cores > 1:
+            return f"a chain of {self.cores} cores"
+        return "a core" if self.capacity is None else "a core whose memories are loaded"
+
+    @property
     def load(self) -> Path:
         """The packet that loads the network inside, as little-endian words; of a loadable core."""
         return self.folder / LOAD_FILE

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from toolchain.errors import InvalidValue
 
-__all__ = ["PARTS", "Addition", "Frame", "Row", "Subsampling"]
+__all__ = ["PARTS", "Addition", "Frame", "Row", "Subsampling", "Unread"]
 
 
 class Frame(nn.Module):
@@ -78,5 +78,16 @@ class Subsampling(nn.Module):
         return ", ".join(map(str, self.steps))
 
 
-PARTS = (Addition, Frame, Row, Subsampling)
+class Unread(nn.Module):
+    """Stands where a node ``op`` of a file was refused, so that what follows can be looked at; it never converts."""
+
+    def __init__(self, op: str):
+        super().__init__()
+        self.op = op
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+PARTS = (Addition, Frame, Row, Subsampling, Unread)
 """Every part of this module."""

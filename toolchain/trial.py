@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 
 from hdl.host import COUNTERS
+from hdl.program import Program
 from sim import golden
 from sim.comparison import Comparison, Difference
 from sim.packets import Result
 from toolchain.cycles import cycles
+from toolchain.encoding import check_frames
 from toolchain.errors import InvalidValue
+from toolchain.events import load_spikes, rebinned
 from toolchain.host import Host, Identity, SerialPort
 from toolchain.ir import FixedPointNetwork
 
-__all__ = ["Trial", "as_frames", "load_images", "meet", "run_images"]
+__all__ = ["Trial", "as_frames", "frames_for", "load_images", "meet", "run_images"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +87,17 @@ class Trial:
 
 
 def load_images(path: Path) -> np.ndarray:
-    """The array of a ``.npy`` file, uint8, of any shape; never unpickled.
+    """The array of a ``.npy`` file, uint8, of any shape, or the spikes of an ``.npz`` file, int8 ``[N, T, C, H, W]``; never unpickled.
 
     Raises
     ------
     InvalidValue
         No such file, not an array of uint8, or an empty one.
+    DatasetMissing
+        No such file of spikes.
     """
+    if path.suffix.lower() == ".npz":
+        return load_spikes(path).spikes
     try:
         with path.open("rb") as file:
             images = np.lib.format.read_array(file, allow_pickle=False)
@@ -122,6 +129,29 @@ def as_frames(images: np.ndarray, input_shape: tuple[int, int, int]) -> np.ndarr
     raise InvalidValue(
         f"images have shape {images.shape}, must be [N, C, H, W] or [C, H, W] with (C, H, W) = {input_shape}"
     )
+
+
+def frames_for(images: np.ndarray, identity: Identity, network: FixedPointNetwork | None) -> np.ndarray:
+    """What ``load_images`` read as frames for the board: pixels ``[N, C, H, W]``, or spikes in the network's T.
+
+    Raises
+    ------
+    InvalidValue
+        Pixels for a network that takes spikes, or the other way round; spikes without ``network``, or of a shape or values that it
+        does not take.
+    """
+    spikes = images.dtype == np.int8
+    if spikes and network is None:
+        raise InvalidValue("spikes are packed for one network: name its file with --net")
+    if network is None or network.input != "spikes":
+        if spikes:
+            raise InvalidValue("the network takes pixels, not spikes; name a .npy file of uint8 images")
+        return as_frames(images, identity.input_shape)
+    if not spikes:
+        raise InvalidValue("the network takes spikes, not pixels; name a .npz file of spikeloom bin")
+    frames = rebinned(images, network.time_steps)
+    check_frames(frames, network)
+    return frames
 
 
 def meet(port: SerialPort, *, timeout: float, network: FixedPointNetwork | None = None) -> tuple[Host, Identity]:
@@ -157,7 +187,7 @@ def run_images(
 
     Parameters
     ----------
-    frames : uint8 [N, C, H, W]
+    frames : uint8 [N, C, H, W], or int8 spikes [N, T, C, H, W] if ``network`` takes them
 
     Raises
     ------
@@ -165,9 +195,10 @@ def run_images(
         The board does not answer, or not as it should.
     """
     results, packets, seconds = [], [], []
+    packing = None if network is None else Program(network, identity.lanes).packing
     for frame in frames:
         start = time.perf_counter()
-        result, words = port.converse(host.classify(frame))
+        result, words = port.converse(host.classify(frame, packing))
         seconds.append(time.perf_counter() - start)
         results.append(result)
         packets.append(words)

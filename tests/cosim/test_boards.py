@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,18 @@ import pytest
 from cocotb_tools.runner import get_results, get_runner
 
 from hdl.core import Core
+from hdl.program import Program
 from sim import golden, verilator
 from sim.packets import read_result
 from sim.runner import environment
+from tests.bench.cell_counts import variant
 from tests.networks import frames_for, random_network
 from toolchain.boards import BOARDS
 from toolchain.boards.job import board_files
 from toolchain.bundle import CORE, TESTBENCH, RtlBundle
 from toolchain.cycles import cycles
+from toolchain.pooling import MaxPooling
+from toolchain.quantize import quantize
 from toolchain.tools import find_simulator, find_synthesis, watch_tool
 
 NETWORK = random_network(3)
@@ -63,9 +68,9 @@ def wrapper(board) -> str:
 class Simulated:
     """A board compiled for Verilator; ``talk`` does the steps of ``sim.board_bench``."""
 
-    def __init__(self, board, folder: Path):
-        self.board = board
-        files = board_files(board, Core(NETWORK, lanes=LANES), clock_hz=board.clock_hz, baud=BAUD)
+    def __init__(self, board, folder: Path, network=NETWORK):
+        self.board, self.network = board, network
+        files = board_files(board, Core(network, lanes=LANES), clock_hz=board.clock_hz, baud=BAUD)
         (folder / "top.il").write_text(files["top.il"])
         yosys = find_synthesis("yosys").executable
         script = "read_rtlil top.il; proc; memory_collect; write_verilog -noattr -norename top.v"
@@ -76,15 +81,17 @@ class Simulated:
         self._built = folder / "build"
         self._built.mkdir()
         self._simulator = find_simulator("verilator")
-        bundle = RtlBundle(folder, LANES, NETWORK.fingerprint, ())
+        bundle = RtlBundle(folder, LANES, network.fingerprint, ())
         verilator.build(bundle, self._simulator, self._built, folder / "build.log")
 
-    def talk(self, *steps, attempts=3, timeout=0.02):
+    def talk(self, *steps, attempts=3, timeout=0.02, frames=FRAMES):
         with tempfile.TemporaryDirectory() as name:
             job = Path(name)
-            np.save(job / "frames.npy", FRAMES)
+            np.save(job / "frames.npy", frames)
             options = {"bit_ns": 1e9 / BAUD, "clock_ps": 2 * round(5e11 / self.board.clock_hz)}
             options |= {"timeout": timeout, "attempts": attempts, "steps": steps}
+            packing = Program(self.network, LANES).packing
+            options |= {} if packing is None else {"packing": asdict(packing)}
             (job / "job.json").write_text(json.dumps(options))
             with environment({**self._simulator.environment, "SPIKELOOM_JOB": name, "COCOTB_LOG_LEVEL": "WARNING"}):
                 results = get_runner("verilator").test(
@@ -113,14 +120,14 @@ def compiled(tmp_path_factory):
     patch.undo()
 
 
-def check(words, image):
+def check(words, image, network=NETWORK, frames=FRAMES):
     """The result packet of an image is the golden model's, its cycles those of the cycle model."""
     assert isinstance(words, list), words
-    trace = golden.run(NETWORK, FRAMES, "spikes")
-    result = read_result(words, classes=NETWORK.shapes[-1][0], layers=len(NETWORK.layers))
+    trace = golden.run(network, frames, "spikes")
+    result = read_result(words, classes=network.shapes[-1][0], layers=len(network.layers))
     assert (result.scores == trace.scores[image]).all()
     assert result.prediction == trace.predictions[image]
-    spent = cycles(NETWORK, FRAMES, trace, LANES).layers[image]
+    spent = cycles(network, frames, trace, LANES).layers[image]
     seen = [spent, *(getattr(trace.activity, name)[image] for name in ("events", "operations", "spikes"))]
     assert (result.counters == np.stack(seen, axis=1)).all()
     return result
@@ -151,6 +158,19 @@ def test_image_in_class_out_and_the_lights_show_it(compiled, name):
         seen = lights(board, shown)
         assert seen["busy"] and not seen["error"]
         assert seen["class"] == result.prediction % (1 << seen["bits"])
+
+
+def test_spikes_in_and_max_pooling_on_a_board(compiled, tmp_path):
+    """Frames of spikes over the line, through windows of max pooling; pixels are refused by name."""
+    spiking = replace(variant({}, MaxPooling((3, 3), (2, 2), (1, 1))), input="spikes")
+    network = quantize(spiking, 8)
+    frames = frames_for(network, 1, 2)
+    compiled("icebreaker")  # its options of the compiler hold while the module runs
+    simulated = Simulated(BOARDS["icebreaker"], tmp_path, network)
+    (identity, *answers), repeats = simulated.talk(["connect"], ["classify", 0], ["classify", 1], frames=frames)
+    assert repeats == 0 and identity["network_id"] == int(network.fingerprint[:8], 16)
+    for image, words in enumerate(answers):
+        check(words, image, network, frames)
 
 
 def test_lost_and_changed_bytes_are_repeated_and_wrong_rates_are_errors_until_they_are_right(compiled):

@@ -238,6 +238,19 @@ def test_command_line(fakes, tmp_path, capsys, folder):
     assert not (tmp_path / "out" / "spikeloom.bit").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "what"), [(("--cores", "2"), "a chain of 2 cores"), (("--memories", "loadable"), "whose memories")]
+)
+def test_folders_of_other_hardware_are_refused(tmp_path, capsys, options, what):
+    save_network(NETWORK, tmp_path / "net.safetensors")
+    assert cli.run(["generate", str(tmp_path / "net.safetensors"), *options, "-o", str(tmp_path / "rtl")]) == 0
+    capsys.readouterr()
+    assert cli.run(["build", str(tmp_path / "rtl"), "--board", "ulx3s", "-o", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and what in error and "network.safetensors" in error
+    assert not (tmp_path / "out").exists()
+
+
 def test_wrong_words_on_the_command_line(tmp_path, capsys):
     network = tmp_path / "net.safetensors"
     save_network(NETWORK, network)

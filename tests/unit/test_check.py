@@ -11,6 +11,8 @@ from torch import nn
 
 from tests.bench.cell_counts import variant
 from tests.nir_graphs import chain, dense, fires, image
+from tests.onnx_models import SOUND
+from tests.onnx_models import chain as onnx_chain
 from toolchain import cli, zoo
 from toolchain.checking import KINDS, VERDICTS, Checked, CheckOptions, Finding, check
 from toolchain.checking.torch_source import NOTES, check_module
@@ -19,7 +21,11 @@ from toolchain.convert.graph import read_module
 from toolchain.errors import SpikeloomError
 from toolchain.ir import SpikingNetwork
 from toolchain.netfile import save_network
+from toolchain.nn import StReLU
+from toolchain.onnx import read_onnx
 from toolchain.quantize import quantize
+from toolchain.sizing import USUAL, predict
+from toolchain.synth import find_device
 
 PLAIN = CheckOptions()
 
@@ -32,13 +38,13 @@ class Wrong(nn.Module):
         self.conv1 = nn.Conv2d(1, 8, 3, padding=1, padding_mode="reflect")
         self.norm1 = nn.BatchNorm2d(8)
         self.relu1 = nn.ReLU()
-        self.pool1 = nn.MaxPool2d(2)
+        self.pool1 = nn.MaxPool2d(2, dilation=2)
         self.conv2 = nn.Conv2d(8, 16, 3, padding=1)
         self.gelu = nn.GELU()
         self.up = nn.ConvTranspose2d(16, 8, 2, stride=2)
         self.relu2 = nn.ReLU()
         self.pool2 = nn.AvgPool2d(3, 2)
-        self.fc = nn.Linear(8 * 13 * 13, 10)
+        self.fc = nn.Linear(8 * 12 * 12, 10)
         self.softmax = nn.Softmax(1)
 
     def forward(self, x):
@@ -49,7 +55,7 @@ class Wrong(nn.Module):
 
 WRONG = {
     "conv1": ("change", "padding mode is reflect", "use zero padding"),
-    "pool1": ("change", "MaxPool2d", "use AvgPool2d and fine-tune"),
+    "pool1": ("change", "dilation 2", "only windows without gaps"),
     "gelu": ("no", "GELU", "use Conv2d"),
     "up": ("change", "ConvTranspose2d", "use Conv2d"),
     "pool2": ("change", r"kernel \(3, 3\), stride \(2, 2\)", "do not overlap"),
@@ -122,11 +128,29 @@ def test_read_module_still_raises_at_the_first():
         read_module(Wrong(), (1, 28, 28))
 
 
-def test_max_pooling_alone_still_gets_sizes():
-    module = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(784, 10))
+def pooled(activation, **pooling):
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), activation, nn.MaxPool2d(2, **pooling), nn.Flatten(), nn.Linear(784, 10)
+    )
+
+
+def test_max_pooling_is_exact_and_sized():
+    checked = check_module("max", pooled(nn.ReLU()), (1, 28, 28), PLAIN)
+    assert checked.converts and checked.network is not None
+    assert {f.layer: f.verdict for f in checked.findings}["2"] == "exact"
+    assert checked.network.layers[1].connections[0].maximum is not None
+    assert predict(checked.network, find_device("ecp5-25k"), 4, USUAL).beyond == ("max pooling",)
+
+
+@pytest.mark.parametrize("module", [pooled(StReLU(1.0)), pooled(nn.LeakyReLU())])
+def test_max_pooling_that_is_refused_alone_still_gets_sizes(module):
     checked = check_module("max", module, (1, 28, 28), PLAIN)
-    assert [f.layer for f in checked.problems] == ["2"] and checked.network is not None
-    assert checked.assumed[0] == "average pooling in place of max pooling"
+    assert [f.layer for f in checked.problems] == ["2"] and checked.problems[0].verdict == "change"
+    assert checked.network is not None and checked.assumed[0] == "average pooling in place of max pooling"
+    assert all(c.maximum is None for layer in checked.network.layers for c in layer.connections)
+    with pytest.raises(SpikeloomError, match="maximum of spikes is not a maximum of rates"):
+        method = "strelu" if isinstance(module[1], StReLU) else "leaky_relu"
+        convert(module, np.random.default_rng(0).random((4, 1, 28, 28), np.float32), method, 4)
 
 
 def test_branches_in_place_and_lazy_layers_are_all_told():
@@ -225,6 +249,77 @@ def test_a_sound_nir_graph_is_sized(tmp_path):
     assert any("T = 4" in text for text in usual.assumed) and any("8-bit" in text for text in usual.assumed)
 
 
+# ---- ONNX ----------------------------------------------------------------------------------
+
+
+def onnx_file(folder, *steps, **weights):
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in weights.items()}
+    path = folder / "m.onnx"
+    path.write_bytes(onnx_chain(*steps, weights=arrays).SerializeToString())
+    return str(path)
+
+
+SAME = ("Conv", ["w"], {"pads": [1] * 4})
+HALF = ("MaxPool", [], {"kernel_shape": [2, 2], "strides": [2, 2]})
+END = [("Flatten", [], {}), ("MatMul", ["d"], {})]
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_sound_onnx_models(name, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(SOUND[name](np.random.default_rng(0)).SerializeToString())
+    checked = check(str(tmp_path / "m.onnx"), PLAIN)
+    assert checked.converts and checked.network is not None and checked.kind.startswith("ONNX model of opset")
+    assert all(f.layer.startswith("the_") for f in checked.findings)
+    shapes = read_module(read_onnx(tmp_path / "m.onnx"), checked.network.input_shape)
+    assert [layer.name for layer in checked.network.layers] == [block.name for block in shapes.blocks]
+
+
+def test_an_onnx_model_is_sized_with_max_pooling(run, tmp_path):
+    path = onnx_file(tmp_path, SAME, HALF, ("Relu", [], {}), *END, w=(4, 1, 3, 3), d=(64, 5))
+    code, told, _ = run(path, "-d", "ecp5-25k", "-P", "4", "--json")
+    content = json.loads(told)
+    assert code == 0 and [layer["kind"] for layer in content["layers"]] == [
+        "Conv",
+        "MaxPool",
+        "Relu",
+        "Flatten",
+        "MatMul",
+    ]
+    assert content["predictions"][0]["beyond_built_points"] == ["max pooling"]
+    code, _, wrong = run(path, "--input-shape", "3,8,8")
+    assert code == 2 and "the model says (1, 8, 8)" in wrong and wrong.count("\n") == 1
+
+
+def test_all_problems_of_an_onnx_model_at_once(run, tmp_path):
+    """A refused activation keeps its shape: what only the layers together show is told behind it too."""
+    path = onnx_file(
+        tmp_path, SAME, ("Sigmoid", [], {}), ("Conv", ["v"], {}), ("Relu", [], {}),
+        ("AveragePool", [], {"kernel_shape": [3, 3], "strides": [2, 2]}), w=(4, 1, 3, 3), v=(4, 4, 1, 1),
+    )  # fmt: skip
+    told = {f.layer: f for f in check(path, PLAIN).findings}
+    assert {name: f.verdict for name, f in told.items()} == {
+        "the_v0": "exact", "the_v1": "change", "the_v2": "exact", "the_v3": "rounds", "the_y": "change",
+    }  # fmt: skip
+    assert "Clip" in told["the_v1"].way_out and "overlap" in told["the_y"].way_out
+    path = onnx_file(
+        tmp_path, SAME, ("Tanh", [], {}), ("Pad", ["p"], {}), ("Relu", [], {}), HALF, *END, ("Softmax", [], {}),
+        w=(4, 1, 3, 3), d=(64, 5), p=(8,),
+    )  # fmt: skip
+    checked = check(path, PLAIN)
+    verdicts = {f.layer: f.verdict for f in checked.findings}
+    assert verdicts["the_v1"] == verdicts["the_y"] == "change" and verdicts["the_v3"] == "unknown"
+    assert not checked.converts and checked.network is None and run(path)[0] == 1
+
+
+def test_an_onnx_model_without_sizes_is_a_problem_of_the_whole(tmp_path):
+    model = SOUND["plain"](np.random.default_rng(0))
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "h"
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    checked = check(str(tmp_path / "m.onnx"), PLAIN)
+    assert [f.kind for f in checked.problems] == ["model"] and checked.network is None
+
+
 # ---- network files and the command line ------------------------------------------------------
 
 
@@ -304,16 +399,18 @@ def test_a_model_with_problems_exits_with_1(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("nosuch", "neither FILE.safetensors nor FILE.py:FUNCTION"),
+        ("nosuch", "neither FILE.safetensors nor FILE.onnx nor FILE.py:FUNCTION"),
         ("net.xyz", "no kind of model ends in .xyz; these do: .safetensors"),
         ("nosuch.safetensors", "cannot read network file nosuch.safetensors"),
         ("nosuch.nir", "nosuch.nir"),
+        ("nosuch.onnx", "cannot read ONNX model nosuch.onnx"),
         ("nosuch.py:build --input-shape 1,2,3", "no Python file nosuch.py"),
         ("cnn --device nosuch", "no device 'nosuch'; there are ecp5-25k"),
         ("cnn --device xczu3eg", "is not predicted"),
         ("cnn -P 0", "lanes is 0, must be 1 to 64"),
         ("cnn -P x", "lanes 'x' is not a list such as 4,16"),
         ("cnn -T 0", "time steps is 0, must be 1 to 1024"),
+        ("cnn --memories loadable", "--memories is 'loadable', must be rom"),
         ("cnn -b 1", "weight bits is 1, must be 2 to 16"),
         ("cnn --density 2", "share of spikes is 2, must be 0 to 1"),
         ("cnn --input-shape 1,28", "input shape '1,28' is not C,H,W"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hdl.host import PacketType
 from hdl.link import IDENTITY, LinkError, LinkPacket
 from sim import golden
+from tests.bench.cell_counts import variant
 from tests.fake_board import FakeBoard, answer_words, identity_words
 from tests.networks import frames_for, random_network
 from toolchain import cli
@@ -22,6 +23,8 @@ from toolchain.errors import InvalidValue, LinkFailed
 from toolchain.host import DEFAULT_BAUD, Damaged, Decoder, Host, Packet, encode
 from toolchain.host.framing import LONGEST
 from toolchain.netfile import save_network
+from toolchain.pooling import MaxPooling
+from toolchain.quantize import quantize
 from toolchain.trial import as_frames, load_images
 
 NETWORK = random_network(3)
@@ -314,6 +317,35 @@ def test_run_prints_classes_scores_counters_and_latency(files, capsys):
     assert "PASS 3 images" in out and "round trip" in out and NETWORK.fingerprint[:8] in out
 
 
+def test_run_sends_spikes(tmp_path, capsys):
+    """From a file of ``bin``'s form, in more steps than the network has; max pooling in the network, and every mistake in one line."""
+    network = quantize(replace(variant({}, MaxPooling((2, 2), (2, 2))), input="spikes"), 8)
+    save_network(network, tmp_path / "net.safetensors")
+    spikes = (np.random.default_rng(0).random((2, 8, 1, 8, 8)) < 0.2).astype(np.int8)
+    np.savez(tmp_path / "spikes.npz", spikes=spikes)
+    np.savez(tmp_path / "odd.npz", spikes=spikes[:, :7])
+    np.save(tmp_path / "images.npy", np.zeros((8, 8), np.uint8))
+    expected = golden.run(network, spikes.reshape(2, 4, 2, 1, 8, 8).max(axis=2))
+    net = ("--net", tmp_path / "net.safetensors")
+    with FakeBoard(network) as board:
+        port = ("run", "--port", board.path)
+        code, out, _ = spikeloom(capsys, *port, tmp_path / "spikes.npz", *net)
+        assert code == 0 and "PASS 2 images" in out
+        assert all(" ".join(map(str, scores)) in out for scores in expected.scores)
+        for words, message in (
+            ((tmp_path / "spikes.npz",), "name its file with --net"),
+            ((tmp_path / "odd.npz", *net), "must divide 7"),
+            ((tmp_path / "images.npy", *net), "takes spikes, not pixels"),
+            ((tmp_path / "images.npy",), "its network takes frames of another kind"),
+        ):
+            code, out, error = spikeloom(capsys, *port, *words)
+            assert (code, out) == (2, "") and message in error and error.count("\n") == 1
+    with FakeBoard(NETWORK) as board:
+        save_network(NETWORK, tmp_path / "net.safetensors")
+        code, _, error = spikeloom(capsys, "run", "--port", board.path, tmp_path / "spikes.npz", *net)
+        assert code == 2 and "takes pixels, not spikes" in error
+
+
 def test_run_as_json_without_a_network(files, capsys):
     np.save(files / "one.npy", FRAMES[1])
     with FakeBoard(NETWORK) as board:
@@ -382,7 +414,7 @@ def test_run_says_in_one_line_what_is_wrong(files, capsys):
             ((*port, files / "none.npy"), "No such file"),
             ((*port, files), "Is a directory"),
             ((*port, files / "text.npy"), "is no array"),
-            ((*port, files / "many.npz"), "is no array"),
+            ((*port, files / "many.npz"), "holds no array spikes"),
             ((*port, files / "object.npy"), "is no array"),
             ((*port, files / "float.npy"), "holds float64, must be uint8"),
             ((*port, files / "empty.npy"), "no pixel in it"),

@@ -520,22 +520,35 @@ def test_problems_are_all_told(tmp_path):
     )
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     names = [line.split("'")[1] for line in problems(tmp_path / "m.onnx")]
-    assert names == ["the_v1", "the_v2", "the_v3", "the_v5", "the_y"]
+    assert names == ["the_v1", "the_v3", "the_v5", "the_y"]
     assert problems(tmp_path / "none.onnx")[0].startswith("cannot read ONNX model")
 
 
-def test_max_pooling_can_be_replaced(read, tmp_path):
+@pytest.mark.parametrize("order", [(R, ("MaxPool", [], POOL)), (("MaxPool", [], POOL), R)])
+def test_max_pooling_converts_or_is_replaced(read, tmp_path, order):
+    """Behind the activation or before it; where spikes have a sign, a copy with average pooling does."""
     model = chain(
-        ("Conv", ["w"], {}), R, ("MaxPool", [], POOL), ("Flatten", [], {}), ("MatMul", ["d"], {}),
+        ("Conv", ["w"], {}), *order, ("Flatten", [], {}), ("MatMul", ["d"], {}),
         shape=(2, 8, 8), weights={**CONV, "d": weights(36, 5)},
     )  # fmt: skip
     module = read(model)
     same(module, model)
+    assert problems(tmp_path / "m.onnx") == []
     frames = np.random.default_rng(0).random((4, 2, 8, 8)).astype(np.float32)
-    with pytest.raises(UnsupportedModule, match=r"MaxPool2d 'the_v2' .*replace_max_pooling"):
-        convert(module, frames, "optimal", 4)
-    assert len(convert(replace_max_pooling(module), frames, "optimal", 4).layers) == 2
-    assert "replace_max_pooling" in problems(tmp_path / "m.onnx")[0]
+    layers = convert(module, frames, "optimal", 4).layers
+    assert len(layers) == 2 and layers[1].connections[0].maximum is not None
+    with pytest.raises(UnsupportedModule, match=r"MaxPool2d .*replace_max_pooling"):
+        convert(module, frames, "max_norm", 4)
+
+
+def test_max_pooling_can_be_replaced(read):
+    model = chain(
+        ("Conv", ["w"], {}), R, ("MaxPool", [], POOL), ("Flatten", [], {}), ("MatMul", ["d"], {}),
+        shape=(2, 8, 8), weights={**CONV, "d": weights(36, 5)},
+    )  # fmt: skip
+    frames = np.random.default_rng(0).random((4, 2, 8, 8)).astype(np.float32)
+    layers = convert(replace_max_pooling(read(model)), frames, "optimal", 4).layers
+    assert layers[1].connections[0].pool == (2, 2)
 
 
 def test_names(read):

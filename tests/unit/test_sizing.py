@@ -1,6 +1,7 @@
 """Predicted sizes against built points, and predicted cycles against counted ones."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from amaranth.back import rtlil
 
+from hdl import Core
 from hdl.program import Program
 from sim import golden
 from tests.bench.cell_counts import variant
@@ -20,10 +23,11 @@ from toolchain.convert import convert
 from toolchain.cycles import cycles
 from toolchain.errors import InvalidValue
 from toolchain.netfile import save_network
+from toolchain.pooling import MaxPooling
 from toolchain.quantize import quantize
 from toolchain.sizing import USUAL, Activity, expected_cycles, holding, predict, recommended
 from toolchain.sizing import prediction as predictions
-from toolchain.sizing.memories import Memory, map_memory
+from toolchain.sizing.memories import Memory, map_memory, memories
 from toolchain.sizing.model import FITTED, load_models
 from toolchain.synth import DEVICES, find_device
 from toolchain.train import calibration, load_source
@@ -182,6 +186,54 @@ def test_cycles_are_near_the_counted_ones(members):
     for lanes in (1, 4, 16):
         counted = cycles(network, frames, trace, lanes).latency.mean()
         assert expected_cycles(Program(network, lanes), activity) == pytest.approx(counted, rel=0.25)
+
+
+def pooled(window, stride, padding):
+    return quantize(variant({}, MaxPooling(window, stride, padding)), 8)
+
+
+@pytest.mark.parametrize(
+    ("network", "beyond"),
+    [
+        (quantize(variant({}), 8), ()),
+        (quantize(variant({"input": "spikes"}), 8), ("frames of spikes",)),
+        (quantize(variant({"input": "spikes", "schedule": "stream", "negative": "memory"}), 8), ("frames of spikes",)),
+        (pooled((2, 2), (2, 2), (0, 0)), ("max pooling",)),
+        (pooled((3, 3), (2, 2), (1, 1)), ("max pooling",)),
+    ],
+)
+def test_memories_are_those_of_the_core(network, beyond):
+    """Names, widths and depths as the core's RTLIL has them; of those in ROM synthesis may drop columns that never change."""
+    core = Core(network, lanes=4)
+    text = rtlil.convert(core, name="core", emit_src=False)
+    built = [(name, int(w), int(size)) for w, size, name in re.findall(r"memory width (\d+) size (\d+) \\(\S+)", text)]
+    sizes = [(width, size) for _, width, size in built]
+    told = {memory.name: memory for memory in memories(core.program)}
+    for name in ("weights", "program", "membranes", "spikes", *({"frame", "counts"} & set(told))):
+        assert (told[name].bits, told[name].depth) in sizes, name
+    # the last word of a queue stands in registers
+    assert (told["queue"].bits, told["queue"].depth - 1) in sizes
+    assert ("frame" in told) == (network.input != "spikes") == (32 in {width for width, size in sizes if size == 16})
+    assert predict(network, find_device("ecp5-25k"), 4, USUAL).beyond == beyond
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        quantize(variant({"input": "spikes"}), 8), quantize(variant({"input": "spikes", "schedule": "stream"}), 8),
+        pooled((2, 2), (2, 2), (0, 0)), pooled((3, 3), (2, 2), (1, 1)),
+    ],
+)  # fmt: skip
+def test_cycles_of_spike_frames_and_max_pooling(network):
+    """Neighbours fire together, so that windows have fewer events than if they did not: told are too many rather than too few."""
+    frames = frames_for(network, 1, 4)
+    trace = golden.run(network, frames, "spikes")
+    given = [*trace.spikes, frames] if network.input == "spikes" else trace.spikes
+    fired = sum(np.abs(spikes).sum() for spikes in given) / sum(spikes.size for spikes in given)
+    for lanes in (1, 4, 16):
+        counted = cycles(network, frames, trace, lanes).latency.mean()
+        told = expected_cycles(Program(network, lanes), Activity(float(fired), float((frames > 0).mean())))
+        assert told == pytest.approx(counted, rel=0.4)
 
 
 def test_more_activity_takes_more_cycles(cnn):

@@ -36,6 +36,12 @@ def _nir(path: Path, options: CheckOptions) -> Checked:
     return check_nir(path, options)
 
 
+def _onnx(path: Path, options: CheckOptions) -> Checked:
+    from toolchain.checking.onnx_model import check_onnx  # loads torch
+
+    return check_onnx(path, options)
+
+
 def _torch(source: str, options: CheckOptions) -> Checked:
     from toolchain.checking.torch_source import check_source  # loads torch, which network files do without
 
@@ -45,6 +51,7 @@ def _torch(source: str, options: CheckOptions) -> Checked:
 KINDS: dict[str, Callable[[Path, CheckOptions], Checked]] = {
     ".safetensors": _safetensors,
     ".nir": _nir,
+    ".onnx": _onnx,
 }
 """By ending; anything else is a source for torch: ``bundled``, FILE.py:FUNCTION, or the name of an architecture."""
 

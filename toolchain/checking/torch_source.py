@@ -18,7 +18,7 @@ from toolchain.ir import SpikingLayer, SpikingNetwork
 from toolchain.sources import load_module
 from toolchain.train import load_source
 
-__all__ = ["check_module", "check_source", "sketch"]
+__all__ = ["NOTES", "check_module", "check_source", "neuron", "sketch"]
 
 _NOTES = {
     ("Conv2d", "Conv1d"): "a convolution",
@@ -27,12 +27,34 @@ _NOTES = {
     ("AvgPool2d", "AvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool1d", "mean", "avg_pool2d", "avg_pool1d"): (
         "folded into the weights behind it"
     ),
-    ("add",): "one layer with a connection for each branch",
-    ("Flatten", "flatten", "view", "reshape", "squeeze", "Dropout", "Dropout1d", "Dropout2d", "dropout", "Identity"): (
-        "costs nothing"
-    ),
+    (
+        "MaxPool2d",
+        "MaxPool1d",
+        "AdaptiveMaxPool2d",
+        "AdaptiveMaxPool1d",
+        "max_pool2d",
+        "max_pool1d",
+        "adaptive_max_pool2d",
+        "adaptive_max_pool1d",
+        "amax",
+    ): "the OR of each window's spike trains, exact in two_phase",
+    ("Frame",): "the frame",
+    ("add", "Addition"): "one layer with a connection for each branch",
+    (
+        "Flatten",
+        "flatten",
+        "view",
+        "reshape",
+        "squeeze",
+        "Dropout",
+        "Dropout1d",
+        "Dropout2d",
+        "dropout",
+        "Identity",
+        "Row",
+    ): ("costs nothing"),
     ("ZeroPad2d", "ZeroPad1d", "pad"): "padding of the layer behind it",
-    ("getitem",): "stride of the shortcut",
+    ("getitem", "Subsampling"): "stride of the shortcut",
 }
 NOTES = {kind: note for kinds, note in _NOTES.items() for kind in kinds}
 """What becomes of a layer that converts exactly, by kind."""
@@ -40,7 +62,7 @@ ASSUMED_LIMIT = 1.0
 """Largest activation of a ReLU whose calibration is still to come."""
 
 
-def _neuron(kind: str, levels: int | None) -> tuple[str, str]:
+def neuron(kind: str, levels: int | None) -> tuple[str, str]:
     """Verdict and reason of an activation of the reader's ``kind``."""
     if kind in ("qcfs", "quantized"):
         return "exact", f"a neuron; exact with T = {levels} steps in two_phase, its levels"
@@ -65,10 +87,28 @@ def _method_problem(graph: SourceGraph) -> Finding | None:
     )  # fmt: skip
 
 
+def _maxima_problems(graph: SourceGraph, layers: list[tuple[str, str]]) -> list[Finding]:
+    """Max poolings of a network whose spikes have a sign: no schedule makes them exact."""
+    if not graph.maxima or _negative(graph) == "none":
+        return []
+    return [
+        Finding(
+            name, kind, "change", "with negative spikes a maximum of spikes is not a maximum of rates",
+            "use ReLU or QCFS activations, or average pooling (toolchain.convert.replace_max_pooling), and fine-tune",
+        )
+        for name, kind in dict.fromkeys(layers) if f"{kind} {name!r}" in graph.maxima
+    ]  # fmt: skip
+
+
+def _negative(graph: SourceGraph) -> str:
+    """The kind of negative spikes that a graph's activations need."""
+    kinds = {block.activation.kind for block in graph.blocks if block.activation is not None}
+    return "asymmetric" if "leaky" in kinds else "symmetric" if "strelu" in kinds else "none"
+
+
 def sketch(name: str, graph: SourceGraph, time_steps: int) -> SpikingNetwork:
     """A network of the graph's shapes and weights, its thresholds set without calibration: for sizes only."""
-    kinds = {block.activation.kind for block in graph.blocks if block.activation is not None}
-    negative = "asymmetric" if "leaky" in kinds else "symmetric" if "strelu" in kinds else "none"
+    negative = _negative(graph)
     layers = []
     for block in graph.blocks:
         threshold = below = None
@@ -87,10 +127,10 @@ _REPLACED = "average pooling in place of max pooling"
 
 
 def _with_average_pooling(
-    source: str, module: nn.Module, input_shape: Shape, options: CheckOptions, found: Found
+    source: str, module: nn.Module, input_shape: Shape, options: CheckOptions, kinds: set[str]
 ) -> Checked | None:
-    """The same with average pooling, where max pooling is all that is wrong."""
-    if not all(layer in ("MaxPool1d", "MaxPool2d") for _, layer, _ in found.problems):
+    """The same with average pooling, where layers of max pooling are all ``kinds`` that are wrong."""
+    if not kinds <= {"MaxPool1d", "MaxPool2d"}:
         return None
     try:
         checked = check_module(source, replace_max_pooling(module), input_shape, options)
@@ -123,12 +163,15 @@ def check_module(source: str, module: nn.Module, input_shape: Shape, options: Ch
         if name in wrong:
             listed += [finding_of(name, layer, problem) for problem in wrong.pop(name)]
         elif name in neurons:
-            listed.append(Finding(name, layer, *_neuron(neurons[name].kind, neurons[name].levels)))
+            listed.append(Finding(name, layer, *neuron(neurons[name].kind, neurons[name].levels)))
         else:
             listed.append(Finding(name, layer, "exact", NOTES.get(layer, "converts")))
+    pooled = {f.layer: f for f in ([] if found.problems else _maxima_problems(graph, found.layers))}
+    listed = [pooled.get(finding.layer, finding) for finding in listed]
     findings = [*(finding_of(name, "", each) for name, problems in wrong.items() for each in problems), *listed]
-    if found.problems:
-        replaced = _with_average_pooling(source, module, input_shape, options, found)
+    if found.problems or pooled:
+        kinds = {kind for _, kind, _ in found.problems} | {each.kind for each in pooled.values()}
+        replaced = _with_average_pooling(source, module, input_shape, options, kinds)
         if replaced is None:
             return Checked(source, kind, tuple(findings), None)
         return Checked(source, kind, tuple(findings), replaced.network, (_REPLACED, *replaced.assumed))

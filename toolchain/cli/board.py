@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from toolchain.cli.shared import AsJson, app, bar, log, print_json, stages
+from toolchain.errors import InvalidValue
 from toolchain.tables import out, show_synthesis, show_trial
 
 if TYPE_CHECKING:
@@ -46,8 +47,13 @@ def build(
 
     chosen = boards.find_board(board)
     fixed = flow.network_of(network)
-    if network.is_dir() and lanes is None:
-        lanes = load_bundle(network).lanes
+    if network.is_dir():
+        bundle = load_bundle(network)
+        if bundle.cores > 1 or bundle.memories != "rom" or bundle.netlist:
+            raise InvalidValue(
+                f"{network} holds {bundle.title}; a board takes one core with its network in ROM: name {bundle.network}"
+            )
+        lanes = bundle.lanes if lanes is None else lanes
     target = folder or Path("build") / f"board-{chosen.name}"
     with stages(chosen.name) as say:
         result = boards.build(
@@ -79,7 +85,9 @@ def _show_build(result: "BoardResult") -> None:
 
 @app.command()
 def run(
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help=".npy file, uint8: one image or [N, C, H, W].")],
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help=".npy file, uint8: one image or [N, C, H, W]; or .npz of spikes.")
+    ],
     port: Annotated[str, typer.Option("--port", "-p", help="The board's serial port, such as /dev/ttyUSB0.")],
     network: Annotated[
         Path | None, typer.Option("--net", help="Network file or folder: compare every answer with the golden model.")
@@ -106,7 +114,7 @@ def run(
         fixed = network_of(network)
     with SerialPort(port, baud) as line:
         host, identity = trial.meet(line, timeout=timeout, network=fixed)
-        frames = trial.as_frames(pixels, identity.input_shape)
+        frames = trial.frames_for(pixels, identity, fixed)
         with bar("images", len(frames)) as move:
             result = trial.run_images(line, host, identity, frames, network=fixed, progress=move)
     if as_json:

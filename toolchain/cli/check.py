@@ -8,6 +8,7 @@ import typer
 
 from toolchain.cli.interchange import shape_of
 from toolchain.cli.shared import AsJson, app, lanes_list, listed, print_json
+from toolchain.errors import InvalidValue
 from toolchain.tables import out, show_layers, show_predictions
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def _memory(network: "FixedPointNetwork") -> dict[str, Any]:
         "membrane_bits": network.membrane_bits,
         "membrane_memory_bits": largest * network.membrane_bits,
         "spike_buffer_bits": peak(spikes, last_reads(network)),
-        "frame_bits": 8 * prod(network.input_shape),
+        "frame_bits": prod(network.input_shape) * (network.time_steps if network.input == "spikes" else 8),
         "layers": [
             {"layer": layer.name, "shape": list(shape), "membrane_bits": ranges.bits}
             for layer, shape, ranges in zip(network.layers, network.shapes, network.ranges, strict=True)
@@ -52,7 +53,7 @@ def check(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="Network file, NIR graph (.nir), checkpoint of spikeloom train, bundled, FILE.py:FUNCTION, or cnn, mlp, vgg11, "
+            help="Network file, NIR graph (.nir), ONNX model (.onnx), checkpoint of spikeloom train, bundled, FILE.py:FUNCTION, or cnn, mlp, vgg11, "
             "vgg16, resnet20, untrained.",
         ),
     ],
@@ -84,6 +85,7 @@ def check(
     pixels: Annotated[
         float | None, typer.Option("--pixels", help="Share of pixels that are not 0, likewise; 0.5 assumed.")
     ] = None,
+    memories: Annotated[str, typer.Option("--memories", help="rom; sizes of loadable ones are not estimated.")] = "rom",
     as_json: AsJson = False,
 ) -> int:
     """Whether a model converts, layer by layer with the way out, and what it will take of a device; nothing is trained or synthesized.
@@ -98,6 +100,11 @@ def check(
     from toolchain.sizing import CANDIDATES, USUAL, Activity, holding, predict, recommended
     from toolchain.synth.targets import find_device
 
+    if memories != "rom":
+        raise InvalidValue(
+            f"--memories is {memories!r}, must be rom: sizes are estimated of cores that hold their network; "
+            "spikeloom synth --memories loadable counts the others"
+        )
     devices = [] if device is None else [find_device(name) for name in listed(device, "device")]
     numbers = CANDIDATES if lanes is None else tuple(sorted(lanes_list(lanes)))
     activity = Activity(USUAL.spikes if density is None else density, USUAL.pixels if pixels is None else pixels)

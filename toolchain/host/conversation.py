@@ -13,7 +13,8 @@ import numpy as np
 
 from hdl.host import ErrorCode, PacketType
 from hdl.link import IDENTITY, LINK_VERSION, LinkError, LinkPacket
-from sim.packets import Result, frame_packet, read_result
+from hdl.packing import SpikePacking
+from sim.packets import Result, frame_packet, read_result, spike_packet
 from toolchain.errors import InvalidValue, LinkFailed
 from toolchain.host.framing import END, Damaged, Decoder, encode
 
@@ -31,7 +32,7 @@ _LINK_ERRORS = {
     LinkError.OVERRUN: "packets faster than it takes them",
 }
 _CORE_ERRORS = {
-    ErrorCode.TYPE: "it does not know this type of packet",
+    ErrorCode.TYPE: "its network takes frames of another kind, spikes or pixels; name its file with --net",
     ErrorCode.SIZE: "the frame has another number of pixels than its network takes",
     ErrorCode.SHORT: "the packet is shorter than it says",
     ErrorCode.LONG: "the packet is longer than it says",
@@ -135,8 +136,16 @@ class Host:
         self.identity = Identity(*words[1:])
         return self.identity
 
-    def classify(self, frame: np.ndarray) -> Conversation[tuple[Result, list[int]]]:
-        """Send one uint8 ``[C, H, W]`` frame; the result, and the words of its packet.
+    def classify(
+        self, frame: np.ndarray, packing: SpikePacking | None = None
+    ) -> Conversation[tuple[Result, list[int]]]:
+        """Send one frame; the result, and the words of its packet.
+
+        Parameters
+        ----------
+        frame : uint8 [C, H, W], or int8 spikes [T, C, H, W] with ``packing``
+        packing : SpikePacking, optional
+            Of a board whose network takes spikes (``hdl.program.Program.packing``).
 
         Raises
         ------
@@ -146,14 +155,20 @@ class Host:
             No answer, an error, or one of another network.
         """
         identity = self.identity or (yield from self.connect())
-        if frame.dtype != np.uint8 or frame.shape != identity.input_shape:
+        kind, wanted = np.dtype(np.uint8), identity.input_shape
+        if packing is not None:
+            kind, wanted = np.dtype(np.int8), (packing.steps, *packing.shape)
+        if frame.dtype != kind or frame.shape != wanted or wanted[-3:] != identity.input_shape:
+            form = "(C, H, W)" if packing is None else "(T, C, H, W)"
             raise InvalidValue(
-                f"the frame is {frame.dtype} of shape {frame.shape}, the board's network takes uint8 of (C, H, W) = {identity.input_shape}"
+                f"the frame is {frame.dtype} of shape {frame.shape}, the board's network takes {kind} of {form} = "
+                f"{(*wanted[:-3], *identity.input_shape)}"
             )
-        words = yield from self._ask(frame_packet(frame))
+        words = yield from self._ask(frame_packet(frame) if packing is None else spike_packet(frame, packing))
         if words[0] >> 24 == PacketType.ERROR:
             code = words[1] if len(words) > 1 else 0
-            why = _CORE_ERRORS[ErrorCode(code)] if code in list(ErrorCode) else f"error {code}"
+            known = {int(each): why for each, why in _CORE_ERRORS.items()}
+            why = known.get(code, f"error {code}")
             raise LinkFailed(f"the board refuses the frame: {why}")
         try:
             result = read_result(words, classes=identity.classes, layers=identity.layers)

@@ -13,8 +13,6 @@ __all__ = ["LEAST_OPSET", "MOST_OPSET", "OnnxNetwork", "problems", "read_onnx"]
 def read_onnx(path: Path) -> OnnxNetwork:
     """The module of an ONNX file, in evaluation mode, with float32 weights; frames come in as ``[N, C, H, W]``.
 
-    Max pooling is built, so that ``replace_max_pooling`` can replace it, and refused by ``convert``.
-
     Raises
     ------
     NetworkFileError

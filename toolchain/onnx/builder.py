@@ -47,7 +47,8 @@ class Builder:
     opset, batch : of the model
     readers : how many nodes read a value, by name
     values : what is known of each name; broken ones are missing
-    problems : what keeps the module from being built or converted, in the order of the nodes
+    problems : what keeps the module from being built, in the order of the nodes
+    made_by, wrong_at : the node that each step, and each problem, is of; None for the frame and for the whole model
     """
 
     opset: int
@@ -57,18 +58,14 @@ class Builder:
     values: dict[str, Value] = field(default_factory=dict)
     problems: list[SpikeloomError] = field(default_factory=list)
     _names: set[str] = field(default_factory=set)
+    made_by: list[Node | None] = field(default_factory=list)
+    wrong_at: list[Node | None] = field(default_factory=list)
     _taken: set[int] = field(default_factory=set)
-    _warnings: list[SpikeloomError] = field(default_factory=list)
 
-    def warn(self, problem: SpikeloomError) -> None:
-        """A layer that is built although it does not convert."""
-        self.problems.append(problem)
-        self._warnings.append(problem)
-
-    @property
-    def refused(self) -> list[SpikeloomError]:
-        """The problems that keep the module from being built."""
-        return [problem for problem in self.problems if problem not in self._warnings]
+    def belongs(self, node: Node | None) -> None:
+        """All steps and problems that have come since the last call are of this node."""
+        self.made_by += [node] * (len(self.steps) - len(self.made_by))
+        self.wrong_at += [node] * (len(self.problems) - len(self.wrong_at))
 
     def add(self, name: str, module: nn.Module, *sources: int) -> int:
         """A step, by a name that is safe in generated code and unique."""

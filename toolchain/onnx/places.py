@@ -197,12 +197,12 @@ def mean(builder: Builder, node: Node, values: Sequence[Value]) -> Flow:
 
 
 def max_pool(builder: Builder, node: Node, values: Sequence[Value]) -> Flow:
-    """``MaxPool``, which is built but does not convert: ``replace_max_pooling`` makes a module that does."""
+    """``MaxPool``, behind the activation or before it; whether it is exact depends on the neuron, which ``convert`` knows."""
     flow = flow_of(node, values[0])
     size = flow.shape[1:]
-    way_out = "a maximum of spikes is not a maximum of rates: use AveragePool and fine-tune"
+    way_out = "export it with equal pads in floor mode, or use AveragePool and fine-tune"
     if not 1 <= len(size) <= 2:
-        raise UnsupportedModule(f"{node} reads {flow.shape} and has no exact spiking counterpart; {way_out}")
+        raise UnsupportedModule(f"{node} reads {flow.shape}, must read [N, C, L] or [N, C, H, W]; {way_out}")
     ones = (1,) * len(size)
     kernel = extents(node, "kernel_shape", ones, least=1)
     stride, dilation = extents(node, "strides", ones, least=1), extents(node, "dilations", ones, least=1)
@@ -211,19 +211,13 @@ def max_pool(builder: Builder, node: Node, values: Sequence[Value]) -> Flow:
     ceil = bool(node.attributes.get("ceil_mode", 0))
     if any(before != behind or 2 * before > k for (before, behind), k in zip(pads, kernel, strict=True)) or ceil:
         raise UnsupportedModule(
-            f"{node} has pads {pads}, ceil_mode {int(ceil)} and no exact spiking counterpart; {way_out}"
+            f"{node} has pads {pads}, ceil_mode {int(ceil)}, which PyTorch's pooling has not; {way_out}"
         )
     padded = padding(node, flow.shape, pads)[1:]
     pooled = tuple((n - span) // s + 1 for n, span, s in zip(padded, spans, stride, strict=True))
     kind: type[nn.MaxPool1d] | type[nn.MaxPool2d] = nn.MaxPool1d if len(size) == 1 else nn.MaxPool2d
     module = kind(kernel, stride, tuple(before for before, _ in pads), dilation)  # type: ignore[arg-type]
-    builder.warn(
-        UnsupportedModule(
-            f"{node} has no exact spiking counterpart; {way_out} "
-            "(toolchain.convert.replace_max_pooling of toolchain.onnx.read_onnx makes the copy)"
-        )
-    )
-    return builder.flow(node, module, (flow.shape[0], *pooled), flow)
+    return builder.flow(node, module, (flow.shape[0], *pooled), flow, waits=flow.waits)
 
 
 def subsample(builder: Builder, node: Node, values: Sequence[Value]) -> Flow:

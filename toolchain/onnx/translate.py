@@ -15,9 +15,9 @@ from toolchain.onnx.folding import BATCH, FOLDED, fold
 from toolchain.onnx.layers import LAYERS, build, refusal
 from toolchain.onnx.model import Model, Node, shown
 from toolchain.onnx.network import OnnxNetwork, Step
-from toolchain.parts import Frame
+from toolchain.parts import Frame, Unread
 
-__all__ = ["MAX_FOLDED_BYTES", "module_of", "translate"]
+__all__ = ["MAX_FOLDED_BYTES", "assembled", "module_of", "translate"]
 
 MAX_FOLDED_BYTES = 1 << 29
 """All computed constants together."""
@@ -121,6 +121,13 @@ def _read(builder: Builder, node: Node, budget: list[int]) -> Value:
     return result
 
 
+def _in_place_of(builder: Builder, node: Node, flow: Flow) -> Flow:
+    """What goes on behind a refused node that leaves shapes alone."""
+    if node.op == "BatchNormalization":
+        return replace(flow, waits=True)
+    return Flow(builder.add(node.name, Unread(node.op), flow.step), flow.shape)
+
+
 def translate(model: Model) -> Builder:
     """Read every node of a model; those that cannot be read stand in ``problems``, in order, each with its name.
 
@@ -135,6 +142,7 @@ def translate(model: Model) -> Builder:
         )
         return builder
     builder.values[model.input] = Flow(builder.add("frame", Frame(model.shape)), model.shape)
+    builder.belongs(None)
     budget = [MAX_FOLDED_BYTES]
     for node in model.nodes:
         try:
@@ -148,11 +156,13 @@ def translate(model: Model) -> Builder:
             builder.problems.append(error.with_traceback(None))
             flow = builder.values.get(node.inputs[0]) if node.inputs else None
             if node.op in _SAME_SHAPE and isinstance(flow, Flow):
-                builder.values[node.outputs[0]] = replace(flow, waits=node.op == "BatchNormalization")
+                builder.values[node.outputs[0]] = _in_place_of(builder, node, flow)
+        builder.belongs(node)
     if isinstance(builder.values.get(model.output), np.ndarray):
         builder.problems.append(
             InvalidValue(f"the scores {shown(model.output)} do not depend on the frames; export the model again")
         )
+    builder.belongs(None)
     return builder
 
 
@@ -165,8 +175,13 @@ def module_of(model: Model) -> OnnxNetwork:
         The first problem that keeps it from being built.
     """
     builder = translate(model)
-    for problem in builder.refused:
+    for problem in builder.problems:
         raise problem
+    return assembled(builder, model)
+
+
+def assembled(builder: Builder, model: Model) -> OnnxNetwork:
+    """The steps that the scores of a translated model, which must be known, depend on; an ``Unread`` node is one of them."""
     result = builder.values[model.output]
     assert isinstance(result, Flow)
     needed, waiting = set(), [result.step]

@@ -19,7 +19,7 @@ class Activity:
 
     Members
     -------
-    spikes : of neurons that fire in a time step
+    spikes : of neurons that fire in a time step, and of places of a frame of spikes
     pixels : of pixels that are not 0; a pixel that is not 0 has half of its bits, and of ``rate`` spikes in half of the steps
     """
 
@@ -52,9 +52,9 @@ def _service(program: Program, connection: Connection) -> tuple[float, float]:
 def _scan(program: Program, connection: Connection, activity: Activity, *, per_step: bool) -> float:
     """Cycles of the scans of one connection, all rounds together."""
     network, lanes, steps = program.network, program.lanes, program.steps
-    channels, height, width = network.source_shape(connection)
+    channels, height, width = connection.reduced(network.source_shape(connection))
     service, reaching = _service(program, connection)
-    if connection.source == INPUT:
+    if connection.source == INPUT and program.packing is None:
         repeats = steps if network.input == "rate" else 1
         each = activity.pixels * {"direct": 1.0, "bitplane": 4.0, "rate": 0.5}[network.input]
         words = channels * height * width * repeats
@@ -63,8 +63,10 @@ def _scan(program: Program, connection: Connection, activity: Activity, *, per_s
     else:
         words = program.groups(channels) * height * width * steps
         here = channels / program.groups(channels)  # neurons in a word, of its lanes
-        walked = words * (here * activity.spikes * reaching + (1 - activity.spikes * reaching) ** min(here, lanes))
-        events = channels * height * width * steps * activity.spikes
+        taps = 1 if connection.maximum is None else connection.maximum.taps
+        firing = activity.spikes if taps == 1 else 1 - (1 - activity.spikes) ** taps  # any of a window
+        walked = words * (here * firing * reaching + (1 - firing * reaching) ** min(here, lanes) + taps - 1)
+        events = channels * height * width * steps * firing
     rounds = steps if per_step else 1
     return float(max(walked, events * service) + _EMPTYING * rounds)
 
@@ -86,5 +88,5 @@ def expected_cycles(program: Program, activity: Activity) -> float:
         spent += instruction.words + 3 + rounds * (4 * len(layer.connections) + 1) + 1
         spent += rounds * (instruction.words * firings + 5) if instruction.sweep else 0
     classes = network.shapes[-1][0]
-    spent += -(-program.pixels // 4) + 3
+    spent += program.receiving
     return spent + 4 + 3 * program.groups(classes) + 2 * classes + 10 * len(network.layers)

@@ -202,7 +202,7 @@ def memories(program: Program) -> tuple[Memory, ...]:
         Memory("rows", table_bits(rows), max(2, len(rows)), True),
         Memory("columns", table_bits(columns), max(2, len(columns)), True),
         Memory("membranes", network.membrane_bits * lanes, membrane_words),
-        Memory("frame", 32, max(2, _ceiling(program.pixels, 4))),
+        Memory("frame", 32, program.frame_words),
         Memory("queue", event_bits(program), _FIFO_DEPTH),
         Memory("counters", _COUNTER_BITS, max(2, len(network.layers))),
     ]
@@ -215,4 +215,4 @@ def memories(program: Program) -> tuple[Memory, ...]:
         found.append(Memory("channels", _channel_bits(program), max(2, len(program.channels)), True))
     if network.negative in COUNTING_NEGATIVES:
         found.append(Memory("counts", width_for(program.steps) * lanes, membrane_words))
-    return tuple(memory for memory in found if memory.bits)
+    return tuple(memory for memory in found if memory.size)

@@ -168,7 +168,9 @@ def predict(network: FixedPointNetwork, device: Device, lanes: int, activity: Ac
 def _beyond(program: Program, model: Model) -> tuple[str, ...]:
     lanes = f"more than {model.lanes} lanes" if program.lanes > model.lanes else ""
     groups = "grouped convolutions or shortcuts" if program.grouped else ""
-    return tuple(filter(None, (lanes, groups)))
+    maxima = "max pooling" if program.maxima else ""
+    spikes = "" if program.packing is None else "frames of spikes"
+    return tuple(filter(None, (lanes, groups, maxima, spikes)))
 
 
 def _known(models: dict[str, Model]) -> list[str]:
