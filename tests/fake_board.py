@@ -29,7 +29,7 @@ def identity_words(network, lanes):
 
 def unpacked(packing, words):
     """Spikes ``[T, C, H, W]`` of a packet's words, each bit looked up by its place as the format has it."""
-    channels, height, width = packing.shape
+    width = packing.shape[2]
     spikes = np.zeros((packing.steps, *packing.shape), np.int8)
     for (t, c, y, x), _ in np.ndenumerate(spikes):
         field = ((y * width + x) * packing.groups + c // packing.lanes) * packing.steps + t

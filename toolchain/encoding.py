@@ -21,7 +21,8 @@ def check_frames(frames: np.ndarray, network: Network[Any]) -> None:
     if network.input == "spikes":
         if frames.dtype != np.int8:
             raise InvalidValue(
-                f"frames are {frames.dtype}, must be int8 spikes of 0 and 1: the network's input is spikes"
+                f"frames are {frames.dtype}, must be int8 spikes of 0 and 1: the network's input is spikes; "
+                "--data events, or a file of spikeloom bin, has such"
             )
         form, sizes = "[N, T, C, H, W]", "(T, C, H, W)"
     else:

@@ -179,6 +179,7 @@ def capacity_for(
             raise InvalidValue("--capacity and --banks need --memories loadable: rom holds just the one network")
         return None
     check_lanes(lanes)
+    _check_loads(network)
     room = []
     for name in (part.strip() for part in ("" if listed is None else listed).split(",")):
         if name.endswith(".json"):
@@ -197,6 +198,15 @@ def capacity_for(
         )
     capacity.check(network)
     return capacity
+
+
+def _check_loads(network: FixedPointNetwork) -> None:
+    """Refuse what no core with loadable memories runs, however large."""
+    lacks = "takes pixels, not frames of spikes" if network.input == "spikes" else ""
+    if any(c.maximum is not None for layer in network.layers for c in layer.connections):
+        lacks = "has no max pooling"
+    if lacks:
+        raise InvalidValue(f"network {network.name}: a core whose memories are loaded {lacks}; use --memories rom")
 
 
 def generate(

@@ -6,13 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hdl.capacity import Capacity
+from tests.bench.cell_counts import variant
 from tests.cosim.test_verify import SIMULATORS
 from tests.networks import frames_for, random_network
 from toolchain.flow import generate
+from toolchain.pooling import MaxPooling
+from toolchain.quantize import quantize
 from toolchain.tools import find_simulator
 
 BIN = Path(sys.executable).parent
@@ -45,9 +50,9 @@ def test_bench_passes_and_one_wrong_bit_fails(folder, tmp_path, simulator):
     assert "vector 1, word 2" in failed.stdout
 
 
-def test_fusesoc_reads_the_core_file_and_verilator_accepts_the_core(folder, tmp_path):
+def test_fusesoc_reads_the_core_file_and_verilator_accepts_the_core(folder, tmp_path, name="random"):
     verilator = find_simulator("verilator")
-    run = ("run", "--target=lint", "spikeloom:networks:random")
+    run = ("run", "--target=lint", f"spikeloom:networks:{name}")
     shown = call(
         BIN / "fusesoc", "--cores-root", folder, *run, cwd=tmp_path, path=Path(verilator.executable).parent,
         **verilator.environment,
@@ -80,6 +85,36 @@ def test_cpp_bench_passes_and_finds_wrong_bits_missing_words_and_a_silent_core(f
         (copy / "vectors.txt").write_text(text)
         failed = call(executable, "vectors.txt", cwd=copy)
         assert failed.returncode == code and said in failed.stdout + failed.stderr, (said, failed)
+
+
+OTHERS = {
+    "frames of spikes, max pooling": (
+        quantize(replace(variant({}, MaxPooling((3, 3), (2, 2), (1, 1))), input="spikes"), 8), {},
+    ),
+    "chain of frames of spikes": (quantize(variant({"input": "spikes"}), 8), {"cuts": (1,)}),
+    "loadable": (quantize(variant({}), 8), {"capacity": True}),
+}  # fmt: skip
+"""Hardware beside one core of pixels, with what ``generate`` takes for it."""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_all_files_of_other_hardware_work(tmp_path, name):
+    """FuseSoC's file, the texts for other designs, and the C++ bench around the wrapper, which finds one wrong bit."""
+    network, options = OTHERS[name]
+    options = {"capacity": Capacity.of(network, lanes=4)} if "capacity" in options else options
+    folder = tmp_path / "rtl"
+    generate(network, folder, lanes=4, frames=frames_for(network, 1, 2), **options)
+    test_fusesoc_reads_the_core_file_and_verilator_accepts_the_core(folder, tmp_path, "cells")
+    test_verilog_for_other_designs_is_accepted_without_a_warning_of_its_own(folder)
+    passed = call("make", "run", f"PYTHON={sys.executable}", "TOP=spikeloom_axis", cwd=folder)
+    vectors = (folder / "vectors.txt").read_text().splitlines()
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    assert f"PASS {2 + ('capacity' in options)} vectors, all words exact" in passed.stdout
+    answer = vectors[-1].split()
+    answer[4] = f"{int(answer[4], 16) ^ 1:08x}"
+    (folder / "vectors.txt").write_text("\n".join([*vectors[:-1], " ".join(answer)]))
+    failed = call(folder / "obj-spikeloom_axis" / "Vspikeloom_axis", "vectors.txt", cwd=folder)
+    assert failed.returncode == 1 and "word 2" in failed.stdout + failed.stderr
 
 
 def test_verilog_for_other_designs_is_accepted_without_a_warning_of_its_own(folder):
