@@ -10,6 +10,7 @@ from toolchain.checking.options import CheckOptions
 from toolchain.checking.torch_source import NOTES, check_module, neuron
 from toolchain.connection import Shape
 from toolchain.errors import InvalidValue, SpikeloomError, UnsupportedModule
+from toolchain.ir import FixedPointNetwork
 from toolchain.onnx.builder import Builder, Flow
 from toolchain.onnx.model import Model, Node, load_model
 from toolchain.onnx.translate import assembled, translate
@@ -100,7 +101,8 @@ def check_onnx(path: Path, options: CheckOptions) -> Checked:
     shape = _frame(model, options)
     builder = translate(model)
     looked: dict[Node | None, list[Finding]] = {}
-    network, assumed = None, ()
+    network: FixedPointNetwork | None = None
+    assumed: tuple[str, ...] = ()
     if isinstance(builder.values.get(model.output), Flow):
         checked = check_module(path.name, assembled(builder, model), shape, options)
         node_of = {step.name: node for step, node in zip(builder.steps, builder.made_by, strict=True)}

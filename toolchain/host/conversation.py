@@ -155,14 +155,13 @@ class Host:
             No answer, an error, or one of another network.
         """
         identity = self.identity or (yield from self.connect())
-        kind, wanted = np.dtype(np.uint8), identity.input_shape
-        if packing is not None:
-            kind, wanted = np.dtype(np.int8), (packing.steps, *packing.shape)
-        if frame.dtype != kind or frame.shape != wanted or wanted[-3:] != identity.input_shape:
-            form = "(C, H, W)" if packing is None else "(T, C, H, W)"
+        kind, form, steps = (
+            ("uint8", "(C, H, W)", ()) if packing is None else ("int8", "(T, C, H, W)", (packing.steps,))
+        )
+        wanted: tuple[int, ...] = (*steps, *identity.input_shape)
+        if frame.dtype != kind or frame.shape != wanted:
             raise InvalidValue(
-                f"the frame is {frame.dtype} of shape {frame.shape}, the board's network takes {kind} of {form} = "
-                f"{(*wanted[:-3], *identity.input_shape)}"
+                f"the frame is {frame.dtype} of shape {frame.shape}, the board's network takes {kind} of {form} = {wanted}"
             )
         words = yield from self._ask(frame_packet(frame) if packing is None else spike_packet(frame, packing))
         if words[0] >> 24 == PacketType.ERROR:
