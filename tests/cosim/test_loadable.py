@@ -16,6 +16,8 @@ from toolchain.errors import InvalidValue
 from toolchain.flow import generate
 from toolchain.loading import load_packet
 
+pytestmark = pytest.mark.xdist_group("loadable")  # its fixtures are made once
+
 LANES = 4
 NETWORKS = [random_network(seed, neuron={"input": "direct"}, unusual=bool(seed % 2)) for seed in range(50)]
 CAPACITY = Capacity.of(*NETWORKS, lanes=LANES)

@@ -32,6 +32,8 @@ from toolchain.sizing.model import FITTED, load_models
 from toolchain.synth import DEVICES, find_device
 from toolchain.train import calibration, load_source
 
+pytestmark = pytest.mark.xdist_group("sizing")  # its fixtures are made once
+
 REPORTS = Path(__file__).parents[2] / "reports" / "synthesis"
 POINTS = read_table(REPORTS / "points.csv")
 SIZES = pd.read_csv(REPORTS / "sizes.csv")
