@@ -245,10 +245,11 @@ def test_folders_of_other_hardware_are_refused(tmp_path, capsys, options, what):
     save_network(NETWORK, tmp_path / "net.safetensors")
     assert cli.run(["generate", str(tmp_path / "net.safetensors"), *options, "-o", str(tmp_path / "rtl")]) == 0
     capsys.readouterr()
-    assert cli.run(["build", str(tmp_path / "rtl"), "--board", "ulx3s", "-o", str(tmp_path / "out")]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and what in error and "network.safetensors" in error
-    assert not (tmp_path / "out").exists()
+    for verb in (("build", "--board", "ulx3s"), ("certify",)):
+        assert cli.run([*verb, str(tmp_path / "rtl"), "-o", str(tmp_path / "out")]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and what in error and "network.safetensors" in error
+        assert not (tmp_path / "out").exists()
 
 
 def test_wrong_words_on_the_command_line(tmp_path, capsys):

@@ -128,6 +128,12 @@ def certify(
         return _check(checked, network, spiking, source, weights, data, data_folder, seed, as_json)
     target = None if device == "none" else find_device(device)
     fixed = flow.network_of(network)
+    if network.is_dir():
+        bundle = load_bundle(network)
+        if bundle.cores > 1 or bundle.memories != "rom" or bundle.netlist:
+            raise InvalidValue(
+                f"{network} holds {bundle.title}; a certificate is about one core with its network in ROM: name {bundle.network}"
+            )
     chosen = load_bundle(network).lanes if lanes is None and network.is_dir() else lanes
     before, module = _float_networks(spiking, source, weights)
     subject = Subject(
