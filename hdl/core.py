@@ -428,7 +428,6 @@ class Core(wiring.Component):
         ]
         if isinstance(sender, ResultSender):
             m.d.comb += [
-                neurons.read.eq(sender.read),
                 neurons.read_word.eq(sender.read_word),
                 sender.scores.eq(neurons.read_data),
                 sender.cycles.eq(counters.total),

@@ -188,7 +188,7 @@ class ResultSender(wiring.Component):
     send_result, send_error : In, one cycle, never while ``busy``; ``error`` and ``cycles`` are held
     send_loaded : In, likewise, where networks are loaded
     o : Out, stream of packet words
-    read, read_word : Out, membrane readout; ``scores``: In, the word read, two cycles later
+    read_word : Out, membrane readout; ``scores``: In, the word read, three cycles later, while that stays
     counters_address : Out; ``counters``: In, the four counters of a layer, one cycle later
     """
 
@@ -214,7 +214,6 @@ class ResultSender(wiring.Component):
                 **({} if settings is None else {"settings": In(settings), "send_loaded": In(1)}),
                 "cycles": In(unsigned(32)),
                 "o": Out(stream.Signature(AxiWord)),
-                "read": Out(1),
                 "read_word": Out(unsigned(width_for(max(1, -(-classes // lanes) - 1)))),
                 "scores": In(lanes_layout(membrane_bits, lanes)),
                 "counters_address": Out(unsigned(width_for(layers - 1))),
@@ -281,7 +280,6 @@ class ResultSender(wiring.Component):
             with m.State("ID"):
                 offer(network_id, "READ")
             with m.State("READ"):
-                m.d.comb += self.read.eq(1)
                 m.next = "AWAIT"
             with m.State("AWAIT"):
                 m.next = "SELECT"
@@ -290,7 +288,9 @@ class ResultSender(wiring.Component):
             with m.State("SCORE"):
                 offer(score, "NEXT SCORE")
                 with m.If(self.o.ready):  # the score of the next lane comes two cycles later
-                    m.d.sync += lane.eq(Mux(lane == self._lanes - 1, 0, lane + 1))
+                    m.d.sync += lane.eq(lane + 1)
+                    with m.If(lane == self._lanes - 1):
+                        m.d.sync += [lane.eq(0), word.eq(word + 1)]
             with m.State("NEXT SCORE"):
                 with m.If((number == 0) | (score > best)):
                     m.d.sync += [best.eq(score), prediction.eq(number)]
@@ -298,7 +298,6 @@ class ResultSender(wiring.Component):
                 with m.If(number == last_class):
                     m.next = "PREDICTION"
                 with m.Elif(lane == 0):
-                    m.d.sync += word.eq(word + 1)
                     m.next = "READ"
                 with m.Else():
                     m.next = "SCORE"

@@ -66,7 +66,7 @@ class NeuronArray(wiring.Component):
     busy : Out, a synapse word or a pass is under way
     initialize, fire and the configuration ports : as in ``Sweep``
     spike_valid, spike_bits, … : Out, one spike word
-    read_word, read, read_data : membrane readout while not ``busy``, data two cycles after ``read``, then held
+    read_word, read_data : membrane readout while not ``busy``, data three cycles later
     bus : In, words of a load, where there is no program
     """
 
@@ -100,7 +100,6 @@ class NeuronArray(wiring.Component):
                 "threshold_exponent": In(unsigned(width_for(self._membrane_bits))),
                 "spike_valid": Out(1),
                 "spike_bits": Out(unsigned(sizes.spike_bits)),
-                "read": In(1),
                 "read_word": In(unsigned(width_for(words))),
                 "read_data": Out(lanes_layout(sizes.membrane_bits, sizes.lanes)),
                 **({} if sizes.capacity is None else {"bus": In(bus_layout(sizes.capacity))}),
@@ -155,19 +154,20 @@ class NeuronArray(wiring.Component):
             parameters.en.eq(sweep.read),
             self.busy.eq(Cat(*valid).any() | sweep.busy),
         ]
-        with m.If(valid[1]):
-            m.d.comb += [read_port.addr.eq(word[1]), read_port.en.eq(1)]
-        with m.Elif(self.read):
-            m.d.comb += [read_port.addr.eq(self.read_word), read_port.en.eq(1)]
-        with m.Else():
-            m.d.comb += [read_port.addr.eq(sweep.word), read_port.en.eq(sweep.read)]
-        with m.If(valid[4]):
-            m.d.comb += [write_port.addr.eq(word[4]), write_port.en.eq(1)]
-        with m.Else():
-            m.d.comb += [
-                write_port.addr.eq(sweep.written),
-                write_port.en.eq(sweep.write_initial | sweep.write_after),
-            ]
+        # Addresses are chosen a cycle ahead: on the way to so many blocks there is time for nothing else.
+        read_address = Signal.like(word[0])
+        write_address = Signal.like(word[0])
+        write_enable = Signal()
+        m.d.sync += [
+            read_address.eq(Mux(valid[0], word[0], Mux(sweep.walks, sweep.next_word, self.read_word))),
+            write_address.eq(Mux(valid[3], word[3], sweep.next_written)),
+            write_enable.eq(valid[3] | sweep.writes),
+        ]
+        m.d.comb += [
+            read_port.addr.eq(read_address),
+            write_port.addr.eq(write_address),
+            write_port.en.eq(write_enable),
+        ]
 
         m.d.comb += self.spike_valid.eq(sweep.spike & self.fires)
         read_data = data.View(lanes_layout(bits, lanes), read_port.data)

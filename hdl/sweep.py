@@ -28,10 +28,12 @@ class Sweep(wiring.Component):
     -------
     initialize, fire : In, one cycle, never while ``busy``
     read, word, parameter : Out, read strobe and addresses of membrane and parameter memory
+    next_word : Out, what ``word`` will be in the next cycle; ``walks``: Out, that it counts then
     load, step : Out, strobes of the lanes (``load`` two cycles after the read)
     read_initial : Out, initial membranes come out of the parameter memory
     write_initial, write_after, written : Out, write strobes and address of the membrane memory;
         the value to write is last cycle's initial membrane, and last cycle's ``after``
+    next_written, writes : Out, ``written`` of the next cycle, and whether one of the strobes comes then
     spike, spike_address, spike_word, spike_step : Out, a spike word was made last cycle: spike memory
         address, neuron word, and firing number
     """
@@ -51,6 +53,8 @@ class Sweep(wiring.Component):
                 "spike_stride": In(unsigned(step_bits)),
                 "read": Out(1),
                 "word": Out(unsigned(word_bits)),
+                "next_word": Out(unsigned(word_bits)),
+                "walks": Out(1),
                 "parameter": Out(unsigned(parameter_bits)),
                 "load": Out(1),
                 "step": Out(1),
@@ -58,6 +62,8 @@ class Sweep(wiring.Component):
                 "write_initial": Out(1),
                 "write_after": Out(1),
                 "written": Out(unsigned(word_bits)),
+                "next_written": Out(unsigned(word_bits)),
+                "writes": Out(1),
                 "spike": Out(1),
                 "spike_address": Out(unsigned(spike_bits)),
                 "spike_word": Out(unsigned(word_bits)),
@@ -79,6 +85,7 @@ class Sweep(wiring.Component):
         valid = [walking, *(Signal(name=f"valid_{stage}") for stage in (1, 2, 3))]
         firsts = [first, *(Signal(name=f"first_{stage}") for stage in (1, 2, 3))]
         lasts = [last_firing, *(Signal(name=f"last_{stage}") for stage in (1, 2, 3, 4))]
+        written_after = Signal()
         for chain in (firsts, lasts):
             m.d.sync += [later.eq(earlier) for earlier, later in pairwise(chain)]
         m.d.sync += [
@@ -86,7 +93,8 @@ class Sweep(wiring.Component):
             valid[2].eq(valid[1]),
             valid[3].eq(valid[2] & firing_pass),
             self.spike.eq(valid[3]),
-            self.write_after.eq(valid[3] & lasts[3] & self.write_back),
+            self.write_after.eq(written_after),
+            self.written.eq(self.next_written),
         ]
         m.d.comb += [
             self.load.eq(firing_pass & valid[2] & firsts[2]),
@@ -94,12 +102,15 @@ class Sweep(wiring.Component):
             self.read_initial.eq(valid[1] & ~firing_pass),
             self.write_initial.eq(valid[2] & ~firing_pass),
             self.spike_word.eq(self.written),
+            written_after.eq(valid[3] & lasts[3] & self.write_back),
+            self.writes.eq(written_after | (valid[1] & ~firing_pass)),
             self.busy.eq(Cat(*valid).any() | self.spike),
         ]
+        m.d.comb += self.next_written.eq(self.written)
         with m.If(begin):
-            m.d.sync += self.written.eq(0)
+            m.d.comb += self.next_written.eq(0)
         with m.Elif(self.write_initial | (self.spike & lasts[4])):
-            m.d.sync += self.written.eq(self.written + 1)
+            m.d.comb += self.next_written.eq(self.written + 1)
         with m.If(self.fire):
             m.d.sync += self.spike_address.eq(self.first_spike)
         with m.Elif(self.spike):
@@ -116,14 +127,16 @@ class Sweep(wiring.Component):
         following = walking & last_firing
         last_group = countdown(m, "group", self.groups, start=begin, step=following)
         last_word = countdown(m, "word", self.words, start=begin, step=following)
-        m.d.comb += self.read.eq(walking & first)
+        m.d.comb += [self.read.eq(walking & first), self.walks.eq(begin | walking), self.next_word.eq(self.word)]
+        m.d.sync += self.word.eq(self.next_word)
         with m.If(begin):
-            m.d.sync += [walking.eq(1), first.eq(1), self.word.eq(0), self.parameter.eq(self.parameter_base)]
+            m.d.sync += [walking.eq(1), first.eq(1), self.parameter.eq(self.parameter_base)]
+            m.d.comb += self.next_word.eq(0)
         with m.Elif(walking):
             m.d.sync += first.eq(last_firing)
             with m.If(last_firing):
+                m.d.comb += self.next_word.eq(self.word + 1)
                 m.d.sync += [
-                    self.word.eq(self.word + 1),
                     self.parameter.eq(Mux(last_group, self.parameter_base, self.parameter + 1)),
                     walking.eq(~last_word),
                 ]
