@@ -80,7 +80,9 @@ class Core(wiring.Component):
         external: ExternalWeights | None = None,
     ):
         if external is not None and (place is not None or isinstance(content, Capacity)):
-            raise InvalidValue("weights of a chain or of a core that is loaded cannot be external: leave out one of them")
+            raise InvalidValue(
+                "weights of a chain or of a core that is loaded cannot be external: leave out one of them"
+            )
         self.program: Program | None = None
         self.chained = place is not None
         self._place = place or ChainPlace(0, 0)

@@ -16,7 +16,16 @@ from toolchain.errors import InvalidValue
 from toolchain.geometry import axis_taps
 from toolchain.ir import INPUT, FixedPointNetwork
 
-__all__ = ["DATA_BITS", "MODEL_LATENCY", "PAGE", "ExternalWeights", "Tile", "TileInstruction", "TiledProgram"]
+__all__ = [
+    "DATA_BITS",
+    "MODEL_LATENCY",
+    "PAGE",
+    "ExternalWeights",
+    "Tile",
+    "TileInstruction",
+    "TiledProgram",
+    "program_of",
+]
 
 DATA_BITS = (32, 64, 128, 256, 512)
 """Widths that the memory port may have."""
@@ -51,9 +60,13 @@ class ExternalWeights:
 
     def __post_init__(self) -> None:
         if self.data_bits not in DATA_BITS:
-            raise InvalidValue(f"the memory port has {self.data_bits} bits, must be one of {', '.join(map(str, DATA_BITS))}")
+            raise InvalidValue(
+                f"the memory port has {self.data_bits} bits, must be one of {', '.join(map(str, DATA_BITS))}"
+            )
         if not 2 <= self.cache_words <= 1 << 24:
-            raise InvalidValue(f"the weight cache has {self.cache_words} words, must be 2 to {1 << 24}; change --weight-cache")
+            raise InvalidValue(
+                f"the weight cache has {self.cache_words} words, must be 2 to {1 << 24}; change --weight-cache"
+            )
 
     @classmethod
     def of(
@@ -69,8 +82,13 @@ class ExternalWeights:
             packed = max(1, bits // word_bits)
             connections = [c for layer in network.layers for c in layer.connections]
             whole = [_group_words(c) * program.groups(c.weight.shape[0]) for c in connections]
-            least = [w if c.groups > 1 or _unrepeatable(network, c) else _group_words(c) for c, w in zip(connections, whole, strict=True)]
-            cache_words = 2 * max(-(-need // packed) * packed for need in (max(least), min(_USUAL_CACHE // 2, max(whole))))
+            least = [
+                w if c.groups > 1 or _unrepeatable(network, c) else _group_words(c)
+                for c, w in zip(connections, whole, strict=True)
+            ]
+            cache_words = 2 * max(
+                -(-need // packed) * packed for need in (max(least), min(_USUAL_CACHE // 2, max(whole)))
+            )
         return cls(cache_words, bits)
 
     @property
@@ -162,7 +180,9 @@ class TiledProgram(Program):
         super().__post_init__()
         bytes_needed = self.tiles[-1].base + self.tiles[-1].beats
         if bytes_needed * self.external.data_bits // 8 > _ADDRESSES:
-            raise InvalidValue("the weights take more than 4 GiB of external memory, which 32-bit addresses cannot reach")
+            raise InvalidValue(
+                "the weights take more than 4 GiB of external memory, which 32-bit addresses cannot reach"
+            )
 
     @property
     def word_bits(self) -> int:
@@ -295,3 +315,10 @@ class TiledProgram(Program):
             bursts = 2 + tile.beats // self.external.burst
             cycles += rounds * (16 + bursts * MODEL_LATENCY + 4 * tile.beats + tile.words)
         return cycles
+
+
+def program_of(external: dict[str, int] | None, network: FixedPointNetwork, lanes: int) -> Program:
+    """The program of a generated core; ``external`` are the members of its ``ExternalWeights``, if it has any."""
+    if external is None:
+        return Program(network, lanes)
+    return TiledProgram(network, lanes, external=ExternalWeights(**external))

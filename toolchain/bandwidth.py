@@ -89,6 +89,7 @@ def waiting(program: TiledProgram, frames: np.ndarray, trace: SpikeTrace, *, lat
     spent = cycles(network, frames, trace, program.lanes, program)
     scans = instruction_scans(network, frames, trace, program).mean(axis=0)
     layers = np.zeros(len(network.layers))
+    beat_clocks = program.external.words_a_beat(program.word_bits)
     held: list[int | None] = [None, None]
     released, fetched, now, fetches, moved = [0.0, 0.0], 0.0, 0.0, 0, 0
     for _image in range(2):
@@ -107,8 +108,7 @@ def waiting(program: TiledProgram, frames: np.ndarray, trace: SpikeTrace, *, lat
                         fetched = begun + _STEP
                     else:
                         moved += tile.beats
-                        transfer = max(tile.beats, tile.words) if program.external.words_a_beat(program.word_bits) > 1 else tile.beats
-                        fetched = begun + _OVERHEAD + latency + transfer
+                        fetched = begun + _OVERHEAD + latency + tile.beats * beat_clocks
                     held[bank] = number
                     fetches += 1
                     now += _STEP

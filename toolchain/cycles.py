@@ -168,9 +168,7 @@ def _sources(network: FixedPointNetwork, frames: np.ndarray, spikes: tuple[np.nd
     return {INPUT: events, **dict(zip(firing, spikes, strict=True))}
 
 
-def _layer_services(
-    network: FixedPointNetwork, index: int, program: Program
-) -> list[tuple[Connection, np.ndarray]]:
+def _layer_services(network: FixedPointNetwork, index: int, program: Program) -> list[tuple[Connection, np.ndarray]]:
     """For each instruction of a layer its connection, and the cycles in which an event occupies the synapse engine."""
     if isinstance(program, TiledProgram):
         return [
@@ -182,9 +180,7 @@ def _layer_services(
     return [(c, _service(network, c, partial(program.channel_range, c))) for c in connections]
 
 
-def _service(
-    network: FixedPointNetwork, connection: Connection, reached: Callable[[int], ChannelRange]
-) -> np.ndarray:
+def _service(network: FixedPointNetwork, connection: Connection, reached: Callable[[int], ChannelRange]) -> np.ndarray:
     """Taps × groups of each place, int64 ``[C, H, W]`` behind max pooling; 0 reaches nothing."""
     source = network.source_shape(connection)
     rows, columns = (axis_taps(connection, source, axis).count for axis in (0, 1))
