@@ -195,18 +195,11 @@ class TiledProgram(Program):
         external, found, base = self.external, [], 0
         together = external.words_a_beat(self.word_bits)
         bank = external.cache_words // 2 // together * together
+        self._check_cache(bank)
         for index, layer in enumerate(self.network.layers):
             for place, connection in enumerate(layer.connections):
                 groups, group_words = self.groups(connection.weight.shape[0]), _group_words(connection)
-                whole = connection.groups > 1 or _unrepeatable(self.network, connection)
-                least = group_words * (groups if whole else 1)
-                if least > bank:
-                    needed = 2 * -(-least // together) * together
-                    reason = "all of a connection that cannot be cut" if whole else f"{self.lanes} outputs"
-                    raise InvalidValue(
-                        f"the weight cache has {external.cache_words} words, but layer {layer.name} needs {needed:,} for two "
-                        f"banks with the weights of {reason}; take --weight-cache {needed} or more"
-                    )
+                whole = self._whole(connection)
                 count = 1 if whole else -(-groups // (bank // group_words))
                 size = -(-groups // count)
                 for first in range(0, groups, size):
@@ -216,6 +209,28 @@ class TiledProgram(Program):
                     found.append(Tile(index, place, connection, first, number, words, base, beats))
                     base += beats
         return tuple(found)
+
+    def _whole(self, connection: Connection) -> bool:
+        """Whether a connection cannot be cut."""
+        return connection.groups > 1 or _unrepeatable(self.network, connection)
+
+    def _check_cache(self, bank: int) -> None:
+        """Refuse a bank that the least tile of some connection does not fit."""
+        layers = ((layer, c) for layer in self.network.layers for c in layer.connections)
+        needs = {}
+        for layer, c in layers:
+            groups = self.groups(c.weight.shape[0]) if self._whole(c) else 1
+            needs[_group_words(c) * groups] = layer.name, self._whole(c)
+        most = max(needs)
+        if most > bank:
+            together = self.external.words_a_beat(self.word_bits)
+            name, whole = needs[most]
+            needed = 2 * -(-most // together) * together
+            part = "all of a connection that cannot be cut" if whole else f"{self.lanes} outputs"
+            raise InvalidValue(
+                f"the weight cache has {self.external.cache_words} words, but layer {name} needs {needed:,} for two banks with the "
+                f"weights of {part}; take --weight-cache {needed} or more"
+            )
 
     @cached_property
     def weight_depth(self) -> int:
