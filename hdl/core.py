@@ -16,6 +16,7 @@ from hdl.layouts import event_layout, width_for
 from hdl.loaded import LoadedPort, loaded
 from hdl.loader import Loader
 from hdl.neurons import NeuronArray
+from hdl.prefetch import Prefetcher, memory_port
 from hdl.program import Program
 from hdl.receiver import SpikeReceiver
 from hdl.rom import ReadPort, rom, slices
@@ -24,6 +25,7 @@ from hdl.sender import SpikeSender
 from hdl.sequencer import Sequencer
 from hdl.sizes import Sizes
 from hdl.synapses import SynapseAddresses
+from hdl.tiles import ExternalWeights, TiledProgram
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
 
@@ -50,6 +52,9 @@ class Core(wiring.Component):
     place : ChainPlace, optional
         The core's place in a chain. If the network's last layer fires, spike packets leave on ``m_axis``, in the form
         in which the next core takes them. Not for a capacity.
+    external : ExternalWeights, optional
+        The network's weights come from external memory (``TiledProgram.weight_bytes``), through a cache. Neither for a
+        capacity nor in a chain.
 
     Members
     -------
@@ -58,21 +63,34 @@ class Core(wiring.Component):
     spike_valid, spike_layer, spike_step, spike_word, spike_bits : Out
         Every spike word as it is written: neuron word ``(y·W + x)·G + g`` of a layer, P channels; if spikes
         have a sign, P more bits above them say which are −1.
+    m_axi_… : the read channels of an AXI4 port, where weights are external (``hdl.prefetch``)
 
     Raises
     ------
     InvalidValue
-        ``lanes`` out of range, missing, or other than those of the capacity.
+        ``lanes`` out of range, missing, or other than those of the capacity; ``external`` where it cannot be, or too small.
     """
 
     def __init__(
-        self, content: FixedPointNetwork | Capacity, *, lanes: int | None = None, place: ChainPlace | None = None
+        self,
+        content: FixedPointNetwork | Capacity,
+        *,
+        lanes: int | None = None,
+        place: ChainPlace | None = None,
+        external: ExternalWeights | None = None,
     ):
+        if external is not None and (place is not None or isinstance(content, Capacity)):
+            raise InvalidValue(
+                "weights of a chain or of a core that is loaded cannot be external: leave out one of them"
+            )
         self.program: Program | None = None
         self.chained = place is not None
         self._place = place or ChainPlace(0, 0)
         if isinstance(content, FixedPointNetwork):
-            self.program = Program(content, 0 if lanes is None else lanes)
+            number = 0 if lanes is None else lanes
+            self.program = (
+                Program(content, number) if external is None else TiledProgram(content, number, external=external)
+            )
             self.sizes = Sizes.of_network(self.program)
             self._place = place or ChainPlace(0, int(content.fingerprint[:8], 16))
         else:
@@ -96,6 +114,7 @@ class Core(wiring.Component):
                 "spike_step": Out(unsigned(width_for(sizes.time_steps))),
                 "spike_word": Out(unsigned(width_for(sizes.membrane_words))),
                 "spike_bits": Out(unsigned(sizes.spike_bits)),
+                **({} if external is None else memory_port(external.data_bits)),
             }
         )
 
@@ -109,7 +128,11 @@ class Core(wiring.Component):
         sizes = self.sizes
         settings, before = sizes.settings, self._place.before
         m.submodules.sequencer = sequencer = Sequencer(
-            instructions=sizes.instructions, layers=sizes.layers, steps=sizes.time_steps, settings=settings
+            instructions=sizes.instructions,
+            layers=sizes.layers,
+            steps=sizes.time_steps,
+            settings=settings,
+            external=sizes.external is not None,
         )
         m.submodules.receiver = receiver = self._receiver()
         m.submodules.neurons = neurons = NeuronArray(sizes, self.program)
@@ -123,6 +146,10 @@ class Core(wiring.Component):
         instruction = self._decode(m, sequencer, loader)
         scanner, synapses = self._event_path(m, sequencer, receiver, neurons, sender, instruction, loader)
         self._control(m, sequencer, receiver, neurons, sender, counters, scanner, instruction, loader)
+        event = synapses.i.valid & synapses.i.ready
+        if isinstance(self.program, TiledProgram):
+            self._prefetch(m, self.program, sequencer, neurons)
+            event = event & instruction["counted"]
 
         first = (receiver if loader is None else loader).i
         m.d.comb += [
@@ -139,7 +166,7 @@ class Core(wiring.Component):
             self.spike_step.eq(Mux(instruction["per_step"], sequencer.step, neurons.spike_step)),
             self.spike_word.eq(neurons.spike_word),
             self.spike_bits.eq(neurons.spike_bits),
-            counters.event.eq(synapses.i.valid & synapses.i.ready),
+            counters.event.eq(event),
             counters.spike_valid.eq(neurons.spike_valid),
             counters.spike_bits.eq(neurons.spike_bits[: sizes.lanes]),
         ]
@@ -180,6 +207,29 @@ class Core(wiring.Component):
             network_id=self._place.network_id,
             settings=sizes.settings,
         )
+
+    def _prefetch(self, m: Module, program: TiledProgram, sequencer: Sequencer, neurons: NeuronArray) -> None:
+        """What brings weights from external memory, its port, and the cache behind it."""
+        external = program.external
+        m.submodules.prefetcher = prefetcher = Prefetcher(
+            program.tiles,
+            [bool(instruction.per_step) for instruction in program.instructions],
+            steps=program.steps,
+            external=external,
+            word_bits=program.word_bits,
+            depth=program.weight_depth,
+        )
+        m.d.comb += [
+            sequencer.weights_ready.eq(prefetcher.ready),
+            prefetcher.release.eq(sequencer.scanned),
+            neurons.bank.eq(prefetcher.bank),
+            neurons.cache_write.eq(prefetcher.write),
+            neurons.cache_address.eq(prefetcher.address),
+            neurons.cache_data.eq(prefetcher.data),
+        ]
+        for name, member in memory_port(external.data_bits).items():
+            ours, theirs = getattr(self, name), getattr(prefetcher, name)
+            m.d.comb += ours.eq(theirs) if member.flow is Out else theirs.eq(ours)
 
     def _load(
         self, m: Module, sequencer: Sequencer, receiver: FrameReceiver, neurons: NeuronArray, sender: ResultSender
@@ -313,7 +363,7 @@ class Core(wiring.Component):
             scanner.column_base.eq(instruction["column_base"]),
             scanner.group_stride.eq(instruction["group_stride"]),
             scanner.lane_stride.eq(instruction["lane_stride"]),
-            synapses.groups.eq(instruction["groups"]),
+            synapses.groups.eq(instruction["groups" if sizes.external is None else "tile_groups"]),
             synapses.row_stride.eq(instruction["row_stride"]),
             synapses.column_stride.eq(instruction["column_stride"]),
             synapses.row_words.eq(instruction["row_words"]),

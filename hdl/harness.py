@@ -1,6 +1,6 @@
 """The core behind ten pins, for place and route where nothing is known about the board."""
 
-from amaranth import ClockDomain, Module, ResetInserter, Signal
+from amaranth import Cat, ClockDomain, Module, ResetInserter, Signal
 from amaranth.back import rtlil, verilog
 from amaranth.hdl import Value
 from amaranth.lib import wiring
@@ -30,6 +30,9 @@ class Harness(wiring.Component):
     clock of ``o_shift`` brings the next, ``last`` comes after the data; one clock of ``o_release`` makes room.
     Pins take effect one clock late.
 
+    Where weights are external, what the memory says comes in over ``memory_bit``, a bit a clock through a register as wide as the
+    port's inputs, and the port's outputs leave through registers as one parity bit: that is for place and route alone.
+
     Parameters
     ----------
     core : Core or Chain
@@ -38,13 +41,16 @@ class Harness(wiring.Component):
     -------
     reset, i_bit, i_shift, i_offer, o_shift, o_release : In
     i_full, o_bit, o_full : Out
+    memory_bit : In, ``memory_parity`` : Out, only where weights are external
     """
 
     def __init__(self, core: Core | Chain):
         self._core = core
         pins_in = ("reset", "i_bit", "i_shift", "i_offer", "o_shift", "o_release")
         pins_out = ("i_full", "o_bit", "o_full")
-        super().__init__({**dict.fromkeys(pins_in, In(1)), **dict.fromkeys(pins_out, Out(1))})
+        self._memory = [name for name in core.signature.members if name.startswith("m_axi_")]
+        memory = {"memory_bit": In(1), "memory_parity": Out(1)} if self._memory else {}
+        super().__init__({**dict.fromkeys(pins_in, In(1)), **dict.fromkeys(pins_out, Out(1)), **memory})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -90,7 +96,23 @@ class Harness(wiring.Component):
                 m.d.sync += o_full.eq(0)
         with m.If(reset):
             m.d.sync += [i_full.eq(0), o_full.eq(0)]
+        if self._memory:
+            self._connect_memory(m)
         return m
+
+    def _connect_memory(self, m: Module) -> None:
+        """The memory's port behind registers."""
+        core = self._core
+        members = core.signature.members
+        given = Cat(getattr(core, name) for name in self._memory if members[name].flow is In)
+        told = Cat(getattr(core, name) for name in self._memory if members[name].flow is Out)
+        said, asked = Signal(len(given), name="memory_said"), Signal(len(told), name="memory_asked")
+        m.d.comb += given.eq(said)
+        m.d.sync += [
+            said.eq(Cat(self.memory_bit, said)),
+            asked.eq(told),
+            self.memory_parity.eq(asked.xor()),
+        ]
 
 
 def _top(core: Core | Chain) -> tuple[Module, dict[str, tuple[Value, None]]]:

@@ -68,6 +68,8 @@ class NeuronArray(wiring.Component):
     spike_valid, spike_bits, … : Out, one spike word
     read_word, read_data : membrane readout while not ``busy``, data three cycles later
     bus : In, words of a load, where there is no program
+    bank, cache_write, cache_address, cache_data : In, where weights come from external memory: the bank that is read, and a
+        word for the other one
     """
 
     def __init__(self, sizes: Sizes, program: Program | None):
@@ -103,8 +105,32 @@ class NeuronArray(wiring.Component):
                 "read_word": In(unsigned(width_for(words))),
                 "read_data": Out(lanes_layout(sizes.membrane_bits, sizes.lanes)),
                 **({} if sizes.capacity is None else {"bus": In(bus_layout(sizes.capacity))}),
+                **({} if sizes.external is None else self._cache_ports()),
             }
         )
+
+    def _cache_ports(self) -> dict[str, wiring.Member]:
+        sizes = self._sizes
+        return {
+            "bank": In(1),
+            "cache_write": In(1),
+            "cache_address": In(unsigned(1 + width_for(sizes.weight_words - 1))),
+            "cache_data": In(unsigned(sizes.lanes * sizes.weight_bits)),
+        }
+
+    def _cache(self, m: Module) -> LoadedPort:
+        """Two banks of weights side by side, one that is read and one that is filled."""
+        bits = len(self.cache_data)
+        m.submodules.cache = memory = Memory(shape=unsigned(bits), depth=2 * max(2, self._sizes.weight_words), init=[])
+        read, write = memory.read_port(), memory.write_port()
+        address = Signal(len(self.cache_address) - 1, name="weight_address")
+        m.d.comb += [
+            read.addr.eq(Cat(self.bank, address)),
+            write.addr.eq(self.cache_address),
+            write.data.eq(self.cache_data),
+            write.en.eq(self.cache_write),
+        ]
+        return LoadedPort(address, read.en, read.data)
 
     def _memories(self, m: Module, layout: data.ArrayLayout) -> tuple[ReadPort | LoadedPort, ReadPort | LoadedPort]:
         """Weights and parameters, as they are or to be loaded."""
@@ -112,6 +138,9 @@ class NeuronArray(wiring.Component):
         if capacity is not None:
             return loaded(m, "weights", capacity, self.bus), loaded(m, "parameters", capacity, self.bus)
         assert program is not None
+        if self._sizes.external is not None:
+            parameters = [layout.const(word).as_value().value for word in program.parameter_words]
+            return self._cache(m), rom(m, "parameters", layout.size, parameters)
         weights = [_pack(word, weight_bits) for word in program.weight_words]
         parameters = [layout.const(word).as_value().value for word in program.parameter_words]
         return rom(m, "weights", weight_bits * self._sizes.lanes, weights), rom(

@@ -497,6 +497,11 @@ class Program:
                 words.extend(tuple(row) for row in ordered.tolist())
         return tuple(words)
 
+    @property
+    def weight_depth(self) -> int:
+        """Depth of the weight memory."""
+        return len(self.weight_words)
+
     @cached_property
     def parameter_words(self) -> tuple[tuple[dict[str, int], ...], ...]:
         """Parameter memory, the parameters of each lane by name; unused lanes never fire.
@@ -553,4 +558,4 @@ class Program:
 
     @cached_property
     def _members(self) -> dict[str, list[int]]:
-        return {f.name: [getattr(i, f.name) for i in self.instructions] for f in fields(Instruction)}
+        return {f.name: [getattr(i, f.name) for i in self.instructions] for f in fields(self.instructions[0])}

@@ -23,6 +23,8 @@ class Sequencer(wiring.Component):
         Program length, layers, T.
     settings : StructLayout or None
         Of a core whose networks are loaded: those numbers are the largest then, and the network's own come with it.
+    external : bool
+        Weights come from external memory: a scan waits for its own.
 
     Members
     -------
@@ -30,10 +32,20 @@ class Sequencer(wiring.Component):
     step : Out, time step of the round; ``layer``: Out, index of the layer
     store : Out, one cycle, the layer's counters are final
     load_done : In, one cycle, a network was loaded; ``send_loaded``: Out, to say so
+    weights_ready : In, those of the instruction are there; ``scanned``: Out, one cycle, they are not needed any more
     """
 
-    def __init__(self, *, instructions: int, layers: int, steps: int, settings: data.StructLayout | None = None):
+    def __init__(
+        self,
+        *,
+        instructions: int,
+        layers: int,
+        steps: int,
+        settings: data.StructLayout | None = None,
+        external: bool = False,
+    ):
         self._instructions, self._steps, self._loaded = instructions, steps, settings is not None
+        self._external = external
         load = {} if settings is None else {"settings": In(settings), "load_done": In(1), "send_loaded": Out(1)}
         super().__init__(
             {
@@ -56,6 +68,7 @@ class Sequencer(wiring.Component):
                 "send_error": Out(1),
                 "sender_busy": In(1),
                 **load,
+                **({"weights_ready": In(1), "scanned": Out(1)} if external else {}),
             }
         )
 
@@ -91,9 +104,16 @@ class Sequencer(wiring.Component):
             with m.State("INITIALIZE"), m.If(~self.engines_busy):
                 m.next = "START SCAN"
             with m.State("START SCAN"):
-                m.d.comb += self.scan.eq(1)
-                m.next = "SCAN"
+                if self._external:
+                    with m.If(self.weights_ready):
+                        m.d.comb += self.scan.eq(1)
+                        m.next = "SCAN"
+                else:
+                    m.d.comb += self.scan.eq(1)
+                    m.next = "SCAN"
             with m.State("SCAN"), m.If(~self.engines_busy):
+                if self._external:
+                    m.d.comb += self.scanned.eq(1)
                 with m.If(~self.last):
                     m.d.sync += self.instruction.eq(self.instruction + 1)
                     m.next = "FETCH"

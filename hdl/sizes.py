@@ -1,6 +1,6 @@
 """The numbers and layouts that a core is built from: of one network, or of a capacity."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import ceil
 
 from amaranth import Shape, signed, unsigned
@@ -9,6 +9,7 @@ from amaranth.lib import data
 from hdl.capacity import Capacity
 from hdl.layouts import channel_layout, coordinate_layout, settings_layout, width_for
 from hdl.program import Instruction, Neuron, Program, amplitude_bits, weighing
+from hdl.tiles import ExternalWeights, TiledProgram
 from hdl.windows import windows_of
 
 __all__ = ["Sizes"]
@@ -44,6 +45,8 @@ class Sizes:
         Members of an instruction about max pooling, where there is any.
     capacity : Capacity or None
         Of a core whose memories are loaded.
+    external : ExternalWeights or None
+        Of a core whose weights come from external memory; ``weight_words`` are then those of a bank of its cache.
     """
 
     neuron: Neuron
@@ -72,6 +75,7 @@ class Sizes:
     parameter: data.StructLayout
     windows: data.StructLayout | None = None
     capacity: Capacity | None = None
+    external: ExternalWeights | None = None
 
     @classmethod
     def of_network(cls, program: Program) -> "Sizes":
@@ -80,9 +84,7 @@ class Sizes:
         varying = program.varying()
         rows, columns = program.tables
         bits = network.membrane_bits
-        largest = Instruction(
-            *(max(values) for values in zip(*(vars(i).values() for i in program.instructions), strict=True))
-        )
+        largest = Instruction(*(max(getattr(i, f.name) for i in program.instructions) for f in fields(Instruction)))
         instruction = channel = None
         if varying:
             instruction = data.StructLayout({name: unsigned(width_for(most)) for name, most in varying.items()})
@@ -100,7 +102,7 @@ class Sizes:
             classes=network.shapes[-1][0],
             pixels=program.pixels,
             instructions=len(program.instructions),
-            weight_words=len(program.weight_words),
+            weight_words=program.weight_depth,
             parameter_words=len(program.parameter_words),
             membrane_words=max(2, program.membrane_words),
             spike_words=max(2, program.spike_words),
@@ -122,6 +124,7 @@ class Sizes:
                 }
             ),
             windows=windows_of(program),
+            external=program.external if isinstance(program, TiledProgram) else None,
         )
 
     @classmethod

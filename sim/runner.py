@@ -19,6 +19,7 @@ from cocotb_tools.runner import get_results, get_runner
 
 from hdl.capacity import Capacity
 from hdl.program import Program
+from hdl.tiles import program_of
 from sim import golden, verilator
 from sim.comparison import Comparison
 from sim.packets import input_packet
@@ -194,7 +195,7 @@ def exchange(
         (job / "job.json").write_text(json.dumps({"stall": stall, "seed": seed, "patience": limit}))
         begun = time.perf_counter()
         with environment({**found.environment, "SPIKELOOM_JOB": str(job), "COCOTB_LOG_LEVEL": "WARNING"}):
-            _simulate(found.name, built, job, seed, progress)
+            _simulate(found.name, built, job, seed, progress, bundle)
         seconds = time.perf_counter() - begun
         if not (job / "answers.npz").exists():
             log = (job / "simulation.log").read_text(errors="replace").strip().splitlines()
@@ -211,8 +212,12 @@ def exchange(
         return Answers(found, received, clocks, spikes.read_bytes() if spikes.exists() else b"", elapsed, seconds)
 
 
-def _simulate(simulator: str, built: Path, job: Path, seed: int, progress: Callable[[int], None] | None) -> None:
+def _simulate(
+    simulator: str, built: Path, job: Path, seed: int, progress: Callable[[int], None] | None, bundle: RtlBundle
+) -> None:
     """Run the bench in a thread and report its progress file meanwhile."""
+
+    weights = [] if bundle.external is None else [f"+weights={bundle.weights.resolve()}"]
 
     def run() -> None:
         try:
@@ -223,7 +228,7 @@ def _simulate(simulator: str, built: Path, job: Path, seed: int, progress: Calla
                 build_dir=built,
                 test_dir=job,
                 seed=seed,
-                plusargs=[f"+spikes={job / 'spikes.txt'}"],
+                plusargs=[f"+spikes={job / 'spikes.txt'}", *weights],
                 results_xml=str(job / "results.xml"),
                 log_file=job / "simulation.log",
                 timescale=("1ns", "1ps"),
@@ -257,7 +262,9 @@ def verify(
 
     Every spike of every layer and step, every score, the prediction, and the counters must be equal, each
     layer's cycles to ``toolchain.cycles``; the cycle counter must equal the clocks that the bench saw. ``stall`` makes the host's end of both
-    streams hold back at random, reproducibly for one ``seed``. Hardware whose memories are loaded gets the network first.
+    streams hold back at random, reproducibly for one ``seed``. Hardware whose memories are loaded gets the network first. Where
+    weights come from external memory, the test bench's one holds back at random too, so that the cycles of a layer must not be
+    less than the model's, but may be more.
 
     Raises
     ------
@@ -273,8 +280,8 @@ def verify(
             "generate it again"
         )
     trace = golden.run(network, frames, "spikes")
-    program = Program(network, bundle.lanes)
-    cores = [Program(part, bundle.lanes) for part in segments(network, bundle.cuts)]
+    program = program_of(bundle.external, network, bundle.lanes)
+    cores = [Program(part, bundle.lanes) for part in segments(network, bundle.cuts)] if bundle.cuts else [program]
     loads = [] if capacity is None else [load_packet(network, capacity).tolist()]
     answers = exchange(
         bundle,
@@ -287,7 +294,8 @@ def verify(
     )
     before = len(loads)
     started, offered, taken = answers.clocks[before:].T
-    comparison = Comparison(network, bundle.lanes, trace, cycles(network, frames, trace, bundle.lanes))
+    spent = cycles(network, frames, trace, bundle.lanes, program)
+    comparison = Comparison(network, bundle.lanes, trace, spent, waits=bundle.external is not None)
     if loads:
         comparison.loaded(answers.packets[:1], loaded_answer(network))
     comparison.results(answers.packets[before:], (offered - started).tolist())

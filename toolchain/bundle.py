@@ -7,7 +7,17 @@ from typing import Any
 
 from toolchain.errors import NetworkFileError
 
-__all__ = ["BENCH_FILES", "CORE", "LOAD_FILE", "MODELS_FILE", "PORTS_FILE", "RtlBundle", "TESTBENCH", "load_bundle"]
+__all__ = [
+    "BENCH_FILES",
+    "CORE",
+    "LOAD_FILE",
+    "MODELS_FILE",
+    "PORTS_FILE",
+    "RtlBundle",
+    "TESTBENCH",
+    "WEIGHTS_FILE",
+    "load_bundle",
+]
 
 CORE = "spikeloom_core"
 """Name of the Verilog module."""
@@ -15,6 +25,7 @@ TESTBENCH = "spikeloom_tb"
 """Name of the test bench module around it."""
 PORTS_FILE = "ports.json"
 LOAD_FILE = "network.load"
+WEIGHTS_FILE = "weights.bin"
 MODELS_FILE = "cells.v"
 """What the cells of a netlist do."""
 BENCH_FILES = ("test_core.py", "run.py", "vectors.json", "main.cpp", "Makefile", "vectors.txt")
@@ -38,6 +49,8 @@ class RtlBundle:
     capacity : dict or None
         Of a core whose memories are loaded, the members of ``hdl.capacity.Capacity``: the network inside is then only one of
         those that it runs. None: the network is in the hardware.
+    external : dict or None
+        Of a core whose weights come from external memory, the members of ``hdl.tiles.ExternalWeights``.
     netlist : str
         Device whose cells the Verilog is made of; empty for RTL.
     """
@@ -49,6 +62,7 @@ class RtlBundle:
     cuts: tuple[int, ...] = ()
     capacity: dict[str, Any] | None = None
     netlist: str = ""
+    external: dict[str, int] | None = None
 
     @property
     def cores(self) -> int:
@@ -57,7 +71,9 @@ class RtlBundle:
 
     @property
     def memories(self) -> str:
-        """``rom`` or ``loadable``."""
+        """``rom``, ``loadable`` or ``external``."""
+        if self.external is not None:
+            return "external"
         return "rom" if self.capacity is None else "loadable"
 
     @property
@@ -73,6 +89,11 @@ class RtlBundle:
     def load(self) -> Path:
         """The packet that loads the network inside, as little-endian words; of a loadable core."""
         return self.folder / LOAD_FILE
+
+    @property
+    def weights(self) -> Path:
+        """What the external memory holds, byte by byte from address 0; of a core with external weights."""
+        return self.folder / WEIGHTS_FILE
 
     @property
     def verilog(self) -> Path:
@@ -105,6 +126,7 @@ class RtlBundle:
             "spike_words": list(self.spike_words),
             **({"cores": self.cores, "cuts": list(self.cuts)} if self.cuts else {}),
             **({} if self.capacity is None else {"capacity": self.capacity}),
+            **({} if self.external is None else {"external": self.external}),
             **({"netlist": self.netlist} if self.netlist else {}),
         }
 
@@ -133,6 +155,9 @@ def load_bundle(folder: Path) -> RtlBundle:
             raise TypeError("cuts must be numbers of layers")
         if ports.get("capacity") is not None:
             bundle = replace(bundle, capacity=dict(ports["capacity"]))
+        if ports.get("external") is not None:
+            names = ("cache_words", "data_bits")
+            bundle = replace(bundle, external={name: int(ports["external"][name]) for name in names})
         return bundle
     except OSError as error:
         raise NetworkFileError(

@@ -24,16 +24,21 @@ leaves the scanner in cycle ``m_i`` and is taken by the engine in ``s_i``:
 before it. The 5 are three pipeline stages and the FIFO's write and read; what stands in m's condition
 is the FIFO's level a cycle ago, which lags 4 cycles behind the scanner and must leave room for 5 of 16 events.
 
+Where weights are external, a connection counts once for each of its tiles, with the groups of the tile.
+
 The counter of an inference holds ``⌈pixels / 4⌉ + 3`` cycles more than its layers': header, frame, its completion, and the
 order to send. Input spikes take ``max(words, spike words) + 4``: a word of the packet a cycle, or a spike word written. Sending takes ``4 + 3·⌈classes / P⌉ + 2·classes + 10·layers`` after that.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 from numba import njit
 
-from hdl.program import Program
+from hdl.program import ChannelRange, Program
+from hdl.tiles import TiledProgram
 from toolchain.connection import Connection
 from toolchain.encoding import input_events, rate_numbers
 from toolchain.errors import InvalidValue
@@ -41,7 +46,7 @@ from toolchain.geometry import axis_taps
 from toolchain.ir import INPUT, FixedPointNetwork
 from toolchain.trace import SpikeTrace
 
-__all__ = ["CycleCounts", "cycles"]
+__all__ = ["CycleCounts", "cycles", "instruction_scans"]
 
 _LATENCY = 5
 """Cycles from the scanner to the synapse engine, if both are free."""
@@ -93,29 +98,53 @@ class CycleCounts:
         return {field.name: float(getattr(self, field.name).sum() / len(self.sending)) for field in fields(self)}
 
 
-def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, lanes: int) -> CycleCounts:
+def cycles(
+    network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, lanes: int, program: Program | None = None
+) -> CycleCounts:
     """Cycles of frames (uint8 ``[N, C, H, W]``, or int8 spikes ``[N, T, C, H, W]``) on a core of ``lanes`` lanes, equal
     to its counters (below 2^32).
 
-    ``trace`` is theirs, with spikes (``record="spikes"``). Compiled at the first call, then kept.
+    ``trace`` is theirs, with spikes (``record="spikes"``). Compiled at the first call, then kept. With a ``program`` whose
+    weights are external (``hdl.tiles.TiledProgram``) they are those of a memory that is never waited for: a lower bound.
 
     Raises
     ------
     InvalidValue
         The trace belongs to another network or another number of frames, or holds no spikes; ``lanes`` out of range.
     """
-    if trace.fingerprint != network.fingerprint or trace.spikes is None or len(trace.scores) != len(frames):
-        raise InvalidValue("cycles need a trace of this network and these frames with record='spikes'")
-    program = Program(network, lanes)
-    instructions = iter(program.instructions)
+    program = Program(network, lanes) if program is None else program
+    scans = instruction_scans(network, frames, trace, program)
     shape = (len(frames), len(network.layers))
     initialization, scan, fire, control = (np.zeros(shape, np.int64) for _ in range(4))
+    place = 0
+    for index in range(len(network.layers)):
+        number = len(_layer_services(network, index, program))
+        instruction = program.instructions[place]
+        scan[:, index] = scans[:, place : place + number].sum(axis=1)
+        rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
+        initialization[:, index] = instruction.words + 3
+        control[:, index] = rounds * (4 * number + 1) + 1
+        fire[:, index] = rounds * (instruction.words * firings + 5) if instruction.sweep else 0
+        place += number
+    classes = network.shapes[-1][0]
+    sending = 4 + 3 * program.groups(classes) + 2 * classes + 10 * len(network.layers)
+    ends = (np.full(len(frames), duration, np.int64) for duration in (program.receiving, sending))
+    return CycleCounts(initialization, scan, fire, control, *ends)
+
+
+def instruction_scans(
+    network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, program: Program
+) -> np.ndarray:
+    """Cycles of the scans of each instruction, over all its rounds, int64 ``[N, instructions]``; otherwise as ``cycles``."""
+    if trace.fingerprint != network.fingerprint or trace.spikes is None or len(trace.scores) != len(frames):
+        raise InvalidValue("cycles need a trace of this network and these frames with record='spikes'")
+    scans = np.zeros((len(frames), len(program.instructions)), np.int64)
     sources = _sources(network, frames, trace.spikes)
-    for index, layer in enumerate(network.layers):
-        for connection in layer.connections:
-            instruction = next(instructions)
-            service = _service(network, connection, program)
-            width, per_step = 1 if instruction.frame else lanes, bool(instruction.per_step)
+    place = 0
+    for index in range(len(network.layers)):
+        for connection, service in _layer_services(network, index, program):
+            instruction = program.instructions[place]
+            width, per_step = 1 if instruction.frame else program.lanes, bool(instruction.per_step)
             source = sources[connection.source]
             costs = _costs(service, len(source[0]), width, per_step=per_step, apart=program.grouped)
             if connection.maximum is not None:
@@ -124,15 +153,9 @@ def cycles(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace, la
                 words = _words(connection.peaks(np.abs(given)), width, per_step=per_step, apart=program.grouped)
                 if connection.maximum is not None:
                     words = _last_of_windows(words, connection.maximum.taps)
-                scan[image, index] += _scans(words, costs)
-        rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
-        initialization[:, index] = instruction.words + 3
-        control[:, index] = rounds * (4 * len(layer.connections) + 1) + 1
-        fire[:, index] = rounds * (instruction.words * firings + 5) if instruction.sweep else 0
-    classes = network.shapes[-1][0]
-    sending = 4 + 3 * program.groups(classes) + 2 * classes + 10 * len(network.layers)
-    ends = (np.full(len(frames), duration, np.int64) for duration in (program.receiving, sending))
-    return CycleCounts(initialization, scan, fire, control, *ends)
+                scans[image, place] = _scans(words, costs)
+            place += 1
+    return scans
 
 
 def _sources(network: FixedPointNetwork, frames: np.ndarray, spikes: tuple[np.ndarray, ...]) -> dict[int, np.ndarray]:
@@ -145,11 +168,23 @@ def _sources(network: FixedPointNetwork, frames: np.ndarray, spikes: tuple[np.nd
     return {INPUT: events, **dict(zip(firing, spikes, strict=True))}
 
 
-def _service(network: FixedPointNetwork, connection: Connection, program: Program) -> np.ndarray:
-    """Cycles in which an event occupies the synapse engine, taps × groups, int64 ``[C, H, W]`` behind max pooling; 0 reaches nothing."""
+def _layer_services(network: FixedPointNetwork, index: int, program: Program) -> list[tuple[Connection, np.ndarray]]:
+    """For each instruction of a layer its connection, and the cycles in which an event occupies the synapse engine."""
+    if isinstance(program, TiledProgram):
+        return [
+            (tile.connection, _service(network, tile.connection, partial(program.tile_range, tile)))
+            for tile in program.tiles
+            if tile.layer == index
+        ]
+    connections = network.layers[index].connections
+    return [(c, _service(network, c, partial(program.channel_range, c))) for c in connections]
+
+
+def _service(network: FixedPointNetwork, connection: Connection, reached: Callable[[int], ChannelRange]) -> np.ndarray:
+    """Taps × groups of each place, int64 ``[C, H, W]`` behind max pooling; 0 reaches nothing."""
     source = network.source_shape(connection)
     rows, columns = (axis_taps(connection, source, axis).count for axis in (0, 1))
-    words = np.array([1 + program.channel_range(connection, channel).words for channel in range(source[0])])
+    words = np.array([1 + reached(channel).words for channel in range(source[0])])
     return np.multiply.outer(words, np.multiply.outer(rows, columns))
 
 

@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
@@ -18,11 +19,13 @@ from hdl.chain import Chain
 from hdl.core import Core
 from hdl.host import COUNTERS, ErrorCode, PacketType
 from hdl.loaded import without_contents
+from hdl.prefetch import memory_port
 from hdl.program import Program, check_lanes
 from hdl.sizes import Sizes
-from toolchain.bundle import BENCH_FILES, CORE, LOAD_FILE, PORTS_FILE, TESTBENCH, RtlBundle
+from hdl.tiles import ExternalWeights, TiledProgram
+from toolchain.bundle import BENCH_FILES, CORE, LOAD_FILE, PORTS_FILE, TESTBENCH, WEIGHTS_FILE, RtlBundle
 from toolchain.errors import InvalidValue, ToolMissing
-from toolchain.integration import TEMPLATES, integration_files
+from toolchain.integration import INTEGRATION_FILES, TEMPLATES, integration_files
 from toolchain.ir import FixedPointNetwork
 from toolchain.loading import write_load
 from toolchain.netfile import save_network
@@ -60,9 +63,27 @@ def _header(network: FixedPointNetwork, core: Core | Chain) -> str:
         f"schedule {network.schedule}, T = {network.time_steps}, {lanes} lanes{shared}",
         f"{network.weight_bits}-bit weights, {network.membrane_bits}-bit membranes, "
         f"{network.weights} weights, {network.neurons} neurons",
+        *_external_lines(core),
         f"{generated} from the network",
     )
     return "".join(f"// {line}\n" for line in lines)
+
+
+def _tiled(core: Core | Chain) -> TiledProgram | None:
+    """Of a core whose weights come from external memory."""
+    program = None if isinstance(core, Chain) else core.program
+    return program if isinstance(program, TiledProgram) else None
+
+
+def _external_lines(core: Core | Chain) -> tuple[str, ...]:
+    """In the header, where weights are external."""
+    program = _tiled(core)
+    if program is None:
+        return ()
+    return (
+        f"weights from external memory ({WEIGHTS_FILE} at address 0), {program.external.data_bits} bits a beat, "
+        f"{len(program.tiles)} tiles of at most {program.weight_depth} words",
+    )
 
 
 def _verilog(network: FixedPointNetwork, core: Core | Chain) -> str:
@@ -73,20 +94,37 @@ def _verilog(network: FixedPointNetwork, core: Core | Chain) -> str:
 
 def _testbench(core: Core | Chain) -> str:
     """The test bench module; a chain's counts the packets of every core, since they work on different frames."""
+    tiled = _tiled(core)
     name = "testbench_chain.v" if isinstance(core, Chain) else "testbench.v"
+    memory = ports = ""
+    if tiled is not None:
+        memory = Template((TEMPLATES / "testbench_memory.v").read_text()).substitute(
+            bytes=len(tiled.weight_bytes()),
+            width=tiled.external.data_bits // 8,
+            size=(tiled.external.data_bits // 8).bit_length() - 1,
+            data_msb=tiled.external.data_bits - 1,
+            weights=WEIGHTS_FILE,
+        )
+        ports = "".join(f",\n      .{port}({port})" for port in memory_port(tiled.external.data_bits))
     text = (TEMPLATES / name).read_text()
     if not isinstance(core, Chain):
         msb = {name: len(getattr(core, f"spike_{name}")) - 1 for name in ("layer", "step", "word", "bits")}
         return Template(text).substitute(
-            core=CORE, testbench=TESTBENCH, **{f"{name}_msb": value for name, value in msb.items()}
+            core=CORE,
+            testbench=TESTBENCH,
+            memory=memory,
+            memory_ports=ports,
+            **{f"{name}_msb": value for name, value in msb.items()},
         )
-    wires, ports, watchers = [], [], []
+    wires: list[str] = []
+    given: list[str] = []
+    watchers: list[str] = []
     for number in range(len(core.cores)):
         port = f"spike{number}"
         for name in ("valid", "layer", "step", "word", "bits", "done"):
             width = len(getattr(core, f"{port}_{name}"))
             wires.append(f"  wire {f'[{width - 1}:0] ' if width > 1 else ''}{port}_{name};\n")
-            ports.append(f"      .{port}_{name}({port}_{name}),\n")
+            given.append(f"      .{port}_{name}({port}_{name}),\n")
         watchers.append(
             f"  reg [31:0] answered{number} = 0;\n"
             "  always @(posedge clk) begin\n"
@@ -97,13 +135,14 @@ def _testbench(core: Core | Chain) -> str:
             "  end\n"
         )
     return Template(text).substitute(
-        core=CORE, testbench=TESTBENCH, wires="".join(wires), ports="".join(ports), watchers="".join(watchers)
+        core=CORE, testbench=TESTBENCH, wires="".join(wires), ports="".join(given), watchers="".join(watchers)
     )
 
 
 def _memories(sizes: Sizes) -> dict[str, dict[str, int]]:
     """Words and bits of a core's memories."""
     banks = 1 if sizes.capacity is None else sizes.capacity.banks
+    banks = 2 if sizes.external is not None else banks
     return {
         "weights": {"words": banks * sizes.weight_words, "bits": sizes.lanes * sizes.weight_bits},
         "membranes": {"words": sizes.membrane_words, "bits": sizes.lanes * sizes.membrane_bits},
@@ -133,7 +172,36 @@ def _ports(network: FixedPointNetwork, core: Core | Chain, bundle: RtlBundle) ->
             + [f"{layer.name}: {', '.join(COUNTERS)}" for layer in network.layers]
             + ["cycles"],
         },
+        **_external_map(core),
         "memories": _memories(cores[0].sizes) if len(cores) == 1 else [_memories(each.sizes) for each in cores],
+    }
+
+
+def _external_map(core: Core | Chain) -> dict[str, Any]:
+    """Where the tiles of external weights stand."""
+    program = _tiled(core)
+    if program is None:
+        return {}
+    width, network = program.external.data_bits // 8, program.network
+    return {
+        "external_memory": {
+            "file": WEIGHTS_FILE,
+            "base": 0,
+            "bytes": width * sum(tile.beats for tile in program.tiles),
+            "longest_burst": program.external.burst,
+            "tiles": [
+                {
+                    "layer": network.layers[tile.layer].name,
+                    "connection": tile.number,
+                    "first_group": tile.first,
+                    "groups": tile.groups,
+                    "words": tile.words,
+                    "address": tile.base * width,
+                    "beats": tile.beats,
+                }
+                for tile in program.tiles
+            ],
+        }
     }
 
 
@@ -195,13 +263,15 @@ def emit(
     lanes: int,
     cuts: Sequence[int] = (),
     capacity: Capacity | None = None,
+    external: ExternalWeights | None = None,
 ) -> RtlBundle:
     """Generate the core of ``network`` with ``lanes`` lanes, with ``cuts`` a chain of such cores, or one of ``capacity``,
-    into which the network is loaded.
+    into which the network is loaded, with ``external`` one that gets its weights from external memory.
 
     Writes ``spikeloom_core.v``, ``spikeloom_tb.v``, ``spikeloom_core.core`` (FuseSoC), the files of
     ``toolchain.integration``, ``ports.json`` and ``network.safetensors``; each file appears whole or not at all. The Verilog is a function of network, lanes, cuts and tool versions,
-    with a capacity of that alone; then ``network.load`` is the packet that brings the network.
+    with a capacity of that alone; then ``network.load`` is the packet that brings the network. With ``external``, ``weights.bin`` is what the memory
+    must hold from address 0, and of ``toolchain.integration`` only the Verilog files are written.
 
     Raises
     ------
@@ -210,23 +280,28 @@ def emit(
         ``cuts`` and a capacity, or a folder that cannot be written.
     """
     check_lanes(lanes)
+    if external is not None and (cuts or capacity is not None):
+        raise InvalidValue(
+            "cores of a chain cannot have external weights: leave out --cores and --cut, or --memories external"
+        )
     if capacity is not None:
         if cuts:
             raise InvalidValue("cores of a chain cannot be loaded: leave out --cores and --cut, or --memories loadable")
         capacity.check(network)
-    core = Chain(network, lanes=lanes, cuts=cuts) if cuts else Core(capacity or network, lanes=lanes)
+    core = Chain(network, lanes=lanes, cuts=cuts) if cuts else Core(capacity or network, lanes=lanes, external=external)
     program = Program(network, lanes)
     spike_words = tuple(
         program.words(index) for index, layer in enumerate(network.layers) if layer.threshold is not None
     )
     room = None if capacity is None else capacity.describe()
-    bundle = RtlBundle(folder, lanes, network.fingerprint, spike_words, tuple(cuts), room)
+    memory = None if external is None else asdict(external)
+    bundle = RtlBundle(folder, lanes, network.fingerprint, spike_words, tuple(cuts), room, external=memory)
     try:
         text = _verilog(network, core)
     except verilog.YosysError as error:
         raise ToolMissing(f"Amaranth cannot run Yosys: {error}; leave AMARANTH_USE_YOSYS unset") from error
     with install(folder) as staged:
-        for name in (*BENCH_FILES, LOAD_FILE):  # of a network that stood here before
+        for name in (*BENCH_FILES, *INTEGRATION_FILES, LOAD_FILE, WEIGHTS_FILE):  # of a network that stood here before
             (folder / name).unlink(missing_ok=True)
         (staged / bundle.verilog.name).write_text(text)
         (staged / bundle.testbench.name).write_text(_testbench(core))
@@ -235,7 +310,11 @@ def emit(
         if capacity is not None:
             load = write_load(network, capacity, staged / LOAD_FILE)
         unused = [name for name in core.signature.members if name.startswith("spike")]
-        for name, content in integration_files(network, program, unused, load).items():
+        tiled = _tiled(core)
+        if tiled is not None:
+            (staged / WEIGHTS_FILE).write_bytes(tiled.weight_bytes())
+        data_bits = None if external is None else external.data_bits
+        for name, content in integration_files(network, program, unused, load, data_bits).items():
             (staged / name).write_text(content)
         (staged / PORTS_FILE).write_text(json.dumps(_ports(network, core, bundle), indent=2) + "\n")
         save_network(network, staged / bundle.network.name)

@@ -12,11 +12,13 @@ import pandas as pd
 
 from hdl.capacity import Capacity, device_capacity, read_capacity, union
 from hdl.program import check_lanes
+from hdl.tiles import ExternalWeights, TiledProgram
 from sim import floating, golden, runner
 from sim.result import VerificationResult
 from toolchain import datasets, zoo
 from toolchain.balance import Split, balance, check_cores, named_cuts, split_at
-from toolchain.bundle import RtlBundle, load_bundle
+from toolchain.bandwidth import LATENCY, Waiting, waiting
+from toolchain.bundle import PORTS_FILE, RtlBundle, load_bundle
 from toolchain.convert import convert
 from toolchain.cycles import cycles
 from toolchain.datasets import Dataset
@@ -55,6 +57,7 @@ __all__ = [
     "bundle_for",
     "capacity_for",
     "energy_sweep",
+    "external_for",
     "fixed_accuracy",
     "fixed_energy",
     "generate",
@@ -62,6 +65,7 @@ __all__ = [
     "network_of",
     "random_frames",
     "shared_out",
+    "waits",
     "write_diagnosis",
     "write_energy",
     "write_json",
@@ -72,8 +76,8 @@ Progress = Callable[[int], None]
 """Called with the number of images finished since the last call."""
 
 DEFAULT_LANES = 16
-MEMORIES = ("rom", "loadable")
-"""Whether the hardware holds its network, or gets it in a packet."""
+MEMORIES = ("rom", "loadable", "external")
+"""Whether the hardware holds its network, gets it in a packet, or reads its weights from an external memory."""
 DEMO_TIME_STEPS = 4
 ENERGY_TIME_STEPS = (1, 2, 4, 8, 16)
 DEMO_PROFILES = ("45nm-int", "45nm-fp32-legacy")
@@ -162,7 +166,7 @@ def capacity_for(
     Parameters
     ----------
     memories : str
-        ``rom`` or ``loadable``.
+        ``rom``, ``loadable`` or ``external``.
     listed : str, optional
         What there must be room for, comma-separated: network files, capacities (JSON), and names of devices, whose
         room gets the network's neuron. The network itself, if nothing is listed.
@@ -174,9 +178,11 @@ def capacity_for(
     """
     if memories not in MEMORIES:
         raise InvalidValue(f"memories is {memories!r}, must be one of {', '.join(MEMORIES)}")
-    if memories == "rom":
+    if memories != "loadable":
         if listed is not None or banks is not None:
-            raise InvalidValue("--capacity and --banks need --memories loadable: rom holds just the one network")
+            raise InvalidValue(
+                f"--capacity and --banks need --memories loadable: {memories} holds just the one network"
+            )
         return None
     check_lanes(lanes)
     _check_loads(network)
@@ -209,6 +215,46 @@ def _check_loads(network: FixedPointNetwork) -> None:
         raise InvalidValue(f"network {network.name}: a core whose memories are loaded {lacks}; use --memories rom")
 
 
+def external_for(
+    network: FixedPointNetwork,
+    *,
+    lanes: int,
+    memories: str = "rom",
+    weight_cache: int | None = None,
+    memory_bits: int | None = None,
+) -> ExternalWeights | None:
+    """Port and cache of a core whose weights are external; None for others.
+
+    Parameters
+    ----------
+    weight_cache, memory_bits : int, optional
+        Words of the cache and bits of the port; ``ExternalWeights.of`` chooses what is None.
+
+    Raises
+    ------
+    InvalidValue
+        Either of them for other memories, out of range, or too small for the network.
+    """
+    if memories != "external":
+        if weight_cache is not None or memory_bits is not None:
+            raise InvalidValue(f"--weight-cache and --memory-bits need --memories external, not {memories}")
+        return None
+    check_lanes(lanes)
+    external = ExternalWeights.of(network, lanes=lanes, cache_words=weight_cache, data_bits=memory_bits)
+    TiledProgram(network, lanes, external=external)  # whether the cache is large enough
+    return external
+
+
+def waits(
+    bundle: RtlBundle, network: FixedPointNetwork, frames: np.ndarray, *, latency: int = LATENCY
+) -> Waiting | None:
+    """How long the layers wait for weights on ``frames``, estimated; None for a core that holds its weights."""
+    if bundle.external is None:
+        return None
+    program = TiledProgram(network, bundle.lanes, external=ExternalWeights(**bundle.external))
+    return waiting(program, frames, golden.run(network, frames, "spikes"), latency=latency)
+
+
 def generate(
     network: FixedPointNetwork,
     folder: Path,
@@ -217,14 +263,21 @@ def generate(
     frames: np.ndarray,
     cuts: Sequence[int] = (),
     capacity: Capacity | None = None,
+    external: ExternalWeights | None = None,
 ) -> RtlBundle:
     """Hardware, and a test bench beside it that sends ``frames`` (uint8 ``[N, C, H, W]``).
 
-    With ``cuts`` a chain of cores, with a capacity one into which the network is loaded.
+    With ``cuts`` a chain of cores, with a capacity one into which the network is loaded, with ``external`` one whose weights
+    come from external memory; its port map then says how long layers wait for them.
     """
     check_frames(frames, network)  # before anything is written
-    bundle = emit(network, folder, lanes=lanes, cuts=cuts, capacity=capacity)
+    bundle = emit(network, folder, lanes=lanes, cuts=cuts, capacity=capacity, external=external)
     write_testbench(bundle, network, frames)
+    found = waits(bundle, network, frames)
+    if found is not None:
+        path = folder / PORTS_FILE
+        ports = json.loads(path.read_text())
+        write_json({**ports, "external_memory": {**ports["external_memory"], "waiting": found.describe()}}, path)
     return bundle
 
 
@@ -242,20 +295,24 @@ def bundle_for(
     memories: str | None = None,
     listed: str | None = None,
     banks: int | None = None,
+    weight_cache: int | None = None,
+    memory_bits: int | None = None,
 ) -> tuple[RtlBundle, FixedPointNetwork]:
     """The hardware to verify: a folder of ``spikeloom generate``, or a network file generated on the way.
 
     Raises
     ------
     InvalidValue
-        ``lanes`` or ``memories`` other than those of the folder, or as ``capacity_for``.
+        ``lanes`` or ``memories`` other than those of the folder, or as ``capacity_for`` and ``external_for``.
     """
     if network.is_dir():
         bundle = load_bundle(network)
-        if memories not in (None, bundle.memories) or listed is not None or banks is not None:
+        if memories not in (None, bundle.memories) or any(
+            option is not None for option in (listed, banks, weight_cache, memory_bits)
+        ):
             raise InvalidValue(
-                f"{network} has memories {bundle.memories} already; generate it again or leave out --memories, --capacity and "
-                "--banks"
+                f"{network} has memories {bundle.memories} already; generate it again or leave out --memories, --capacity, "
+                "--banks, --weight-cache and --memory-bits"
             )
         if lanes not in (None, bundle.lanes):
             raise InvalidValue(f"{network} has {bundle.lanes} lanes, not {lanes}; generate it again or leave out -P")
@@ -263,9 +320,12 @@ def bundle_for(
     fixed = load_fixed_point(network)
     lanes = DEFAULT_LANES if lanes is None else lanes
     capacity = capacity_for(fixed, lanes=lanes, memories=memories or "rom", listed=listed, banks=banks)
-    kind = "".join(f"-{cut}" for cut in cuts) + ("" if capacity is None else "-loadable")
+    external = external_for(
+        fixed, lanes=lanes, memories=memories or "rom", weight_cache=weight_cache, memory_bits=memory_bits
+    )
+    kind = "".join(f"-{cut}" for cut in cuts) + ("" if memories in (None, "rom") else f"-{memories}")
     target = folder or Path("build") / f"verify-{fixed.fingerprint[:12]}-{lanes}{kind}"
-    return emit(fixed, target, lanes=lanes, cuts=cuts, capacity=capacity), fixed
+    return emit(fixed, target, lanes=lanes, cuts=cuts, capacity=capacity, external=external), fixed
 
 
 def netlist_for(bundle: RtlBundle, device: Device, *, progress: Callable[[str], None] | None = None) -> GateLevel:

@@ -5,7 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
+from amaranth import Shape
+from amaranth.lib import wiring
+
 from hdl.host import PacketType, result_words
+from hdl.prefetch import memory_port
 from hdl.program import Program
 from toolchain.bundle import CORE
 from toolchain.ir import FixedPointNetwork
@@ -30,7 +34,11 @@ _LENGTH_BITS = 14
 
 
 def integration_files(
-    network: FixedPointNetwork, program: Program, unused: Sequence[str], load: int | None = None
+    network: FixedPointNetwork,
+    program: Program,
+    unused: Sequence[str],
+    load: int | None = None,
+    data_bits: int | None = None,
 ) -> dict[str, str]:
     """Contents of ``INTEGRATION_FILES``, by name; the packet lengths in them are those of ``network``.
 
@@ -40,6 +48,9 @@ def integration_files(
         Outputs that stay open.
     load : int, optional
         Words of the packet that brings the network, of a core whose memories are loaded.
+    data_bits : int, optional
+        Width of the port through which weights come from external memory; there are only the Verilog files then, since the
+        others know nothing of such a port.
     """
     classes, layers = network.shapes[-1][0], len(network.layers)
     packing = program.packing
@@ -51,6 +62,7 @@ def integration_files(
         content = "the spikes of all time steps, in the order that ports.json says"
     result = 1 + result_words(classes, layers)
     loading = "" if load is None else f" Before the first, the {load} words of network.load bring the network."
+    memory = {} if data_bits is None else memory_port(data_bits)
     values = {
         "core": CORE,
         "axis": AXIS,
@@ -60,7 +72,11 @@ def integration_files(
         "content": content,
         "kind": "the pixels" if packing is None else "the spikes",
         "loading": loading,
-        "unused": ",\n".join(f"      .{name}()" for name in unused),
+        "unused": ",\n".join(
+            [*(f"      .{name}({name})" for name in memory), *(f"      .{name}()" for name in unused)]
+        ),
+        "memory": "".join(_port(name, member) for name, member in memory.items()),
+        "associated": ":m_axi" if memory else "",
         "classes": classes,
         "frame_words": frame,
         "frame_bytes": 4 * frame,
@@ -73,7 +89,15 @@ def integration_files(
     return {
         name: Template((TEMPLATES / template).read_text()).substitute(values)
         for name, template in INTEGRATION_FILES.items()
+        if name.endswith(".v") or not memory
     }
+
+
+def _port(name: str, member: wiring.Member) -> str:
+    """The declaration of a port of the memory, behind others."""
+    direction = "output" if member.flow is wiring.Out else "input "
+    bits = Shape.cast(member.shape).width
+    return f",\n    {direction} wire {f'[{bits - 1}:0]' if bits > 1 else '':8}  {name}"
 
 
 def cpp_files(frames: list[list[int]], answers: list[list[int | None]], patience: int) -> dict[str, str]:

@@ -7,6 +7,7 @@ import numpy as np
 from hdl.capacity import Capacity
 from hdl.host import COUNTERS, PacketType, result_words
 from hdl.program import Program
+from hdl.tiles import program_of
 from sim import golden
 from sim.packets import input_packet
 from toolchain.bundle import RtlBundle
@@ -37,7 +38,8 @@ def _answers(network: FixedPointNetwork, frames: np.ndarray) -> list[list[int | 
 def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.ndarray) -> None:
     """Write ``test_core.py``, ``run.py`` and ``vectors.json`` into ``bundle.folder``, and the bench in C++ (``toolchain.integration``).
 
-    ``python run.py`` there compiles and runs the first, ``make run`` the second.
+    ``python run.py`` there compiles and runs the first, ``make run`` the second, which there is only for cores that hold
+    their weights.
 
     Parameters
     ----------
@@ -53,11 +55,14 @@ def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.nd
     if capacity is None and bundle.fingerprint != network.fingerprint:
         raise InvalidValue(f"{bundle.folder} was generated from another network; generate it again")
     answers = _answers(network, frames)
-    program = Program(network, bundle.lanes)
+    program = program_of(bundle.external, network, bundle.lanes)
     loads = [] if capacity is None else [load_packet(network, capacity).tolist()]
     loaded: list[list[int | None]] = [] if capacity is None else [[*loaded_answer(network)]]
     packets = [input_packet(frame, program) for frame in frames]
-    longest = sum(Program(part, bundle.lanes).longest_inference for part in segments(network, bundle.cuts))
+    parts = segments(network, bundle.cuts)
+    longest = program.longest_inference
+    if len(parts) > 1:
+        longest = sum(Program(part, bundle.lanes).longest_inference for part in parts)
     vectors = {
         "fingerprint": network.fingerprint,
         "longest_inference": longest,
@@ -72,5 +77,7 @@ def write_testbench(bundle: RtlBundle, network: FixedPointNetwork, frames: np.nd
         for name in ("test_core.py", "run.py"):
             (staged / name).write_text((TEMPLATES / name).read_text())
         (staged / "vectors.json").write_text(json.dumps(vectors) + "\n")
+        if bundle.external is not None:  # the bench in C++ has no memory
+            return
         for name, content in cpp_files([*loads, *packets], [*loaded, *answers], patience).items():
             (staged / name).write_text(content)

@@ -10,6 +10,8 @@ from amaranth.sim import Simulator, SimulatorContext
 from hdl.capacity import Capacity
 from hdl.chain import Chain
 from hdl.core import Core
+from hdl.tiles import ExternalWeights
+from tests.rtl.memory_model import MemoryModel
 from toolchain.ir import FixedPointNetwork
 
 __all__ = ["CoreRun", "run_core"]
@@ -33,9 +35,11 @@ def run_core(
     seed: int = 0,
     limit: int = 200_000,
     cuts: tuple[int, ...] = (),
+    external: ExternalWeights | None = None,
+    memory: MemoryModel | None = None,
 ) -> CoreRun:
     """Send packets, wait for as many answers; ``stall`` is the share of clocks either side holds back."""
-    core = Chain(content, lanes=lanes, cuts=cuts) if cuts else Core(content, lanes=lanes)
+    core = Chain(content, lanes=lanes, cuts=cuts) if cuts else Core(content, lanes=lanes, external=external)
     run = CoreRun()
     rng = random.Random(seed)
 
@@ -86,6 +90,8 @@ def run_core(
     simulator = Simulator(core)
     simulator.add_clock(1e-6)
     simulator.add_testbench(source)
+    if memory is not None:
+        simulator.add_testbench(memory.serve(core), background=True)
     simulator.add_testbench(sink)
     for number in range(len(cuts) + 1 if cuts else 0):
         simulator.add_testbench(monitor(f"spike{number}", getattr(core, f"spike{number}_done")), background=True)

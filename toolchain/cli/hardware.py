@@ -16,9 +16,11 @@ from toolchain.cli.shared import (
     FramesFrom,
     Lanes,
     Memories,
+    MemoryBits,
     Network,
     Room,
     SimulatorName,
+    WeightCache,
     app,
     bar,
     frames_of,
@@ -46,12 +48,15 @@ def generate(
     memories: Memories = "rom",
     capacity: Room = None,
     banks: Banks = None,
+    weight_cache: WeightCache = None,
+    memory_bits: MemoryBits = None,
     as_json: AsJson = False,
 ) -> int:
     """Write Verilog, port map, FuseSoC core file, test benches for cocotb and C++, and texts for designs of your own.
 
     With --cores a chain of cores, the layers shared out by the cycles of the test bench's frames: take --data for real ones.
     With --memories loadable one core runs every network that --capacity has room for; spikeloom pack makes the packets.
+    With --memories external weights are read from a memory outside, which holds weights.bin; which layers wait for them is printed.
 
     Example: spikeloom generate net.safetensors -P 16 -o rtl
     """
@@ -63,7 +68,10 @@ def generate(
     split = flow.shared_out(fixed, frames, lanes=lanes, cores=cores, cut=names_in(cut))
     room = flow.capacity_for(fixed, lanes=lanes, memories=memories, listed=capacity, banks=banks)
     cuts = split.cuts if split else ()
-    bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames, cuts=cuts, capacity=room)
+    outside = flow.external_for(
+        fixed, lanes=lanes, memories=memories, weight_cache=weight_cache, memory_bits=memory_bits
+    )
+    bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames, cuts=cuts, capacity=room, external=outside)
     if as_json:
         print_json({**bundle.describe(), "verilog": str(bundle.verilog)})
     else:
@@ -71,6 +79,9 @@ def generate(
             out.print(f"{bundle.verilog}: {lanes} lanes, fingerprint {bundle.fingerprint[:16]}")
         else:
             out.print(f"{bundle.verilog}: {lanes} lanes, capacity {room.digest:08x}; {bundle.load} loads the network")
+        if outside is not None:
+            out.print(f"{bundle.weights}: {bundle.weights.stat().st_size:,} bytes for the memory, from address 0")
+            out.print(f"Weights, {flow.waits(bundle, fixed, frames)}")
         if split is not None:
             show_split(fixed, split)
         out.print(f"Its test bench: {sys.executable} {folder / 'run.py'}")
@@ -128,10 +139,13 @@ def verify(
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of stalls and random frames.")] = 0,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for generated hardware.")] = None,
     memories: Annotated[
-        str | None, typer.Option("--memories", help="rom (the default) or loadable, as in spikeloom generate.")
+        str | None,
+        typer.Option("--memories", help="rom (the default), loadable or external, as in spikeloom generate."),
     ] = None,
     capacity: Room = None,
     banks: Banks = None,
+    weight_cache: WeightCache = None,
+    memory_bits: MemoryBits = None,
     netlist: Annotated[
         bool, typer.Option("--netlist", help="Run the netlist that Yosys makes of the Verilog, not the Verilog.")
     ] = False,
@@ -169,6 +183,8 @@ def verify(
         memories=memories,
         listed=capacity,
         banks=banks,
+        weight_cache=weight_cache,
+        memory_bits=memory_bits,
     )
     level = None
     if target is not None:

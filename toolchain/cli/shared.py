@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
 
 __all__ = [
-    "AsJson", "Banks", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Memories", "NETLIST_DEVICE", "Network",
-    "Pow2", "Room", "SimulatorName", "Source", "TrainingData", "Weights", "app", "bar", "frames_of", "lanes_list", "listed", "load_dataset",
+    "AsJson", "Banks", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Memories", "MemoryBits", "NETLIST_DEVICE", "Network",
+    "Pow2", "Room", "SimulatorName", "Source", "TrainingData", "WeightCache", "Weights", "app", "bar", "frames_of", "lanes_list", "listed", "load_dataset",
     "log", "names_in", "print_json", "source_name", "stages", "step_list",
     "swept", "use_threads",
 ]  # fmt: skip
@@ -68,7 +68,25 @@ Bits = Annotated[int, typer.Option("--weight-bits", "-b", help="Weight width, 2 
 Clipping = Annotated[str, typer.Option("--clipping", help="Scale of a channel: max (nothing clipped) or mse.")]
 Pow2 = Annotated[bool, typer.Option("--pow2", help="Make the thresholds of a layer one power of two.")]
 Memories = Annotated[
-    str, typer.Option("--memories", help="rom: they hold the network; loadable: networks are loaded over the stream.")
+    str,
+    typer.Option(
+        "--memories",
+        help="rom: they hold the network; loadable: networks are loaded over the stream; external: weights are read from a "
+        "memory outside (AXI4).",
+    ),
+]
+WeightCache = Annotated[
+    int | None,
+    typer.Option(
+        "--weight-cache",
+        help="Words (a weight for each lane) on chip where memories are external; 4096 or what is needed.",
+    ),
+]
+MemoryBits = Annotated[
+    int | None,
+    typer.Option(
+        "--memory-bits", help="Of the external memory's port: 32, 64, 128, 256 or 512; a word each clock by default."
+    ),
 ]
 Room = Annotated[
     str | None,

@@ -5,7 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolchain.cli.shared import AsJson, Banks, Cores, Cut, Room, app, lanes_list, listed, names_in, print_json, stages
+from toolchain.cli.shared import (
+    AsJson,
+    Banks,
+    Cores,
+    Cut,
+    MemoryBits,
+    Room,
+    WeightCache,
+    app,
+    lanes_list,
+    listed,
+    names_in,
+    print_json,
+    stages,
+)
 from toolchain.tables import show_critical_path, show_synthesis
 
 if TYPE_CHECKING:
@@ -64,10 +78,13 @@ def synth(
         Path, typer.Option("--out", "-o", help="Folder; logs, netlist and result go into DEVICE-LANES in it.")
     ] = Path("build/synth"),
     memories: Annotated[
-        str | None, typer.Option("--memories", help="rom (the default) or loadable, as in spikeloom generate.")
+        str | None,
+        typer.Option("--memories", help="rom (the default), loadable or external, as in spikeloom generate."),
     ] = None,
     capacity: Room = None,
     banks: Banks = None,
+    weight_cache: WeightCache = None,
+    memory_bits: MemoryBits = None,
     as_json: AsJson = False,
 ) -> int:
     """What a network takes of a device, whether it fits, and how fast it runs there: Yosys and nextpnr.
@@ -87,10 +104,22 @@ def synth(
     check_clock(clock)
     check_seed(seed)
     fixed = flow.network_of(network)
-    if network.is_dir() and memories is None and load_bundle(network).memories == "loadable":
-        memories, capacity = "loadable", capacity or str(network / PORTS_FILE)
+    if network.is_dir() and memories is None:
+        bundle = load_bundle(network)
+        memories = bundle.memories
+        if memories == "loadable":
+            capacity = capacity or str(network / PORTS_FILE)
+        elif bundle.external is not None:
+            weight_cache = weight_cache or bundle.external["cache_words"]
+            memory_bits = memory_bits or bundle.external["data_bits"]
     rooms = {
         number: flow.capacity_for(fixed, lanes=number, memories=memories or "rom", listed=capacity, banks=banks)
+        for number in numbers
+    }
+    outside = {
+        number: flow.external_for(
+            fixed, lanes=number, memories=memories or "rom", weight_cache=weight_cache, memory_bits=memory_bits
+        )
         for number in numbers
     }
     results = []
@@ -107,6 +136,7 @@ def synth(
                         lanes=number,
                         cuts=cuts,
                         capacity=rooms[number],
+                        external=outside[number],
                         clock_mhz=clock,
                         seed=seed,
                         progress=say,

@@ -16,6 +16,7 @@ from hdl.capacity import Capacity
 from hdl.chain import Chain
 from hdl.harness import TOP, harness_rtlil, harness_verilog
 from hdl.program import check_lanes
+from hdl.tiles import ExternalWeights
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
 from toolchain.netfile import replacing
@@ -94,11 +95,12 @@ def synthesize(
     lanes: int,
     cuts: Sequence[int] = (),
     capacity: Capacity | None = None,
+    external: ExternalWeights | None = None,
     clock_mhz: float | None = None,
     seed: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> SynthesisResult:
-    """Synthesize the core of ``network`` with ``lanes`` lanes, or of ``capacity``, in its harness, and place and route it.
+    """Synthesize the core of ``network`` with ``lanes`` lanes, or of ``capacity``, or with ``external`` weights, in its harness, and place and route it.
 
     A design that needs more of a resource than the device has is not placed: the result says what is short.
     Logs, netlist, reports and ``RESULT`` are written into ``folder``; for devices without nextpnr also what Vivado needs.
@@ -123,11 +125,19 @@ def synthesize(
         A tool is missing or fails.
     """
     check_lanes(lanes)
+    if external is not None and (cuts or capacity is not None):
+        raise InvalidValue(
+            "cores of a chain cannot have external weights: leave out --cores and --cut, or --memories external"
+        )
     if capacity is not None:
         capacity.check(network)
 
     def generate() -> str:
-        core = Chain(network, lanes=lanes, cuts=cuts) if cuts else Core(capacity or network, lanes=lanes)
+        core = (
+            Chain(network, lanes=lanes, cuts=cuts)
+            if cuts
+            else Core(capacity or network, lanes=lanes, external=external)
+        )
         if device.family.placer is None:
             target = device.clock_mhz if clock_mhz is None else clock_mhz
             write_vivado(folder, device, _verilog(core), top=TOP, clock_mhz=target)
@@ -135,7 +145,8 @@ def synthesize(
 
     return implement(
         network, folder, device, generate,
-        prefix=_PREFIX, lanes=lanes, cores=len(cuts) + 1, capacity=capacity, clock_mhz=clock_mhz, seed=seed, progress=progress,
+        prefix=_PREFIX, lanes=lanes, cores=len(cuts) + 1, capacity=capacity, external=external, clock_mhz=clock_mhz, seed=seed,
+        progress=progress,
     )  # fmt: skip
 
 
@@ -149,6 +160,7 @@ def implement(
     lanes: int,
     cores: int = 1,
     capacity: Capacity | None = None,
+    external: ExternalWeights | None = None,
     clock_mhz: float | None = None,
     seed: int = 1,
     progress: Callable[[str], None] | None = None,
@@ -161,7 +173,7 @@ def implement(
         Makes the RTLIL, whose top module is ``hdl.harness.TOP``; may write other files into ``folder``, which is there by then.
     prefix : str
         Path of the core in it, left out of names.
-    cores, capacity
+    cores, capacity, external
         What the design holds, for the result.
     """
     check_clock(clock_mhz)
@@ -205,7 +217,7 @@ def implement(
         lanes=lanes,
         weight_bits=(capacity or network).weight_bits,
         membrane_bits=(capacity or network).membrane_bits,
-        memories="rom" if capacity is None else "loadable",
+        memories="external" if external is not None else "rom" if capacity is None else "loadable",
         device=device,
         status="simulated" if placement.fmax_mhz is not None else "estimated",
         used=used,

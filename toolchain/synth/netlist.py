@@ -80,7 +80,7 @@ def _prepare(bundle: RtlBundle, folder: Path) -> None:
         for name in _LEFTOVERS:  # of a netlist that stood here before
             (folder / name).unlink(missing_ok=True)
         shutil.copyfile(bundle.verilog, folder / _RTL)
-        for file in (bundle.testbench, bundle.network):
+        for file in (bundle.testbench, bundle.network, *((bundle.weights,) if bundle.external else ())):
             shutil.copyfile(file, folder / file.name)
     except OSError as error:
         raise InvalidValue(

@@ -39,7 +39,7 @@ class SynthesisResult:
     lanes, weight_bits, membrane_bits : int
         Of the hardware.
     memories : str
-        ``rom``, or ``loadable``: the hardware has room for the network, and for others.
+        ``rom``; ``loadable``: the hardware has room for the network, and for others; ``external``: its weights are outside.
     device : Device
     status : str
         ``simulated``: by place and route, with the delays that the tool knows of. ``estimated``: counted by Yosys alone.

@@ -15,7 +15,7 @@ module $instance (
     output wire [31:0] m_axis_tdata,
     output wire        m_axis_tvalid,
     input  wire        m_axis_tready,
-    output wire        m_axis_tlast
+    output wire        m_axis_tlast$memory
 );
   $core core (
       .clk(clk),

@@ -15,6 +15,9 @@ except ImportError:
 
 FOLDER = Path(__file__).resolve().parent
 CORE = "spikeloom_core"
+WEIGHTS = FOLDER / "weights.bin"
+TESTBENCH = "spikeloom_tb"
+"""Around a core whose weights are external: it holds the memory."""
 BUILD_ARGUMENTS = {
     "verilator": ["-O3", "-Wno-fatal", "-Wno-lint"],
     # later standards do not run "always @*" at time 0, which leaves all outputs X
@@ -41,15 +44,23 @@ def main(simulator: str) -> int:
     os.environ["PYTHONSAFEPATH"] = "1"  # the bench imports nothing from the folder it runs in
     os.environ["PYTHONPATH"] = str(FOLDER)
     runner = get_runner(simulator)
+    top = TESTBENCH if WEIGHTS.exists() else CORE
     build = FOLDER / f"run-{simulator}"
     runner.build(
-        sources=[FOLDER / f"{CORE}.v"],
-        hdl_toplevel=CORE,
+        sources=[FOLDER / f"{name}.v" for name in dict.fromkeys((CORE, top))],
+        hdl_toplevel=top,
         build_args=BUILD_ARGUMENTS.get(simulator, []),
         build_dir=build,
         timescale=("1ns", "1ps"),
     )
-    results = runner.test(test_module="test_core", hdl_toplevel=CORE, hdl_toplevel_lang="verilog", build_dir=build)
+    results = runner.test(
+        test_module="test_core",
+        hdl_toplevel=top,
+        hdl_toplevel_lang="verilog",
+        build_dir=build,
+        plusargs=[f"+weights={WEIGHTS}"] if top == TESTBENCH else [],
+        timescale=("1ns", "1ps"),
+    )
     tests, failed = get_results(results)
     return failed if tests else 1
 

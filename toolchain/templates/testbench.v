@@ -39,10 +39,10 @@ module $testbench (
       .spike_layer(spike_layer),
       .spike_step(spike_step),
       .spike_word(spike_word),
-      .spike_bits(spike_bits)
+      .spike_bits(spike_bits)$memory_ports
   );
 
-  integer file = 0;
+$memory  integer file = 0;
   reg [8*1024-1:0] path;
   initial if ($$value$$plusargs("spikes=%s", path)) file = $$fopen(path, "w");
 

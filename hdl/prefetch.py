@@ -1,0 +1,231 @@
+"""Bring weights from external memory, a tile ahead of the scan that needs it."""
+
+from collections.abc import Sequence
+
+from amaranth import Array, Cat, Const, Module, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.layouts import width_for
+from hdl.rom import rom
+from hdl.tiles import PAGE, ExternalWeights, Tile
+
+__all__ = ["Prefetcher", "memory_port"]
+
+_INCREMENT = 1
+"""Kind of burst."""
+
+
+def memory_port(data_bits: int) -> dict[str, wiring.Member]:
+    """Read channels of an AXI4 port of ``data_bits``, as seen from the core."""
+    return {
+        "m_axi_arvalid": Out(1),
+        "m_axi_arready": In(1),
+        "m_axi_araddr": Out(unsigned(32)),
+        "m_axi_arlen": Out(unsigned(8)),
+        "m_axi_arsize": Out(unsigned(3)),
+        "m_axi_arburst": Out(unsigned(2)),
+        "m_axi_rvalid": In(1),
+        "m_axi_rready": Out(1),
+        "m_axi_rdata": In(unsigned(data_bits)),
+        "m_axi_rlast": In(1),
+    }
+
+
+class Prefetcher(wiring.Component):
+    """Fills the bank of the weight cache that is not read with the tile of the next instruction.
+
+    Tiles are needed in the order of the program, those of a layer that fires after every step once a step, and from the
+    first again for the next frame; the prefetcher walks that order by itself and runs ahead as far as two banks allow. A
+    tile that its bank still holds is not read again.
+
+    Reads are INCR bursts of whole beats in order; none crosses 4 KiB, and the requests of a tile do not wait for its data.
+    Beats are counted: ``rlast`` is not looked at, nor is there an ``rresp``.
+    Throughput: a beat a clock, or a weight word a clock where a beat holds several. Latency: 4 clocks from a bank that is
+    released to the request, 3 from a tile's last beat to ``ready``.
+
+    Parameters
+    ----------
+    tiles : sequence of Tile
+    rounds : sequence of bool
+        Of each tile, whether its layer fires after every step.
+    steps : int
+        T.
+    external : ExternalWeights
+    word_bits, depth : int
+        Width of a weight word, words of a bank.
+
+    Members
+    -------
+    ready : Out, the bank that is read holds the tile of the instruction at which the sequencer is
+    release : In, one cycle, its scan is over: the banks change places
+    bank : Out, the bank that is read
+    write, address, data : Out, a weight word for the cache; the bank is the lowest bit of the address
+    m_axi_… : the memory port, see ``memory_port``
+    """
+
+    def __init__(
+        self,
+        tiles: Sequence[Tile],
+        rounds: Sequence[bool],
+        *,
+        steps: int,
+        external: ExternalWeights,
+        word_bits: int,
+        depth: int,
+    ):
+        self._tiles, self._rounds, self._steps = tiles, rounds, steps
+        self._external, self._word_bits = external, word_bits
+        super().__init__(
+            {
+                "ready": Out(1),
+                "release": In(1),
+                "bank": Out(1),
+                "write": Out(1),
+                "address": Out(unsigned(1 + width_for(depth - 1))),
+                "data": Out(unsigned(word_bits)),
+                **memory_port(external.data_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        place, tile = self._tile(m)
+        filling = Signal()
+        full, known = Signal(2), Signal(2)
+        held = Array(Signal.like(place, name=f"held_{bank}") for bank in range(2))
+        begin, done = Signal(), Signal()
+        layer_start, step = Signal.like(place), Signal(range(max(2, self._steps)))
+        m.d.comb += self.ready.eq(full.bit_select(self.bank, 1))
+        with m.If(self.release):
+            m.d.sync += [full.bit_select(self.bank, 1).eq(0), self.bank.eq(~self.bank)]
+        self._request(m, tile, begin)
+        self._receive(m, tile, begin, filling, done)
+        with m.FSM():
+            with m.State("READ"):
+                m.next = "DECODE"
+            with m.State("DECODE"):
+                m.next = "WAIT"
+            with m.State("WAIT"), m.If(~full.bit_select(filling, 1)):
+                with m.If(known.bit_select(filling, 1) & (held[filling] == place)):
+                    m.next = "FULL"
+                with m.Else():
+                    m.d.comb += begin.eq(1)
+                    m.next = "FILL"
+            with m.State("FILL"), m.If(done):
+                m.next = "FULL"
+            with m.State("FULL"):
+                m.d.sync += [
+                    full.bit_select(filling, 1).eq(1),
+                    known.bit_select(filling, 1).eq(1),
+                    held[filling].eq(place),
+                    filling.eq(~filling),
+                    place.eq(place + 1),
+                ]
+                with m.If(tile.last & tile.per_step & (step != self._steps - 1)):
+                    m.d.sync += [place.eq(layer_start), step.eq(step + 1)]
+                with m.Elif(tile.last):
+                    m.d.sync += [layer_start.eq(place + 1), step.eq(0)]
+                    with m.If(place == len(self._tiles) - 1):
+                        m.d.sync += [place.eq(0), layer_start.eq(0)]
+                m.next = "READ"
+        return m
+
+    def _tile(self, m: Module) -> tuple[Signal, data.View]:
+        """Number of the tile to bring, and two clocks later what there is to know of it."""
+        most = {name: max(getattr(tile, name) for tile in self._tiles) for name in ("base", "beats")}
+        layout = data.StructLayout(
+            {**{name: unsigned(width_for(value)) for name, value in most.items()}, "last": 1, "per_step": 1}
+        )
+        following = [tile.layer for tile in self._tiles[1:]] + [-1]
+        entries = [
+            layout.const(
+                {"base": tile.base, "beats": tile.beats, "last": int(tile.layer != behind), "per_step": int(rounds)}
+            )
+            for tile, behind, rounds in zip(self._tiles, following, self._rounds, strict=True)
+        ]
+        port = rom(m, "tiles", layout.size, [entry.as_value().value for entry in entries])
+        place = Signal(range(max(2, len(self._tiles))))
+        tile = Signal(layout)
+        m.d.comb += [port.addr.eq(place), port.en.eq(1)]
+        m.d.sync += tile.as_value().eq(port.data)
+        return place, tile
+
+    def _request(self, m: Module, tile: data.View, begin: Signal) -> None:
+        """Bursts for all beats of a tile; each but the first begins at a multiple of the longest burst's size."""
+        burst = self._external.burst
+        beat_bytes = self._external.data_bits // 8
+        assert burst * beat_bytes <= PAGE
+        size = beat_bytes.bit_length() - 1
+        beat = Signal(32 - size)
+        left = Signal.like(tile.beats, name="beats_to_request")
+        room, length = Signal(range(burst + 1)), Signal(range(burst + 1))
+        m.d.comb += [
+            room.eq(burst - beat[: burst.bit_length() - 1]),
+            length.eq(room),
+            self.m_axi_arvalid.eq(left != 0),
+            self.m_axi_araddr.eq(beat << size),
+            self.m_axi_arlen.eq(length - 1),
+            self.m_axi_arsize.eq(size),
+            self.m_axi_arburst.eq(_INCREMENT),
+        ]
+        with m.If(left < room):
+            m.d.comb += length.eq(left)
+        with m.If(begin):
+            m.d.sync += [beat.eq(tile.base), left.eq(tile.beats)]
+        with m.Elif(self.m_axi_arvalid & self.m_axi_arready):
+            m.d.sync += [beat.eq(beat + length), left.eq(left - length)]
+
+    def _receive(self, m: Module, tile: data.View, begin: Signal, filling: Signal, done: Signal) -> None:
+        """Beats into weight words, and these into the cache."""
+        left = Signal.like(tile.beats, name="beats_to_receive")
+        entry = Signal(len(self.address) - 1)
+        word, complete, taken = Signal(self._word_bits), Signal(), Signal()
+        beats, words = self._external.beats_a_word(self._word_bits), self._external.words_a_beat(self._word_bits)
+        m.d.comb += [taken.eq(self.m_axi_rvalid & self.m_axi_rready), done.eq(left == 0)]
+        m.d.sync += [self.write.eq(complete), self.data.eq(word), self.address.eq(Cat(filling, entry))]
+        with m.If(begin):
+            m.d.sync += [left.eq(tile.beats), entry.eq(0)]
+        with m.Else():
+            with m.If(taken):
+                m.d.sync += left.eq(left - 1)
+            with m.If(complete):
+                m.d.sync += entry.eq(entry + 1)
+        if beats > 1:
+            self._gather(m, beats, left, taken, word, complete)
+        elif words > 1:
+            self._share_out(m, words, left, taken, word, complete, done)
+        else:
+            m.d.comb += [self.m_axi_rready.eq(left != 0), complete.eq(taken), word.eq(self.m_axi_rdata)]
+
+    def _gather(self, m: Module, beats: int, left: Signal, taken: Signal, word: Signal, complete: Signal) -> None:
+        """A weight word from several beats, the lowest first."""
+        bits = self._external.data_bits
+        earlier = Signal((beats - 1) * bits)
+        part = Signal(range(beats))
+        m.d.comb += [
+            self.m_axi_rready.eq(left != 0),
+            complete.eq(taken & (part == beats - 1)),
+            word.eq(Cat(earlier, self.m_axi_rdata)),
+        ]
+        with m.If(taken):
+            m.d.sync += [earlier.eq(Cat(earlier, self.m_axi_rdata)[bits:]), part.eq(part + 1)]
+            with m.If(complete):
+                m.d.sync += part.eq(0)
+
+    def _share_out(
+        self, m: Module, words: int, left: Signal, taken: Signal, word: Signal, complete: Signal, done: Signal
+    ) -> None:
+        """Several weight words from a beat, one a clock."""
+        kept = Signal(words * self._word_bits)
+        waiting = Signal(range(words + 1))
+        m.d.comb += [
+            self.m_axi_rready.eq((left != 0) & (waiting <= 1)),
+            complete.eq(waiting != 0),
+            word.eq(kept),
+            done.eq((left == 0) & (waiting == 0)),
+        ]
+        with m.If(taken):
+            m.d.sync += [kept.eq(self.m_axi_rdata), waiting.eq(Const(words))]
+        with m.Elif(complete):
+            m.d.sync += [kept.eq(kept >> self._word_bits), waiting.eq(waiting - 1)]

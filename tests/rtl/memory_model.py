@@ -1,0 +1,73 @@
+"""A memory behind the read channels of an AXI4 port, in Amaranth's simulator: latency, stalls, and a watch on the rules."""
+
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from amaranth.sim import SimulatorContext
+
+__all__ = ["MemoryModel"]
+
+
+class MemoryModel:
+    """Answers bursts in order, ``latency`` clocks after each request at least; keeps what was against the rules in ``wrong``.
+
+    ``stall`` is the chance that a channel holds back in a clock; with it the latency is drawn anew for each burst, up to
+    ``latency``. ``beats`` counts what was read, ``bursts`` the requests ``(address, beats)``.
+    """
+
+    def __init__(self, content: bytes, *, latency: int = 0, stall: float = 0.0, seed: int = 0):
+        self._content, self._latency, self._stall = content, latency, stall
+        self._rng = random.Random(seed)
+        self.bursts: list[tuple[int, int]] = []
+        self.wrong: list[str] = []
+        self.beats = 0
+
+    def _check(self, address: int, beats: int, size: int, kind: int, width: int) -> None:
+        if size != (width - 1).bit_length() or kind != 1:
+            self.wrong.append(f"burst of size {size} and kind {kind}")
+        if address % width or address // 4096 != (address + beats * width - 1) // 4096:
+            self.wrong.append(f"burst of {beats} beats at {address:#x} crosses 4 KiB")
+        if address + beats * width > len(self._content):
+            self.wrong.append(f"burst of {beats} beats at {address:#x} ends behind the weights")
+
+    def serve(self, core: Any) -> Callable[[SimulatorContext], Awaitable[None]]:
+        """The process that drives the port of ``core``."""
+        width = len(core.m_axi_rdata) // 8
+
+        async def run(ctx: SimulatorContext) -> None:
+            waiting: deque[tuple[int, int, bool]] = deque()
+            clock, offered = 0, False
+            before: tuple[int, ...] | None = None
+            ready = 0
+            while True:
+                if not offered and waiting and waiting[0][0] <= clock and self._rng.random() >= self._stall:
+                    _, address, last = waiting[0]
+                    word = self._content[address : address + width].ljust(width, b"\xa5")
+                    ctx.set(core.m_axi_rdata, int.from_bytes(word, "little"))
+                    ctx.set(core.m_axi_rlast, last)
+                    offered = True
+                ctx.set(core.m_axi_rvalid, offered)
+                ready = int(self._rng.random() >= self._stall)
+                ctx.set(core.m_axi_arready, ready)
+                _, _, valid, *request, taken = await ctx.tick().sample(
+                    core.m_axi_arvalid, core.m_axi_araddr, core.m_axi_arlen, core.m_axi_arsize, core.m_axi_arburst,
+                    core.m_axi_rready,
+                )  # fmt: skip
+                if before is not None and (not valid or tuple(request) != before):
+                    self.wrong.append("a request was withdrawn or changed before it was taken")
+                before = tuple(request) if valid and not ready else None
+                if valid and ready:
+                    address, beats = request[0], request[1] + 1
+                    self.bursts.append((address, beats))
+                    self._check(address, beats, request[2], request[3], width)
+                    latency = self._rng.randint(0, self._latency) if self._stall else self._latency
+                    waiting += [(clock + latency, address + n * width, n == beats - 1) for n in range(beats)]
+                if offered and taken:
+                    waiting.popleft()
+                    self.beats += 1
+                    offered = False
+                clock += 1
+
+        return run

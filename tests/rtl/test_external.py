@@ -1,0 +1,198 @@
+"""Weights from external memory: every network exact behind a memory that stalls, cycles as said, and faults that must show."""
+
+import numpy as np
+import pytest
+
+from hdl.capacity import Capacity
+from hdl.core import Core
+from hdl.program import Program
+from hdl.tiles import DATA_BITS, ExternalWeights, TiledProgram
+from sim import golden
+from sim.comparison import Comparison
+from sim.packets import input_packet, read_result
+from tests.cosim.planted import faulty_core
+from tests.networks import NEURONS, frames_for, random_network
+from tests.pooled_networks import pooled_network
+from tests.rtl import harness
+from tests.rtl.memory_model import MemoryModel
+from toolchain.bandwidth import waiting
+from toolchain.cycles import cycles
+from toolchain.errors import InvalidValue
+
+
+def smallest(network, lanes, data_bits):
+    """The program with the smallest cache that the network takes."""
+    with pytest.raises(InvalidValue, match="--weight-cache") as refused:
+        TiledProgram(network, lanes, external=ExternalWeights(2, data_bits))
+    needed = int(str(refused.value).split()[-3])
+    return TiledProgram(network, lanes, external=ExternalWeights(needed, data_bits))
+
+
+def run(program, frames, memory, limit=400_000):
+    """Packets and spikes of a core, and what differs from the models."""
+    network, lanes = program.network, program.lanes
+    packets = [input_packet(frame, program) for frame in frames]
+    answers = harness.run_core(
+        network, packets, lanes=lanes, external=program.external, memory=memory, limit=limit
+    )  # fmt: skip
+    trace = golden.run(network, frames, "spikes")
+    comparison = Comparison(network, lanes, trace, cycles(network, frames, trace, lanes, program), waits=True)
+    comparison.results(answers.packets)
+    comparison.spikes(answers.spikes)
+    return answers, comparison
+
+
+@pytest.mark.parametrize(("lanes", "data_bits"), [(2, 32), (3, 512), (4, 64), (16, 32)])
+@pytest.mark.parametrize("seed", [1, 3, 4, 6, 9])
+def test_random_networks_are_exact(seed, lanes, data_bits):
+    network = random_network(seed, unusual=seed % 3 == 0)
+    if lanes == 16 and data_bits == 32:
+        assert lanes * network.weight_bits > data_bits
+    program = smallest(network, lanes, data_bits)
+    frames = frames_for(network, seed, 2)
+    memory = MemoryModel(program.weight_bytes(), latency=20, stall=0.3, seed=seed)
+    _, comparison = run(program, frames, memory)
+    assert not comparison.differences
+    assert not memory.wrong
+
+
+@pytest.mark.parametrize("neuron", NEURONS[::7], ids=["-".join(neuron.values()) for neuron in NEURONS[::7]])
+def test_neurons_and_input_spikes_are_exact(neuron):
+    network = random_network(11, neuron={**neuron, "input": "spikes"})
+    program = smallest(network, 2, 64)
+    memory = MemoryModel(program.weight_bytes(), latency=9, stall=0.2)
+    assert not run(program, frames_for(network, 1, 2), memory)[1].differences
+    assert not memory.wrong
+
+
+def test_max_pooling_is_exact():
+    network = pooled_network(5)
+    program = smallest(network, 2, 32)
+    memory = MemoryModel(program.weight_bytes(), latency=9, stall=0.2)
+    assert not run(program, frames_for(network, 1, 1), memory)[1].differences
+    assert len(program.tiles) > sum(len(layer.connections) for layer in network.layers)
+
+
+WAITING = random_network(1)
+
+
+def test_a_memory_that_is_fast_enough_costs_only_the_scans():
+    network = random_network(4)
+    program = smallest(network, 2, 64)
+    assert len(program.tiles) > len(network.layers) - 1
+    frames = np.repeat(frames_for(network, 4, 1), 2, axis=0)
+    answers, comparison = run(program, frames, MemoryModel(program.weight_bytes()))
+    assert not comparison.differences
+    trace = golden.run(network, frames, "spikes")
+    spent = cycles(network, frames, trace, 2, program)
+    result = read_result(answers.packets[1], classes=network.shapes[-1][0], layers=len(network.layers))
+    assert result.counters[:, 0].tolist() == spent.layers[1].tolist()
+    assert result.cycles == spent.total[1]
+    assert waiting(program, frames, trace, latency=1).starving == ()
+
+
+@pytest.mark.parametrize("latency", [0, 40])
+def test_waits_are_estimated_within_a_tenth(latency):
+    network = WAITING
+    program = smallest(network, 2, 32)
+    frames = np.repeat(frames_for(network, 1, 1), 2, axis=0)
+    memory = MemoryModel(program.weight_bytes(), latency=latency)
+    answers, _ = run(program, frames, memory)
+    trace = golden.run(network, frames, "spikes")
+    result = read_result(answers.packets[1], classes=network.shapes[-1][0], layers=len(network.layers))
+    measured = int((result.counters[:, 0] - cycles(network, frames, trace, 2, program).layers[1]).sum())
+    found = waiting(program, frames, trace, latency=latency)
+    assert measured > 1000
+    assert abs(found.total - measured) < measured / 10
+    assert "layer1" in str(found) and "estimated" in str(found)
+
+
+def test_what_both_banks_hold_is_read_once():
+    network = random_network(0)
+    program = TiledProgram(network, 4, external=ExternalWeights.of(network, lanes=4))
+    assert len(program.tiles) == 1
+    memory = MemoryModel(program.weight_bytes())
+    run(program, frames_for(network, 1, 5), memory)
+    assert memory.beats == 2 * program.tiles[0].beats
+
+
+def test_a_tile_longer_than_a_burst_does_not_cross_4_kib():
+    network = WAITING
+    program = TiledProgram(network, 3, external=ExternalWeights(2000, 32))
+    memory = MemoryModel(program.weight_bytes(), stall=0.1)
+    run(program, frames_for(network, 1, 1), memory)
+    assert max(tile.beats for tile in program.tiles) > program.external.burst == 256
+    assert not memory.wrong and max(beats for _, beats in memory.bursts) == 256
+
+
+@pytest.mark.parametrize("data_bits", DATA_BITS)
+@pytest.mark.parametrize("lanes", [1, 5, 64])
+def test_the_file_holds_every_weight(lanes, data_bits):
+    network = random_network(6)
+    program = TiledProgram(network, lanes, external=ExternalWeights.of(network, lanes=lanes, data_bits=data_bits))
+    content, bits = program.weight_bytes(), network.weight_bits
+    together, beats = program.external.words_a_beat(program.word_bits), program.external.beats_a_word(program.word_bits)
+    found = []
+    for tile in program.tiles:
+        for number in range(tile.words):
+            beat = tile.base + number // together * beats
+            first = beat * data_bits // 8
+            value = int.from_bytes(content[first : first + beats * data_bits // 8], "little")
+            value >>= number % together * program.word_bits
+            found.append([value >> lane * bits & (1 << bits) - 1 for lane in range(lanes)])
+    if len(program.tiles) == sum(len(layer.connections) for layer in network.layers):
+        expected = [[weight & (1 << bits) - 1 for weight in word] for word in Program(network, lanes).weight_words]
+        assert found == expected
+    assert sum(map(sum, found)) == sum(
+        int((c.weight & (1 << bits) - 1).sum()) for layer in network.layers for c in layer.connections
+    )
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(
+        InvalidValue, match=r"the weight cache has 4 words, but layer layer\d needs [\d,]+ for two banks"
+    ):
+        TiledProgram(WAITING, 3, external=ExternalWeights(4, 32))
+    with pytest.raises(InvalidValue, match="48 bits, must be one of 32"):
+        ExternalWeights(4, 48)
+    with pytest.raises(InvalidValue, match="1 words, must be 2"):
+        ExternalWeights(1, 32)
+    with pytest.raises(InvalidValue, match="cannot be external"):
+        Core(Capacity.of(WAITING, lanes=3), external=ExternalWeights(480, 32))
+    rate = random_network(1, neuron={"schedule": "stream", "input": "rate"})
+    with pytest.raises(InvalidValue, match="all of a connection that cannot be cut"):
+        TiledProgram(rate, 1, external=ExternalWeights(2, 32))
+
+
+FAULTS = {
+    "banks_exchanged_early": ("hdl.core", "prefetcher.release.eq(sequencer.scanned)", "prefetcher.release.eq(sequencer.scan)"),
+    "scan_does_not_wait": ("hdl.sequencer", "with m.If(self.weights_ready):", "with m.If(1):"),
+    "last_beat_dropped": ("hdl.prefetch", "left.eq(tile.beats), entry", "left.eq(tile.beats - 1), entry"),
+    "wrong_tile_base": ("hdl.prefetch", "beat.eq(tile.base)", "beat.eq(tile.base + 1)"),
+    "wrong_first_group": ("hdl.tiles", "(1, columns, tile.first,", "(1, columns, 0,"),
+    "tile_taken_for_another": ("hdl.prefetch", "(held[filling] == place)", "1"),
+    "steps_not_repeated": ("hdl.prefetch", "(step != self._steps - 1)", "0"),
+    "events_counted_in_every_tile": ("hdl.core", 'event & instruction["counted"]', "event"),
+    "written_where_it_is_read": ("hdl.prefetch", "Cat(filling, entry)", "Cat(~filling, entry)"),
+}  # fmt: skip
+"""Module, healthy text, faulty text."""
+
+
+def sound():
+    """Whether a core with the fault gives exact answers, and its requests keep the rules."""
+    program = smallest(WAITING, 3, 64)
+    memory = MemoryModel(program.weight_bytes(), latency=5)
+    try:
+        _, comparison = run(program, frames_for(WAITING, 1, 2), memory, limit=40_000)
+    except AssertionError:
+        return False
+    return not comparison.differences and not memory.wrong
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_show(monkeypatch, name):
+    assert sound()
+    module, healthy, faulty = FAULTS[name]
+    with faulty_core(module, ((healthy, faulty),)) as core:
+        monkeypatch.setattr(harness, "Core", core)
+        assert not sound()

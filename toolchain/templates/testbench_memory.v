@@ -1,0 +1,76 @@
+  // The external memory: $weights, or +weights=FILE, from address 0. Latency and stalls come from a shift register. A burst
+  // against the rules of AXI4 (size, kind, 4 KiB, outside of the memory) is told once, and from then on nothing is answered.
+  localparam BYTES = $bytes;
+  localparam WIDTH = $width;
+  wire m_axi_arvalid;
+  wire [31:0] m_axi_araddr;
+  wire [7:0] m_axi_arlen;
+  wire [2:0] m_axi_arsize;
+  wire [1:0] m_axi_arburst;
+  wire m_axi_rready;
+  reg m_axi_rvalid = 0;
+  reg [$data_msb:0] m_axi_rdata = 0;
+  reg m_axi_rlast = 0;
+  reg [7:0] memory [0:BYTES-1];
+  reg [8*1024-1:0] weights;
+  integer binary = 0;
+  integer got = 0;
+  initial begin
+    if (!$$value$$plusargs("weights=%s", weights)) weights = "$weights";
+    binary = $$fopen(weights, "rb");
+    if (binary != 0) got = $$fread(memory, binary);
+    if (got != BYTES) $$display("error: %0d of %0d bytes of weights", got, BYTES);
+  end
+
+  reg [31:0] random = 32'h2545f491;
+  reg open = 0;
+  reg broken = 0;
+  reg [31:0] waiting_address [0:7];
+  reg [8:0] waiting_beats [0:7];
+  reg [3:0] requested = 0;
+  reg [3:0] begun = 0;
+  reg [5:0] latency = 0;
+  reg [31:0] address = 0;
+  reg [8:0] beats = 0;
+  wire [3:0] queued = requested - begun;
+  wire m_axi_arready = open && !broken && queued != 8;
+  wire [31:0] end_address = m_axi_araddr + (m_axi_arlen + 1) * WIDTH;
+  wire [31:0] last_byte = end_address - 1;
+  integer place;
+  always @(posedge clk) begin
+    random <= {1'b0, random[31:1]} ^ (random[0] ? 32'hedb88320 : 32'h0);
+    open <= random[3:0] != 0;
+    if (m_axi_arvalid && m_axi_arready) begin
+      if (m_axi_arsize != $size || m_axi_arburst != 1 || m_axi_araddr[31:12] != last_byte[31:12] || end_address > BYTES) begin
+        $$display("error: burst of %0d beats at %h", m_axi_arlen + 1, m_axi_araddr);
+        broken <= 1;
+      end
+      waiting_address[requested[2:0]] <= m_axi_araddr;
+      waiting_beats[requested[2:0]] <= m_axi_arlen + 1;
+      requested <= requested + 1;
+    end
+    if (latency != 0) latency <= latency - 1;
+    if (beats == 0 && queued != 0 && latency == 0) begin
+      address <= waiting_address[begun[2:0]];
+      beats <= waiting_beats[begun[2:0]];
+      latency <= random[9:4] & 6'h1f;
+      begun <= begun + 1;
+    end
+    if (!m_axi_rvalid || m_axi_rready) begin
+      m_axi_rvalid <= 0;
+      if (beats != 0 && latency == 0 && random[12:11] != 0) begin
+        m_axi_rvalid <= 1;
+        m_axi_rlast <= beats == 1;
+        for (place = 0; place < WIDTH; place = place + 1) m_axi_rdata[8*place +: 8] <= memory[address + place];
+        address <= address + WIDTH;
+        beats <= beats - 1;
+      end
+    end
+    if (rst) begin
+      requested <= 0;
+      begun <= 0;
+      beats <= 0;
+      m_axi_rvalid <= 0;
+    end
+  end
+
