@@ -43,10 +43,10 @@ FAULTS = {
     "a lane too many": ("hdl.neurons", "(synapse.last >= number)", "(synapse.last + 1 >= number)", "spike"),
     "first word's lanes in every word": ("hdl.synapses", "Mux(first_group, first, 0)", "first", "counter"),
     "taps not spread": ("hdl.program", "column_words=taps[1].output_step * groups", "column_words=groups", "spike"),
-    "operations of the whole word": ("hdl.core", "word.last - word.first + 1", "program.lanes", "counter"),
+    "operations of the whole word": ("hdl.core", "word.last - word.first + 1", "sizes.lanes", "counter"),
     "shortcut's buffer not held": (
-        "hdl.program", "place(self.spike_sizes, last_reads(self.network))",
-        "place(self.spike_sizes, tuple(range(len(self.spike_sizes))))", "spike",
+        "hdl.program", "return place(sizes, last), sizes",
+        "return place(sizes, tuple(range(len(sizes)))), sizes", "spike",
     ),
 }  # fmt: skip
 

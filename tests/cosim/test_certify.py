@@ -281,4 +281,4 @@ def test_generate_is_the_same_in_any_surroundings(networks, tmp_path):
         call(arguments, tmp_path / f"here-{number}", surroundings)
         files = sorted((tmp_path / f"here-{number}" / f"rtl-{number}").iterdir())
         written.append({file.name: file.read_bytes() for file in files})
-    assert len(written[0]) == 8 and written[0] == written[1]
+    assert {"spikeloom_core.v", "vectors.json", "main.cpp"} < set(written[0]) and written[0] == written[1]

@@ -56,7 +56,7 @@ HARDWARE = {
     "missed_second_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_before.eq(valid", "forward_before.eq(0 & valid"),)),
     "missed_third_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("transparent_for=(write_port,)", ""),)),
     "stale_membrane_between_images": (
-        SMALL_TWO_PHASE, "spike", "hdl.neurons", (("sweep.write_initial | sweep.write_after),\n            ]", "sweep.write_after),\n            ]"),),
+        SMALL_TWO_PHASE, "spike", "hdl.sweep", (("written_after | (valid[1] & ~firing_pass)", "written_after"),),
     ),
     "lane_swap": (STREAM, "spike", "hdl.neurons", (("self.spike_bits[number].eq(", "self.spike_bits[number ^ 1].eq("),)),
     "lost_event": (STREAM, "counter", "hdl.scanner", (("w_en.eq(valid[3])", "w_en.eq(valid[3] & ~fifo.level[1])"),)),
