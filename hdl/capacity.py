@@ -28,7 +28,7 @@ from toolchain.ir import (
 )
 
 __all__ = [
-    "DEVICE_CAPACITIES", "DIMENSIONS", "FORMAT", "HEADER", "Capacity", "Section", "device_capacity", "needs", "read_capacity",
+    "DEVICE_CAPACITIES", "DIMENSIONS", "FORMAT", "HEADER", "Capacity", "Section", "check_loadable", "device_capacity", "needs", "read_capacity",
     "union",
 ]  # fmt: skip
 
@@ -173,11 +173,7 @@ class Capacity:
 
     @classmethod
     def _of_one(cls, network: FixedPointNetwork, lanes: int, banks: int) -> "Capacity":
-        if network.input not in PIXEL_INPUTS:
-            raise InvalidValue(
-                f"network {network.name} has input {network.input}; a core whose memories are loaded takes pixels, "
-                f"{', '.join(PIXEL_INPUTS)}: leave out --memories loadable"
-            )
+        check_loadable(network)
         grouped = Program(network, lanes).grouped
         members: dict[str, Any] = {**{name: getattr(network, name) for name in _NEURON}, **needs(network, lanes)}
         return cls(lanes=lanes, grouped=grouped, banks=banks, **members)
@@ -238,8 +234,6 @@ class Capacity:
                 found.append(f"{name} {wanted}: the core has {has}")
         if not self.grouped and any(c.groups > 1 for layer in network.layers for c in layer.connections):
             found.append("groups: the core has no channel table")
-        if any(c.maximum is not None for layer in network.layers for c in layer.connections):
-            found.append("max pooling: a core whose memories are loaded has no windows")
         for name, need in needs(network, self.lanes).items():
             has = getattr(self, name)
             if need > has and (self.grouped or name != "channels"):
@@ -254,6 +248,7 @@ class Capacity:
         InvalidValue
             One line that names what is short.
         """
+        check_loadable(network)
         found = self.shortages(network)
         if found:
             raise InvalidValue(
@@ -331,6 +326,21 @@ class Capacity:
         }
         left_out = {"threshold_exponent", *WINDOW_MEMBERS, *(() if self.grouped else ("channel_base",))}
         return {f.name: bits.get(f.name, 1) for f in fields(Instruction) if f.name not in left_out}
+
+
+def check_loadable(network: FixedPointNetwork) -> None:
+    """Refuse what no core whose memories are loaded runs, however large.
+
+    Raises
+    ------
+    InvalidValue
+        Input ``spikes``, or max pooling.
+    """
+    lacks = "" if network.input in PIXEL_INPUTS else f"takes pixels, not input {network.input}"
+    if any(c.maximum is not None for layer in network.layers for c in layer.connections):
+        lacks = "has no max pooling"
+    if lacks:
+        raise InvalidValue(f"network {network.name}: a core whose memories are loaded {lacks}; use --memories rom")
 
 
 def needs(network: FixedPointNetwork, lanes: int) -> dict[str, int]:

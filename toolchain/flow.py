@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hdl.capacity import Capacity, device_capacity, read_capacity, union
+from hdl.capacity import Capacity, check_loadable, device_capacity, read_capacity, union
 from hdl.program import check_lanes
 from hdl.tiles import ExternalWeights, TiledProgram
 from sim import floating, golden, runner
@@ -185,7 +185,7 @@ def capacity_for(
             )
         return None
     check_lanes(lanes)
-    _check_loads(network)
+    check_loadable(network)
     room = []
     for name in (part.strip() for part in ("" if listed is None else listed).split(",")):
         if name.endswith(".json"):
@@ -204,15 +204,6 @@ def capacity_for(
         )
     capacity.check(network)
     return capacity
-
-
-def _check_loads(network: FixedPointNetwork) -> None:
-    """Refuse what no core with loadable memories runs, however large."""
-    lacks = "takes pixels, not frames of spikes" if network.input == "spikes" else ""
-    if any(c.maximum is not None for layer in network.layers for c in layer.connections):
-        lacks = "has no max pooling"
-    if lacks:
-        raise InvalidValue(f"network {network.name}: a core whose memories are loaded {lacks}; use --memories rom")
 
 
 def external_for(

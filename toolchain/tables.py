@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 out = Console(highlight=False, soft_wrap=True)
+_UNLIMITED = 10_000
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, narrow: bool = False) -> None:
@@ -40,7 +42,9 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *,
         table.add_column(escape(column), justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    out.print(table)
+    # a terminal breaks a line that is too long; a table that fits itself to it would cut numbers off
+    natural = Measurement.get(out, out.options.update(width=_UNLIMITED), table).maximum
+    out.print(table, width=max(out.width, natural))
 
 
 def _digits(value: float) -> str:

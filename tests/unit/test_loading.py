@@ -88,9 +88,11 @@ def test_another_neuron_or_groups_are_refused_by_name():
 def test_max_pooling_and_input_spikes_are_refused_by_name():
     pooled, _ = pooled_case(1)
     spikes = random_network(3, neuron={**DIRECT, "input": "spikes"})
-    with pytest.raises(InvalidValue, match="max pooling: a core whose memories are loaded has no windows"):
+    with pytest.raises(InvalidValue, match="a core whose memories are loaded has no max pooling; use --memories rom"):
         Capacity.of(pooled, lanes=4).check(pooled)
-    with pytest.raises(InvalidValue, match="has input spikes; a core whose memories are loaded takes pixels"):
+    with pytest.raises(
+        InvalidValue, match="a core whose memories are loaded takes pixels, not input spikes; use --memories rom"
+    ):
         Capacity.of(spikes, lanes=4)
 
 
