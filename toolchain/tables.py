@@ -44,7 +44,8 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *,
         table.add_row(*row)
     # a terminal breaks a line that is too long; a table that fits itself to it would cut numbers off
     natural = Measurement.get(out, out.options.update(width=_UNLIMITED), table).maximum
-    out.print(table, width=max(out.width, natural))
+    table.width = natural if natural > out.width else None
+    out.print(table)
 
 
 def _digits(value: float) -> str:

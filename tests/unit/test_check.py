@@ -383,6 +383,12 @@ def test_a_network_that_no_device_asked_for_holds(run):
     assert code == 1 and "needs" in told and "up5k with 4 lanes: needs " in told
 
 
+def test_numbers_are_not_cut_off_where_the_terminal_is_narrow(run):
+    _, shown, _ = run("vgg16", "-d", "ecp5-85k", "-P", "16")
+    (row,) = (line for line in shown.splitlines() if line.startswith(" ecp5-85k ") and line.endswith(" no "))
+    assert len(row) > 80 and "…" not in row
+
+
 def test_a_model_with_problems_exits_with_1(run, tmp_path):
     (tmp_path / "net.py").write_text(
         "from torch import nn\ndef build():\n    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Sigmoid(), nn.Flatten(), nn.Linear(2704, 10), "
