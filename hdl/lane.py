@@ -22,9 +22,10 @@ class Lane(wiring.Component):
 
     Integration, one synapse a cycle: ``weight`` in one cycle, ``amplitude`` and the old ``membrane`` in the
     next; with ``add`` in the third cycle, ``sum`` shows the new one in the fourth, otherwise 0. Both
-    memories end in a register here (``held`` for the membrane). A sum that is not yet in memory stands for
-    ``membrane``: ``forward_before``, given with ``membrane``, takes the sum of the last synapse but one;
-    ``forward_last``, given with ``add``, takes the last one's.
+    memories end in a register here that nothing stands before, so that a block RAM's own can be it. A value that memory
+    does not give yet stands for ``membrane``: ``forward_before``, given with it, takes the sum of the last synapse but one,
+    ``forward_written`` takes ``written``, what was written while the memory was read; ``forward_last``, given with ``add``,
+    takes the last sum. ``held``, a cycle after ``membrane``, is the membrane without the last sum.
 
     Firing: ``load`` takes ``U ← held + addend`` and θ; in each following cycle ``spike`` and
     ``after`` show one firing of U, and ``step`` moves on to the next, adding the loaded membrane
@@ -70,6 +71,8 @@ class Lane(wiring.Component):
                 "add": In(1),
                 "forward_last": In(1),
                 "forward_before": In(1),
+                "forward_written": In(1),
+                "written": In(signed(membrane_bits)),
                 "held": Out(signed(membrane_bits)),
                 "sum": Out(signed(membrane_bits)),
                 "load": In(1),
@@ -93,14 +96,20 @@ class Lane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = len(self.membrane)
-        weight = Signal.like(self.weight)
+        weight = Signal(self.weight.shape(), reset_less=True)
+        membrane = Signal(self.membrane.shape(), reset_less=True)
         product = Signal(signed(width))
+        forwarded = Signal(signed(width))
+        forward = Signal()
         m.d.sync += [
             weight.eq(self.weight),
             product.eq(self._weighed(weight)),
-            self.held.eq(Mux(self.forward_before, self.sum, self.membrane)),
+            membrane.eq(self.membrane),
+            forwarded.eq(Mux(self.forward_before, self.sum, self.written)),
+            forward.eq(self.forward_before | self.forward_written),
             self.sum.eq(0),
         ]
+        m.d.comb += self.held.eq(Mux(forward, forwarded, membrane))
         with m.If(self.add):
             m.d.sync += self.sum.eq(Mux(self.forward_last, self.sum, self.held) + product)
 

@@ -50,8 +50,8 @@ class NeuronArray(wiring.Component):
 
     The read-modify-write of a membrane word takes 5 cycles (weight read; membrane read, weight into a
     register; multiply, membrane into a register; add; write), fully pipelined: a word may be hit again
-    in any later cycle, forwarding covers the two sums that are not written yet, and the memory the one that is
-    being written. What decides about forwarding is compared a cycle ahead. Latency from a synapse word to its write: 5 cycles.
+    in any later cycle, forwarding covers the two sums that are not written yet, and what is being written while
+    the memory is read. What decides about forwarding is compared a cycle ahead. Latency from a synapse word to its write: 5 cycles.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class NeuronArray(wiring.Component):
         weights, parameters = self._memories(m, layout)
         m.submodules.membranes = membranes = Memory(shape=unsigned(bits * lanes), depth=sizes.membrane_words, init=[])
         write_port = membranes.write_port()
-        read_port = membranes.read_port(transparent_for=(write_port,))
+        read_port = membranes.read_port()
 
         # stage 0: weight read; 1: membrane read; 2: multiply; 3: add; 4: write
         valid = [self.synapses.valid, *(Signal(name=f"valid_{stage}") for stage in (1, 2, 3, 4))]
@@ -178,7 +178,7 @@ class NeuronArray(wiring.Component):
         ]
         m.d.comb += [
             weights.addr.eq(self.synapses.payload.weight),
-            weights.en.eq(self.synapses.valid),
+            weights.en.eq(1),
             parameters.addr.eq(sweep.parameter),
             parameters.en.eq(sweep.read),
             self.busy.eq(Cat(*valid).any() | sweep.busy),
@@ -204,6 +204,9 @@ class NeuronArray(wiring.Component):
         m.d.sync += fields.as_value().eq(parameters.data)
         weight_lanes = data.View(lanes_layout(weight_bits, lanes), weights.data)
         writes = Signal(lanes_layout(bits, lanes))
+        written = Signal.like(writes)
+        forward_written = Signal()
+        m.d.sync += [written.eq(writes), forward_written.eq(write_enable & (write_address == read_address))]
         counts = self._counts(m, sweep) if neuron.negative in COUNTING_NEGATIVES else None
         threshold = Signal(bits - 1)
         if sizes.exponents:
@@ -233,6 +236,8 @@ class NeuronArray(wiring.Component):
                 lane.add.eq(valid[3]),
                 lane.forward_last.eq(forward_last),
                 lane.forward_before.eq(forward_before),
+                lane.forward_written.eq(forward_written),
+                lane.written.eq(written[number]),
                 self.read_data[number].eq(lane.held),
                 lane.load.eq(sweep.load),
                 lane.step.eq(sweep.step),

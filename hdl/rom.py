@@ -3,7 +3,11 @@
 from amaranth import Module, unsigned
 from amaranth.lib.memory import Memory, ReadPort, WritePort
 
-__all__ = ["ReadPort", "rom", "slices"]
+__all__ = ["COLLISION_FREE", "ReadPort", "rom", "slices"]
+
+COLLISION_FREE = ("membranes", "spikes_*", "frame")
+"""Memories whose read port may give anything of a word that is written in that cycle: what it gives is never used, since ``neurons``
+forwards what is written and the others are read once they are whole. Tools need no logic that defines it."""
 
 _BLOCK = {512: 36, 1024: 18, 2048: 9, 4096: 4, 8192: 2}
 """Widths of a block RAM of 16 Kbit and parity, by the depth of which it has them; 1 bit beyond."""

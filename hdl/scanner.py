@@ -165,8 +165,8 @@ class Scanner(wiring.Component):
         offset = [group_offset, *(Signal.like(group_offset, name=f"offset_{stage}") for stage in (1, 2, 3))]
         worths = _stages(worth, "worth", 4)
         byte = [self.address[:2], *(Signal(2, name=f"byte_{stage}") for stage in (1, 2))]
-        spikes = Signal.like(self.spikes)
-        pixels = Signal.like(self.pixels)
+        spikes = Signal(self.spikes.shape(), reset_less=True)
+        pixels = Signal(self.pixels.shape(), reset_less=True)
         pixel = Signal(8)
         m.d.comb += pixel.eq(pixels.word_select(byte[2], 8))
         row = Signal(self._row)

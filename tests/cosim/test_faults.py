@@ -54,7 +54,7 @@ HARDWARE = {
     "greater_instead_of_at_least": (TWO_PHASE, "score", "hdl.lane", (("(excess >= 0)", "(excess > 0)"),)),
     "missed_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_last.eq(valid", "forward_last.eq(0 & valid"),)),
     "missed_second_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_before.eq(valid", "forward_before.eq(0 & valid"),)),
-    "missed_third_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("transparent_for=(write_port,)", ""),)),
+    "missed_third_forwarding": (TWO_PHASE, "spike", "hdl.neurons", (("forward_written.eq(write_enable", "forward_written.eq(0 & write_enable"),)),
     "stale_membrane_between_images": (
         SMALL_TWO_PHASE, "spike", "hdl.sweep", (("written_after | (valid[1] & ~firing_pass)", "written_after"),),
     ),

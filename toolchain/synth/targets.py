@@ -35,6 +35,8 @@ class Family:
         Bits of one block RAM.
     lut : str
         What ``lut`` counts here.
+    memory_stage : str
+        The stage of Yosys's command that chooses memories; empty where the command is not divided.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Family:
     sites: dict[str, str]
     bram_bits: int
     lut: str = "LUT4"
+    memory_stage: str = "map_ram"
 
 
 def _ones(*kinds: str) -> dict[str, int]:
@@ -121,6 +124,7 @@ FAMILIES = {
         {},
         18 * 1024,
         "LUT6",
+        "",
     ),
 }
 """Architectures by name."""

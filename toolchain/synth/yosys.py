@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hdl.rom import COLLISION_FREE
 from toolchain.errors import ToolMissing
 from toolchain.synth.targets import Device
 from toolchain.tools import Tool, tool_failed, watch_tool
@@ -43,6 +44,22 @@ class Netlist:
         }
 
 
+def _synthesis(device: Device, top: str, options: Sequence[str]) -> tuple[str, ...]:
+    """The device's command, in two halves where Yosys can be told in between which memories need no logic for collisions."""
+    command = f"{' '.join((*device.synthesis, *options))} -top {top}"
+    stage = device.family.memory_stage
+    if not stage:
+        return (command,)
+    # alone, within other modules, and where Amaranth numbers a name that stands twice
+    named = [f"c:{place}{name}{number}" for name in COLLISION_FREE for place in ("", "*.") for number in ("", "$*")]
+    chosen = f"{' '.join(named)} {'%u ' * (len(named) - 1)}t:$mem_v2 %i"
+    return (
+        f"{command} -run :{stage}",
+        f"setparam -set RD_COLLISION_X_MASK 1'1 {chosen}",
+        f"{command} -run {stage}:",
+    )
+
+
 def synthesize_cells(
     tool: Tool,
     device: Device,
@@ -75,7 +92,7 @@ def synthesize_cells(
     # without the places of Yosys's own cell libraries, which differ between installations
     script = (
         f"{'read_verilog' if design.endswith('.v') else 'read_rtlil'} {design}",
-        f"{' '.join((*device.synthesis, *options))} -top {top}",
+        *_synthesis(device, top, options),
         "setattr -unset src *",
         f"write_json {NETLIST}",
         *((f"write_verilog -noattr {verilog}",) if verilog else ()),
