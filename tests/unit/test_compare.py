@@ -76,7 +76,7 @@ def test_measured_is_what_the_others_say(folder, found):
 
 
 def test_small_batches_say_the_same(folder, found, monkeypatch):
-    monkeypatch.setattr(flow, "_BATCH_STEPS", 10)
+    monkeypatch.setattr(flow.accounts, "_BATCH_STEPS", 10)
     again = compare(candidates_of(requests(folder)), DATA, profile=INTEGER, lanes=4)
     assert again.candidates == tuple(replace(one, latency_us=None) for one in found.candidates)
 
