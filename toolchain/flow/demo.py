@@ -15,12 +15,11 @@ from toolchain.bundle import RtlBundle
 from toolchain.convert import convert
 from toolchain.density import source_macs
 from toolchain.energy import EnergyReport, load_profile
-from toolchain.errors import InvalidValue
 from toolchain.flow.accounts import energy_sweep, fixed_accuracy, write_energy
 from toolchain.flow.cores import DEFAULT_LANES
 from toolchain.flow.files import Progress, silent, write_json
 from toolchain.flow.hardware import generate
-from toolchain.netfile import save_network
+from toolchain.netfile import make_folder, save_network
 from toolchain.quantize import error_table, quantize
 from toolchain.report import Evidence, checked
 from toolchain.reporting import examples, write_report
@@ -147,10 +146,7 @@ class Demo:
         return folder / "report.html"
 
     def _ready(self) -> Path:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValue(f"cannot make folder {self.folder}: {error.strerror}; choose another") from error
+        make_folder(self.folder)
         return self.folder
 
     def summary(self) -> dict[str, Any]:

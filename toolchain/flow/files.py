@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from toolchain.errors import InvalidValue
-from toolchain.netfile import replacing
+from toolchain.netfile import make_folder, replacing
 
 __all__ = ["Progress", "silent", "write_json", "write_table"]
 
@@ -22,10 +21,7 @@ def silent(_: int) -> None:
 
 def write_json(content: dict[str, Any], path: Path) -> None:
     """Write JSON in one step, making the folder if need be."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(f"cannot make folder {path.parent}: {error.strerror}; choose another") from error
+    make_folder(path.parent)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
