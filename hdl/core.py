@@ -11,17 +11,16 @@ from amaranth.lib.wiring import In, Out
 from hdl.capacity import Capacity
 from hdl.chain_place import ChainPlace
 from hdl.counters import Counters
-from hdl.host import FrameReceiver, ResultSender
 from hdl.layouts import event_layout, width_for
 from hdl.loaded import LoadedPort, loaded
 from hdl.loader import Loader
 from hdl.neurons import NeuronArray
 from hdl.prefetch import Prefetcher, memory_port
 from hdl.program import Program
-from hdl.receiver import SpikeReceiver
+from hdl.receiver import FrameReceiver, SpikeReceiver
 from hdl.rom import ReadPort, rom, slices
 from hdl.scanner import Scanner
-from hdl.sender import SpikeSender
+from hdl.sender import ResultSender, SpikeSender
 from hdl.sequencer import Sequencer
 from hdl.sizes import Sizes
 from hdl.synapses import SynapseAddresses

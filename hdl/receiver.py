@@ -1,23 +1,167 @@
-"""Takes packets of spikes and writes them into the spike memory; in a chain, also what travels with them."""
+"""Takes packets from the host or the core before: frames into the frame memory, spikes into the spike memory."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from amaranth import Cat, Module, Mux, Signal, unsigned
-from amaranth.hdl import Value
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Value, ValueLike
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.host import COUNTERS, ErrorCode, PacketType
+from hdl.host import COUNTERS, ERROR_BITS, ErrorCode, PacketType
 from hdl.layouts import AxiWord, width_for
 from hdl.packing import SpikePacking
 
-__all__ = ["SpikeReceiver"]
+__all__ = ["FrameReceiver", "PacketReceiver", "SpikeReceiver"]
 
 
-class SpikeReceiver(wiring.Component):
+class PacketReceiver(wiring.Component):
+    """What takes packets of one kind and refuses malformed ones: their first word, their last word, and the ends.
+
+    A refused packet is read up to its last word, so the next one starts clean.
+
+    Parameters
+    ----------
+    members : dict
+        Those of the kind, beside the ones below.
+    error_bits : int
+
+    Members
+    -------
+    i : In, stream of packet words
+    accept : In, a packet may start
+    started : Out, one cycle, a well-formed header was taken
+    done : Out, one cycle, after a good packet
+    failed : Out, one cycle, after a refused packet; ``error`` says why
+    """
+
+    def __init__(self, members: Mapping[str, Any], *, error_bits: int = 3):
+        super().__init__(
+            {
+                "i": In(stream.Signature(AxiWord)),
+                "accept": In(1),
+                "started": Out(1),
+                "done": Out(1),
+                "failed": Out(1),
+                "error": Out(unsigned(error_bits)),
+                **members,
+            }
+        )
+
+    def _refuse(self, m: Module, error: Signal, code: ErrorCode) -> None:
+        """Keep the code, and read what is left of the packet."""
+        m.d.sync += error.eq(code)
+        with m.If(self.i.payload.last):
+            m.next = "FAILED"
+        with m.Else():
+            m.next = "DRAIN"
+
+    def _header(self, m: Module, error: Signal, checks: Mapping[ErrorCode | str, ValueLike], following: str) -> None:
+        """Of a state that is ready at ``accept``: take the first word. The first of ``checks`` that holds refuses it, or leads to the state it names."""
+        with m.If(self.i.valid & self.accept):
+            for place, (what, found) in enumerate(checks.items()):
+                with (m.Elif if place else m.If)(found):
+                    if isinstance(what, ErrorCode):
+                        self._refuse(m, error, what)
+                    else:
+                        m.next = what
+            with m.Else():
+                m.d.comb += self.started.eq(1)
+                m.next = following
+
+    def _length(self, m: Module, error: Signal, last: ValueLike, following: str) -> None:
+        """Of a state that takes a word: ``tlast`` must stand at the ``last`` one, and nowhere else."""
+        with m.If(last):
+            with m.If(self.i.payload.last):
+                m.next = following
+            with m.Else():
+                self._refuse(m, error, ErrorCode.LONG)
+        with m.Elif(self.i.payload.last):
+            self._refuse(m, error, ErrorCode.SHORT)
+
+    def _ends(self, m: Module) -> None:
+        """The states behind a packet."""
+        with m.State("DRAIN"):
+            m.d.comb += self.i.ready.eq(1)
+            with m.If(self.i.valid & self.i.payload.last):
+                m.next = "FAILED"
+        with m.State("DONE"):
+            m.d.comb += self.done.eq(1)
+            m.next = "HEADER"
+        with m.State("FAILED"):
+            m.d.comb += self.failed.eq(1)
+            m.next = "HEADER"
+
+
+class FrameReceiver(PacketReceiver):
+    """Takes frame packets, writes pixels to the frame memory, and refuses malformed packets.
+
+    One word a cycle while ``accept``. A frame of the right size is written over the whole frame memory.
+
+    Parameters
+    ----------
+    pixels : int
+        Pixels of a frame.
+    settings : StructLayout or None
+        Of a core whose networks are loaded: ``pixels`` is the largest number then, the network's own comes with it, and
+        a frame before any network is refused.
+
+    Members
+    -------
+    Those of ``PacketReceiver``, and
+
+    write, word, data : Out, write port of the frame memory, four pixels a word
+    """
+
+    def __init__(self, *, pixels: int, settings: data.StructLayout | None = None):
+        self._pixels = pixels
+        self._words = -(-pixels // 4)
+        self._loaded = settings is not None
+        super().__init__(
+            {
+                **({} if settings is None else {"settings": In(settings)}),
+                "write": Out(1),
+                "word": Out(unsigned(width_for(self._words))),
+                "data": Out(unsigned(32)),
+            },
+            error_bits=ERROR_BITS if self._loaded else 3,
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        word = self.i.payload
+        error = Signal.like(self.error)
+        m.d.comb += [self.error.eq(error), self.data.eq(word.data)]
+        index = Signal.like(self.word)
+        m.d.comb += self.word.eq(index)
+        pixels: ValueLike = self._pixels
+        last_word: ValueLike = self._words - 1
+        if self._loaded:
+            pixels, last_word = self.settings.pixels, self.settings.last_frame_word
+
+        checks: dict[ErrorCode | str, ValueLike] = {ErrorCode.TYPE: word.data[24:] != PacketType.FRAME}
+        if self._loaded:
+            checks[ErrorCode.NETWORK] = ~self.settings.loaded
+        checks |= {ErrorCode.SIZE: word.data[:24] != pixels, ErrorCode.SHORT: word.last}
+        with m.FSM():
+            with m.State("HEADER"):
+                m.d.comb += self.i.ready.eq(self.accept)
+                m.d.sync += index.eq(0)
+                self._header(m, error, checks, "PIXELS")
+            with m.State("PIXELS"):
+                m.d.comb += [self.i.ready.eq(1), self.write.eq(self.i.valid)]
+                with m.If(self.i.valid):
+                    m.d.sync += index.eq(index + 1)
+                    self._length(m, error, index == last_word, "DONE")
+            self._ends(m)
+        return m
+
+
+class SpikeReceiver(PacketReceiver):
     """Takes spike packets, writes their fields as spike words, and refuses malformed packets.
 
-    A packet word of n fields takes n cycles, a field of n words too, with no idle cycle between words. A refused packet
-    is read up to its last word, so the next one starts clean. A packet of the right size is written over all of the
-    input's spike words.
+    A packet word of n fields takes n cycles, a field of n words too, with no idle cycle between words. A packet of the
+    right size is written over all of the input's spike words.
 
     Parameters
     ----------
@@ -31,11 +175,8 @@ class SpikeReceiver(wiring.Component):
 
     Members
     -------
-    i : In, stream of packet words
-    accept : In, a packet may start
-    started : Out, one cycle, a well-formed header was taken
-    done : Out, one cycle, after a good packet
-    failed : Out, one cycle, after a refused packet; ``error`` says why
+    Those of ``PacketReceiver``, and
+
     write, address, data : Out, write port of the spike memory; unused lanes are 0
     counted, layer, counters : Out, in a chain: one cycle for each earlier layer, its index and its counters
     given, origin : Out, in a chain: one cycle, when the frame's header came to the first core
@@ -52,12 +193,6 @@ class SpikeReceiver(wiring.Component):
         }
         super().__init__(
             {
-                "i": In(stream.Signature(AxiWord)),
-                "accept": In(1),
-                "started": Out(1),
-                "done": Out(1),
-                "failed": Out(1),
-                "error": Out(unsigned(3)),
                 "write": Out(1),
                 "address": Out(unsigned(address_bits)),
                 "data": Out(unsigned(packing.lanes * (1 + packing.signed))),
@@ -78,58 +213,35 @@ class SpikeReceiver(wiring.Component):
         idle = self._unpack(m, taken, last, between)
         m.d.comb += [self.error.eq(error), last.eq(index == packing.words - 1)]
 
-        def refuse(code: ErrorCode) -> None:
-            m.d.sync += error.eq(code)
-            with m.If(word.last):
-                m.next = "FAILED"
-            with m.Else():
-                m.next = "DRAIN"
-
+        checks: dict[ErrorCode | str, ValueLike] = {}
+        if self._before:
+            checks["RELAY"] = (word.data == PacketType.ERROR << 24 | 1) & ~word.last
+        checks |= {
+            ErrorCode.TYPE: word.data[24:] != PacketType.SPIKES,
+            ErrorCode.SIZE: word.data[:24] != packing.fields,
+            ErrorCode.SHORT: word.last,
+        }
         with m.FSM():
             with m.State("HEADER"):
                 m.d.comb += [self.i.ready.eq(self.accept), between.eq(1)]
                 m.d.sync += [index.eq(0), place.eq(0), number.eq(0), self.address.eq(self._base)]
-                with m.If(self.i.valid & self.accept):
-                    if self._before:
-                        with m.If((word.data == PacketType.ERROR << 24 | 1) & ~word.last):
-                            m.next = "RELAY"
-                    with (m.Elif if self._before else m.If)(word.data[24:] != PacketType.SPIKES):
-                        refuse(ErrorCode.TYPE)
-                    with m.Elif(word.data[:24] != packing.fields):
-                        refuse(ErrorCode.SIZE)
-                    with m.Elif(word.last):
-                        refuse(ErrorCode.SHORT)
-                    with m.Else():
-                        m.d.comb += self.started.eq(1)
-                        m.next = "SPIKES"
+                self._header(m, error, checks, "SPIKES")
             with m.State("SPIKES"):
                 m.d.comb += [self.i.ready.eq(idle), taken.eq(self.i.valid & idle)]
                 with m.If(taken):
                     m.d.sync += index.eq(index + 1)
                     if self._before:
                         with m.If(word.last):
-                            refuse(ErrorCode.SHORT)
+                            self._refuse(m, error, ErrorCode.SHORT)
                         with m.Elif(last):
                             m.next = "COUNTERS"
                     else:
-                        with m.If(last):
-                            with m.If(word.last):
-                                m.next = "WRITE"
-                            with m.Else():
-                                refuse(ErrorCode.LONG)
-                        with m.Elif(word.last):
-                            refuse(ErrorCode.SHORT)
+                        self._length(m, error, last, "WRITE")
             if self._before:
                 with m.State("COUNTERS"):
                     m.d.comb += self.i.ready.eq(1)
                     with m.If(self.i.valid):
-                        with m.If(self._passengers(m, place, number)):
-                            with m.If(word.last):
-                                m.next = "WRITE"
-                            with m.Else():
-                                refuse(ErrorCode.LONG)
-                        with m.Elif(word.last):
-                            refuse(ErrorCode.SHORT)
+                        self._length(m, error, self._passengers(m, place, number), "WRITE")
                 with m.State("RELAY"):
                     m.d.comb += self.i.ready.eq(1)
                     m.d.sync += error.eq(word.data[: len(error)])
@@ -139,16 +251,7 @@ class SpikeReceiver(wiring.Component):
                             m.next = "FAILED"
             with m.State("WRITE"), m.If(idle):
                 m.next = "DONE"
-            with m.State("DRAIN"):
-                m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid & word.last):
-                    m.next = "FAILED"
-            with m.State("DONE"):
-                m.d.comb += self.done.eq(1)
-                m.next = "HEADER"
-            with m.State("FAILED"):
-                m.d.comb += self.failed.eq(1)
-                m.next = "HEADER"
+            self._ends(m)
         return m
 
     def _passengers(self, m: Module, place: Signal, number: Signal) -> Value:

@@ -2,10 +2,28 @@
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-__all__ = ["SOUND", "chain", "frames_of", "graph", "node", "reference"]
+__all__ = [
+    "CLASSES",
+    "CONV",
+    "FLAT",
+    "POOL",
+    "R",
+    "SOUND",
+    "behind",
+    "chain",
+    "conv",
+    "frames_of",
+    "graph",
+    "node",
+    "reference",
+    "same",
+    "vector",
+    "weights",
+]
 
 CLASSES = 5
 
@@ -154,3 +172,44 @@ def dense(rng):
 
 SOUND = {"plain": plain, "residual": residual, "separable": separable, "series": series, "dense": dense}
 """Models that convert, from a random generator."""
+
+
+RNG = np.random.default_rng(0)
+
+
+def weights(*shape):
+    """Others with each call, float32."""
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def same(module, model, count=3, tolerance=1e-5):
+    """Scores of the module are those of the reference."""
+    frames = frames_of(model, count)
+    with torch.no_grad():
+        found = module(torch.tensor(frames.astype(np.float32))).numpy()
+    wanted = reference(model, frames)
+    scale = np.abs(wanted).max()
+    assert found.shape == wanted.shape and scale > 1e-3
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * scale)
+
+
+R = ("Relu", [], {})
+CONV = {"w": weights(4, 2, 3, 3)}
+FLAT = [("Relu", [], {}), ("Flatten", [], {})]
+POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
+
+
+def conv(**attributes):
+    """A convolution with ``attributes``, ReLU, Flatten."""
+    return chain(("Conv", ["w"], attributes), *FLAT, shape=(2, 7, 8), weights=CONV)
+
+
+def behind(*steps, opset=17, **more):
+    """A convolution to (4, 6, 6), then ``steps``."""
+    return chain(("Conv", ["w"], {}), *steps, shape=(2, 8, 8), weights={**CONV, **more}, opset=opset)
+
+
+def vector(*steps, opset=17, **more):
+    """A dense layer of 6, then ``steps``."""
+    given = {"d": weights(8, 6), **more}
+    return chain(("MatMul", ["d"], {}), *steps, shape=(8,), weights=given, opset=opset)

@@ -92,37 +92,49 @@ def _verilog(network: FixedPointNetwork, core: Core | Chain) -> str:
     return _header(network, core) + (without_contents(text) if core.loadable else text)
 
 
-def _testbench(core: Core | Chain) -> str:
-    """The test bench module; a chain's counts the packets of every core, since they work on different frames."""
+_WATCHER = """\
+  reg [31:0] answered = 0;
+  always @(posedge clk) begin
+    if (spike_valid && file != 0)
+      $fwrite(file, "%h %h %h %h %h\\n", answered, spike_layer, spike_step, spike_word, spike_bits);
+    if (m_axis_tvalid && m_axis_tready && m_axis_tlast) begin
+      answered <= answered + 1;
+      if (file != 0) $fflush(file);
+    end
+  end
+"""
+_CHAIN_WATCHER = """\
+  always @(posedge clk) if (m_axis_tvalid && m_axis_tready && m_axis_tlast && file != 0) $fflush(file);
+"""
+
+
+def _watched(core: Core) -> dict[str, str]:
+    """What the test bench of one core fills in: wires, ports, and what writes spike words."""
+    widths = {name: len(getattr(core, f"spike_{name}")) for name in ("layer", "step", "word", "bits")}
+    ports = [f"spike_{name}" for name in ("valid", *widths)]
     tiled = _tiled(core)
-    name = "testbench_chain.v" if isinstance(core, Chain) else "testbench.v"
-    memory = ports = ""
     if tiled is not None:
-        memory = Template((TEMPLATES / "testbench_memory.v").read_text()).substitute(
-            bytes=len(tiled.weight_bytes()),
-            width=tiled.external.data_bits // 8,
-            size=(tiled.external.data_bits // 8).bit_length() - 1,
-            data_msb=tiled.external.data_bits - 1,
-            weights=WEIGHTS_FILE,
-        )
-        ports = "".join(f",\n      .{port}({port})" for port in memory_port(tiled.external.data_bits))
-    text = (TEMPLATES / name).read_text()
-    if not isinstance(core, Chain):
-        msb = {name: len(getattr(core, f"spike_{name}")) - 1 for name in ("layer", "step", "word", "bits")}
-        return Template(text).substitute(
-            core=CORE,
-            testbench=TESTBENCH,
-            memory=memory,
-            memory_ports=ports,
-            **{f"{name}_msb": value for name, value in msb.items()},
-        )
+        ports += memory_port(tiled.external.data_bits)
+    return {
+        "kind": "",
+        "counted": "answered",
+        "wires": "  wire spike_valid;\n"
+        + "".join(f"  wire [{width - 1}:0] spike_{name};\n" for name, width in widths.items()),
+        "ports": "",
+        "last_ports": "".join(f",\n      .{port}({port})" for port in ports),
+        "watchers": _WATCHER,
+    }
+
+
+def _all_watched(chain: Chain) -> dict[str, str]:
+    """Likewise of a chain; packets of every core are counted, since they work on different frames."""
     wires: list[str] = []
     given: list[str] = []
     watchers: list[str] = []
-    for number in range(len(core.cores)):
+    for number in range(len(chain.cores)):
         port = f"spike{number}"
         for name in ("valid", "layer", "step", "word", "bits", "done"):
-            width = len(getattr(core, f"{port}_{name}"))
+            width = len(getattr(chain, f"{port}_{name}"))
             wires.append(f"  wire {f'[{width - 1}:0] ' if width > 1 else ''}{port}_{name};\n")
             given.append(f"      .{port}_{name}({port}_{name}),\n")
         watchers.append(
@@ -134,9 +146,31 @@ def _testbench(core: Core | Chain) -> str:
             f"    if ({port}_done) answered{number} <= answered{number} + 1;\n"
             "  end\n"
         )
-    return Template(text).substitute(
-        core=CORE, testbench=TESTBENCH, wires="".join(wires), ports="".join(given), watchers="".join(watchers)
-    )
+    return {
+        "kind": ", a chain of cores",
+        "counted": "that its core sent",
+        "wires": "".join(wires),
+        "ports": "".join(given),
+        "last_ports": "",
+        "watchers": "".join(watchers) + _CHAIN_WATCHER,
+    }
+
+
+def _testbench(core: Core | Chain) -> str:
+    """The test bench module."""
+    tiled = _tiled(core)
+    memory = ""
+    if tiled is not None:
+        memory = Template((TEMPLATES / "testbench_memory.v").read_text()).substitute(
+            bytes=len(tiled.weight_bytes()),
+            width=tiled.external.data_bits // 8,
+            size=(tiled.external.data_bits // 8).bit_length() - 1,
+            data_msb=tiled.external.data_bits - 1,
+            weights=WEIGHTS_FILE,
+        )
+    watched = _all_watched(core) if isinstance(core, Chain) else _watched(core)
+    frame = Template((TEMPLATES / "testbench.v").read_text())
+    return frame.substitute(core=CORE, testbench=TESTBENCH, memory=memory, **watched)
 
 
 def _memories(sizes: Sizes) -> dict[str, dict[str, int]]:

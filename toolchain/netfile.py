@@ -24,7 +24,16 @@ from toolchain.errors import InvalidValue, NetworkFileError
 from toolchain.ir import FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
 from toolchain.pooling import MaxPooling
 
-__all__ = ["SCHEMA", "check_writable", "load_fixed_point", "load_network", "load_spiking", "replacing", "save_network"]
+__all__ = [
+    "SCHEMA",
+    "check_writable",
+    "load_fixed_point",
+    "load_network",
+    "load_spiking",
+    "make_folder",
+    "replacing",
+    "save_network",
+]
 
 SCHEMA = 2
 _KINDS: dict[str, type[SpikingNetwork] | type[FixedPointNetwork]] = {
@@ -66,6 +75,20 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises
+    ------
+    InvalidValue
+        It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(f"cannot make folder {folder}: {error.strerror}; choose another") from error
 
 
 def check_writable(path: Path) -> None:

@@ -14,7 +14,7 @@ from toolchain.datasets import Dataset
 from toolchain.energy import EnergyReport, energy_table
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
-from toolchain.netfile import check_writable, replacing
+from toolchain.netfile import check_writable, make_folder, replacing
 from toolchain.report import Evidence, choose, page_content, rasters, render, with_page
 
 __all__ = ["FILES", "check_folder", "examples", "write_report"]
@@ -72,10 +72,7 @@ def write_report(
     table = energy_table(first).to_csv(index=False)
     page = render(page_content(reports, whole, evidence), table)
     texts = dict(zip(FILES, (page, json.dumps(whole, indent=2) + "\n", table), strict=True))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(f"cannot make folder {folder}: {error.strerror}; choose another") from error
+    make_folder(folder)
     with ExitStack() as stack:
         for name, text in texts.items():
             temporary = stack.enter_context(replacing(folder / name))

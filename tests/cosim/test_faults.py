@@ -140,7 +140,7 @@ HARDWARE = {
         STREAM, "counter", "hdl.counters", (("operations + performed", "operations + performed + event"),),
     ),
     "cycles_off_by_one": (TWO_PHASE, "counter", "hdl.counters", (("self.total.eq(1)", "self.total.eq(0)"),)),
-    "last_of_equal_scores_wins": (tied(STREAM), "prediction", "hdl.host", (("(score > best)", "(score >= best)"),)),
+    "last_of_equal_scores_wins": (tied(STREAM), "prediction", "hdl.sender", (("(score > best)", "(score >= best)"),)),
     "silent_core": (
         SMALL_TWO_PHASE, "protocol", "hdl.sequencer", (('"FIRE"), m.If(~self.engines_busy)', '"FIRE"), m.If(0)'),),
     ),

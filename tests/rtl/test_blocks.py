@@ -8,9 +8,10 @@ from amaranth import Shape
 from amaranth.sim import Simulator
 
 from hdl import Core
-from hdl.host import ErrorCode, FrameReceiver, PacketType
+from hdl.host import ErrorCode, PacketType
 from hdl.lane import Lane
 from hdl.layouts import event_layout, synapse_layout
+from hdl.receiver import FrameReceiver
 from hdl.sweep import Sweep
 from hdl.synapses import SynapseAddresses
 from tests.networks import NEURONS, random_network

@@ -322,7 +322,7 @@ def test_cycles_decide_on_a_small_fpga():
 
 
 def test_energy_is_of_the_cores_own_cycles(monkeypatch):
-    monkeypatch.setattr(flow, "_BATCH_STEPS", 8)  # several batches
+    monkeypatch.setattr(flow.accounts, "_BATCH_STEPS", 8)  # several batches
     network = random_network(11, neuron={"schedule": "two_phase"})
     frames = frames_for(network, 11, 7)
     dataset = Dataset("seven", frames, np.zeros(7, np.int64))

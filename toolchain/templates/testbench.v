@@ -1,5 +1,5 @@
-// Test bench around $core: passes the packet streams through and writes every spike word to a file.
-// +spikes=FILE: one line a spike word: packets answered before, layer, step, neuron word, bits (hexadecimal).
+// Test bench around $core$kind: passes the packet streams through and writes every spike word to a file.
+// +spikes=FILE: one line a spike word: packets $counted before, layer, step, neuron word, bits (hexadecimal).
 // Verilog-2005, as the core: simulators run the core's blocks at time 0 only under that standard's rules.
 `timescale 1ns / 1ps
 `ifdef VERILATOR
@@ -19,12 +19,7 @@ module $testbench (
     input  wire        m_axis_tready `PUBLIC,
     output wire        m_axis_tlast  `PUBLIC
 );
-  wire spike_valid;
-  wire [$layer_msb:0] spike_layer;
-  wire [$step_msb:0] spike_step;
-  wire [$word_msb:0] spike_word;
-  wire [$bits_msb:0] spike_bits;
-  $core core (
+$wires  $core core (
       .clk(clk),
       .rst(rst),
       .s_axis_tdata(s_axis_tdata),
@@ -34,25 +29,11 @@ module $testbench (
       .m_axis_tdata(m_axis_tdata),
       .m_axis_tvalid(m_axis_tvalid),
       .m_axis_tready(m_axis_tready),
-      .m_axis_tlast(m_axis_tlast),
-      .spike_valid(spike_valid),
-      .spike_layer(spike_layer),
-      .spike_step(spike_step),
-      .spike_word(spike_word),
-      .spike_bits(spike_bits)$memory_ports
+$ports      .m_axis_tlast(m_axis_tlast)$last_ports
   );
 
 $memory  integer file = 0;
   reg [8*1024-1:0] path;
   initial if ($$value$$plusargs("spikes=%s", path)) file = $$fopen(path, "w");
 
-  reg [31:0] answered = 0;
-  always @(posedge clk) begin
-    if (spike_valid && file != 0)
-      $$fwrite(file, "%h %h %h %h %h\n", answered, spike_layer, spike_step, spike_word, spike_bits);
-    if (m_axis_tvalid && m_axis_tready && m_axis_tlast) begin
-      answered <= answered + 1;
-      if (file != 0) $$fflush(file);
-    end
-  end
-endmodule
+${watchers}endmodule
