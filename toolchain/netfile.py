@@ -22,6 +22,7 @@ from safetensors.numpy import save as save_tensors
 from toolchain.connection import Connection
 from toolchain.errors import InvalidValue, NetworkFileError
 from toolchain.ir import FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
+from toolchain.leak import Decay
 from toolchain.pooling import MaxPooling
 
 __all__ = [
@@ -206,6 +207,9 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNe
             )
             for number, c in enumerate(layer["connections"])
         )
+        leak = layer.get("leak")
+        if leak is not None and kind is FixedPointNetwork:
+            leak = Decay(_whole(leak))
         layers.append(
             layer_of(
                 name=layer["name"],
@@ -213,6 +217,7 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNe
                 threshold=arrays[f"{index}.threshold"] if layer["fires"] else None,
                 bias=arrays[f"{index}.bias"],
                 negative_threshold=arrays.get(f"{index}.negative_threshold"),
+                leak=leak,
                 **{once: arrays[f"{index}.{once}"]},
             )
         )

@@ -9,11 +9,21 @@ import numpy as np
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import round_half_up, weight_limit
 from toolchain.ir import INPUT, SCHEDULES, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
+from toolchain.leak import Decay, time_constant
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CLIPPINGS", "dequantize", "error_table", "quantize", "quantize_layer", "score_scale"]
+__all__ = [
+    "CLIPPINGS",
+    "LeakError",
+    "dequantize",
+    "error_table",
+    "leak_errors",
+    "quantize",
+    "quantize_layer",
+    "score_scale",
+]
 
 
 def _max_scale(weights: np.ndarray, limit: int) -> np.ndarray:
@@ -134,13 +144,14 @@ def quantize_layer(
                 f"{weight_bits}, or fewer time steps than {network.time_steps}"
             )
     integers = {kind.replace(" ", "_"): round_half_up(values / scale) for kind, values in charges.named().items()}
-    return FixedPointLayer(layer.name, connections, integers.pop("threshold", None), **integers), scale
+    leak = None if layer.leak is None else Decay.nearest(layer.leak)
+    return FixedPointLayer(layer.name, connections, integers.pop("threshold", None), leak=leak, **integers), scale
 
 
 def quantize(
     network: SpikingNetwork, weight_bits: int = 8, *, clipping: str = "max", pow2: bool = False
 ) -> FixedPointNetwork:
-    """Integers for every weight, threshold, offset and bias (design, section 3, Quantization).
+    """Integers for every weight, threshold, offset and bias (design, section 3, Quantization); leaks become shifts.
 
     Parameters
     ----------
@@ -180,6 +191,7 @@ def quantize(
         negative=network.negative,
         reset=network.reset,
         compare=network.compare,
+        leak_order=network.leak_order,
         input=network.input,
         seed=network.seed,
         weight_bits=weight_bits,
@@ -220,7 +232,13 @@ def dequantize(
             )
             threshold, below = (None if t is None else t * unit for t in (fixed.threshold, fixed.negative_threshold))
             new = SpikingLayer(
-                layer.name, connections, threshold, fixed.bias * scale, fixed.offset * unit, negative_threshold=below
+                layer.name,
+                connections,
+                threshold,
+                fixed.bias * scale,
+                fixed.offset * unit,
+                negative_threshold=below,
+                leak=None if fixed.leak is None else fixed.leak.share,
             )
         rescaled = tuple(
             c if c.source == INPUT else replace(c, weight=c.weight * c.fed_by(ratios[c.source]))
@@ -232,6 +250,42 @@ def dequantize(
         else:
             ratios.append(np.ones(layer.channels))
     return replace(network, layers=tuple(layers))
+
+
+@dataclass(frozen=True)
+class LeakError:
+    """What shifts and adders make of one layer's leak.
+
+    Members
+    -------
+    layer : name
+    leak : β of the floating-point network
+    terms : signed shifts of the ``Decay`` nearest to it
+    share : its β; ``error``: that less ``leak``
+    time_constant, time_constant_kept : τ = −1/ln β of both, in steps
+    rounding : mean of what rounding down adds to a membrane each step, in its integer units
+    """
+
+    layer: str
+    leak: float
+    terms: tuple[int, ...]
+    share: float
+    error: float
+    time_constant: float
+    time_constant_kept: float
+    rounding: float
+
+    @staticmethod
+    def of(layer: str, leak: float) -> "LeakError":
+        """Of the decay nearest to ``leak``."""
+        kept = Decay.nearest(leak)
+        steps = time_constant(leak), time_constant(kept.share)
+        return LeakError(layer, leak, kept.terms, kept.share, kept.share - leak, *steps, kept.bias)
+
+
+def leak_errors(network: SpikingNetwork) -> tuple[LeakError, ...]:
+    """Of each layer that leaks."""
+    return tuple(LeakError.of(layer.name, layer.leak) for layer in network.layers if layer.leak is not None)
 
 
 def score_scale(
