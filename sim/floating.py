@@ -1,6 +1,6 @@
 """Float simulation of a spiking network: what conversion costs before any integer is chosen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,22 +35,37 @@ class FloatTrace:
     spikes: np.ndarray
 
 
+class _Readout:
+    """Membranes ``[N, classes]`` of the last layer for one batch after another."""
+
+    def __init__(self, network: SpikingNetwork):
+        layer = network.layers[-1]
+        self.initial, self.leak = torch.tensor(layer.initial).float(), layer.leak
+        self.membrane = self.initial
+
+    def steps(self, passage: Passage) -> Iterator[tuple[int, Tensor]]:
+        """Number of each step of a block, and the membranes after it."""
+        if passage.first == 0:
+            self.membrane = self.initial.expand(passage.inputs.shape[1], -1).clone()
+        for step, inputs in enumerate(passage.inputs.flatten(2), passage.first):
+            if self.leak is not None and step:
+                self.membrane *= self.leak
+            self.membrane += inputs
+            yield step, self.membrane
+
+
 def _scores(
     network: SpikingNetwork, frames: np.ndarray, time_steps: Sequence[int], progress: Callable[[int], None] | None
 ) -> np.ndarray:
     """Membrane of the readout over the levels so far, after each of some steps; float32 ``[S, N, classes]``."""
     last = len(network.layers) - 1
-    initial = torch.tensor(network.layers[last].initial).float()
     scores = np.zeros((len(time_steps), len(frames), network.layers[last].channels), np.float32)
-    membrane = initial
+    readout = _Readout(network)
     for passage in passages(network, frames):
         if passage.layer != last:
             continue
-        if passage.first == 0:
-            membrane = initial.expand(passage.inputs.shape[1], -1).clone()
-        for offset, inputs in enumerate(passage.inputs.flatten(2)):
-            membrane += inputs
-            step = passage.first + offset + 1 if network.schedule == "stream" else network.time_steps
+        for number, membrane in readout.steps(passage):
+            step = number + 1 if network.schedule == "stream" else network.time_steps
             if step in time_steps:
                 levels = step if network.schedule == "stream" else network.levels
                 scores[time_steps.index(step), passage.frames] = (membrane / levels).numpy()
@@ -63,7 +78,7 @@ def run(network: SpikingNetwork, frames: np.ndarray, *, progress: Callable[[int]
     """Class scores of uint8 frames ``[N, C, H, W]`` after T steps, float32 ``[N, classes]``.
 
     In float32, step by step in ``stream``, by closed form in ``two_phase`` and ``radix``; scores are on the
-    scale of the source network. ``switched`` is temporal switch coding: a neuron integrates over a window
+    scale of the source network, a readout's membrane divided by the levels, whether it leaks or not. ``switched`` is temporal switch coding: a neuron integrates over a window
     of T steps, then says n = clip(⌊V/θ⌋, 0, T) with two spikes, one that switches a synaptic current on and
     one, n steps later, that switches it off; its scores are those of ``two_phase``. A reconstruction of
     Han & Roy, ECCV 2020, from its description.
@@ -123,12 +138,17 @@ def trace(network: SpikingNetwork, frames: np.ndarray) -> FloatTrace:
     inputs = [np.zeros((images, *shape), np.float32) for shape in network.shapes]
     outputs = [np.zeros_like(inputs[i]) for i, layer in enumerate(network.layers) if layer.threshold is not None]
     spikes = np.zeros(images, np.int64)
+    readout, scores = _Readout(network), np.zeros((images, network.shapes[-1][0]), np.float32)
     for passage in passages(network, frames):
         inputs[passage.layer][passage.frames] += passage.inputs.sum(dim=0).numpy()
         if passage.spikes is not None:
             outputs[passage.layer][passage.frames] += passage.spikes.sum(dim=0).numpy()
             spikes[passage.frames] += _spikes(network, passage).numpy()
-    scores = (inputs[-1][:, :, 0, 0] + network.layers[-1].initial.astype(np.float32)) / np.float32(levels)
+        elif network.layers[-1].leak is not None:
+            for _, membrane in readout.steps(passage):
+                scores[passage.frames] = membrane.numpy() / np.float32(levels)
+    if network.layers[-1].leak is None:
+        scores = (inputs[-1][:, :, 0, 0] + network.layers[-1].initial.astype(np.float32)) / np.float32(levels)
     for value in inputs:
         value /= levels
     for value, layer in zip(outputs, network.layers, strict=False):

@@ -5,7 +5,7 @@ Exact by proof, not by trial. Every sum is a chain of additions and multiplicati
 ``FixedPointNetwork.ranges``, and the engine is float32 below 2^24 and float64 below 2^53, where
 each such operation is exact in any order. ``⌊V/θ⌋`` by division is exact there too: a quotient
 just under an integer n is n − 1/θ at nearest, and 1/θ exceeds half the float spacing at n while
-nθ stays below that bound.
+nθ stays below that bound. A leak's ``V >> k`` is ``⌊V·2^−k⌋``, a product with a power of two.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -151,6 +151,7 @@ class _Neurons:
         self.negative, self.reset, self.compare = network.negative, network.reset, network.compare
         self.asymmetric = network.negative == "asymmetric"
         self.levels = network.levels
+        self.leak_first = network.leak_order == "leak_first"
         dtype = self._dtype(network, index)
         self.synapses = [_Synapses(c, network.source_shape(c), dtype, device) for c in layer.connections]
 
@@ -168,6 +169,8 @@ class _Neurons:
         # synaptic sums alone lie in the membrane's range less its offset and biases
         bound = network.ranges[index].magnitude + int(np.abs(layer.offset).max())
         bound += network.time_steps * int(np.abs(layer.bias).max())
+        # the parts of a leak, largest first, leave V at most their rounding beyond what it was
+        bound += 0 if layer.leak is None else len(layer.leak.terms)
         for threshold in (layer.threshold, layer.negative_threshold):
             largest = 0 if threshold is None else int(threshold.max())
             # below 0 floor takes back up to θ − 1 more than there is
@@ -222,9 +225,26 @@ class _Neurons:
         for step in range(steps):
             if step:
                 membrane += drives[step]
+            leaks = self.layer.leak is not None and step < steps - 1
+            before = membrane.clone() if leaks and self.leak_first else membrane
             if self.threshold is not None:
                 self._fire(membrane, fired[step], total)
+            if leaks:
+                self._leak(before)
+                if before is not membrane:
+                    membrane = (
+                        before if self.threshold is None else before.addcmul_(fired[step], self.threshold, value=-1)
+                    )
         return membrane, fired
+
+    def _leak(self, membrane: Tensor) -> None:
+        """One decay in place; all shifts are of what was there before."""
+        assert self.layer.leak is not None
+        whole = membrane.clone()
+        for shift in self.layer.leak.taken:
+            membrane -= torch.floor(whole * 2.0**-shift)
+        for shift in self.layer.leak.given_back:
+            membrane += torch.floor(whole * 2.0**-shift)
 
     def _drives(self, spikes: list[Tensor], steps: int) -> list[Tensor]:
         """What each step of ``stream`` adds to the membranes, bias included."""
@@ -235,8 +255,17 @@ class _Neurons:
 
     def charged(self, spikes: list[Tensor], steps: Sequence[int]) -> Tensor:
         """Membranes of a layer that never fires after some steps of ``stream``, float64 ``[S, N, H, W, C]``."""
-        charge = torch.stack(self._drives(spikes, steps[-1])).double().cumsum(dim=0)
-        return charge[[step - 1 for step in steps]] + self.offset
+        drives = torch.stack(self._drives(spikes, steps[-1])).double()
+        if self.layer.leak is None:
+            return drives.cumsum(dim=0)[[step - 1 for step in steps]] + self.offset
+        charges, membrane = [], drives[0] + self.offset
+        for step in range(1, steps[-1] + 1):
+            if step in steps:
+                charges.append(membrane.clone())
+            if step < steps[-1]:
+                self._leak(membrane)
+                membrane += drives[step]
+        return torch.stack(charges)
 
     def _fire(self, membrane: Tensor, spikes: Tensor, total: Tensor | None) -> None:
         """One firing in place; ``total`` is the sum of all spikes so far, which ``correcting`` and ``memory`` need."""

@@ -172,6 +172,35 @@ def _fire(
             train[(t, place)] = -1
 
 
+def _decayed(layer: FixedPointLayer, value: int) -> int:
+    """``V − Σ ±(V >> k)``: each shift is a division that rounds down."""
+    assert layer.leak is not None
+    left = value
+    for term in layer.leak.terms:
+        part = value // 2 ** abs(term)
+        left = left + part if term < 0 else left - part
+    return left
+
+
+def _leak(
+    network: FixedPointNetwork,
+    layer: FixedPointLayer,
+    v: dict[Place, int],
+    before: dict[Place, int],
+    t: int,
+    train: Train,
+) -> None:
+    """What stays of the membranes for the step after step t; ``before`` are those before they fired."""
+    for place in v:
+        if network.leak_order == "reset_first":
+            v[place] = _decayed(layer, v[place])
+        else:
+            v[place] = _decayed(layer, before[place])
+            if (t, place) in train:
+                assert layer.threshold is not None
+                v[place] -= int(layer.threshold[place[0]])
+
+
 def _run_frame(
     network: FixedPointNetwork, frame: np.ndarray
 ) -> tuple[list[Train], list[dict[Place, int]], list[tuple[int, int, int]]]:
@@ -189,7 +218,10 @@ def _run_frame(
             for place in v:
                 v[place] = (2 * v[place] if radix else v[place]) + arriving[t][place] + int(layer.bias[place[0]])
             if network.schedule == "stream":
+                before = dict(v)
                 _fire(network, layer, v, t, train)
+                if layer.leak is not None and t < network.time_steps - 1:
+                    _leak(network, layer, v, before, t, train)
         if network.schedule == "two_phase":
             for t in range(network.time_steps):
                 _fire(network, layer, v, t, train)

@@ -75,6 +75,7 @@ class _Layer:
         self.threshold = None if layer.threshold is None else _channel(layer.threshold)
         below = layer.threshold if layer.negative_threshold is None else layer.negative_threshold
         self.below = None if below is None else _channel(below)
+        self.leak = layer.leak
         self.reads_frame = network.reads_frame(layer)
         self.reached = torch.ge if network.compare == "ge" else torch.gt
         self.membrane = self.total = torch.zeros(0)
@@ -101,8 +102,20 @@ class _Layer:
         spikes = torch.empty(inputs.shape)
         for step, current in enumerate(inputs):
             self.membrane += current
+            before = (
+                self.membrane.clone() if self.leak is not None and self.network.leak_order == "leak_first" else None
+            )
             spikes[step] = self._fire()
+            if self.leak is not None:  # in the last step too, since nobody reads the membranes behind it
+                self.membrane = self._leaked(before, spikes[step])
         return spikes
+
+    def _leaked(self, before: Tensor | None, spikes: Tensor) -> Tensor:
+        """What stays for the next step; ``before``, where the leak comes first: the membranes that fired."""
+        assert self.leak is not None and self.threshold is not None
+        if before is None:
+            return self.membrane.mul_(self.leak)
+        return before.mul_(self.leak).addcmul_(spikes, self.threshold, value=-1)
 
     def _fire(self) -> Tensor:
         """One firing, taken off the membranes."""

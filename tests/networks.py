@@ -21,9 +21,21 @@ from toolchain.ir import (
     FixedPointLayer,
     FixedPointNetwork,
 )
+from toolchain.leak import LEAK_ORDERS, Decay
 from toolchain.lfsr import random_bytes
 
-__all__ = ["NEURONS", "fixed_point_networks", "frames_for", "lively_network", "random_network", "rate_spikes"]
+__all__ = [
+    "LEAKY_NEURONS",
+    "NEURONS",
+    "fixed_point_networks",
+    "frames_for",
+    "leaky",
+    "lively_leaky_network",
+    "lively_network",
+    "random_decay",
+    "random_network",
+    "rate_spikes",
+]
 
 
 def _connection(
@@ -75,6 +87,12 @@ NEURONS = [
     and (schedule, negative) != ("radix", "floor")
 ]
 """Every neuron there is, whatever its input."""
+LEAKY_NEURONS = [
+    {"schedule": "stream", "reset": reset, "compare": compare, "leak_order": order}
+    for order, reset, compare in product(LEAK_ORDERS, RESETS, COMPARES)
+    if (order, reset) != ("leak_first", "zero")
+]
+"""Every neuron that may leak."""
 
 
 def random_network(
@@ -137,6 +155,51 @@ def random_network(
     return FixedPointNetwork(
         "random", input_shape, schedule, steps, tuple(layers), weight_bits=bits, seed=chosen, **neuron
     )
+
+
+def random_decay(rng: np.random.Generator, most: int = 9) -> Decay:
+    """One to three signed shifts of at most ``most``."""
+    while True:
+        shifts = sorted(rng.choice(most + 1, int(rng.integers(1, 4)), replace=False).tolist())
+        terms = (shifts[0], *(int(rng.choice([-1, 1])) * shift for shift in shifts[1:]))
+        if sum((1 if term >= 0 else -1) * 2.0 ** -abs(term) for term in terms) < 1:
+            return Decay(terms)
+
+
+def leaky(network: FixedPointNetwork, seed: int, share: float = 0.8) -> FixedPointNetwork:
+    """The network with random leaks in that ``share`` of its layers, at least in the first."""
+    rng = np.random.default_rng([seed, 2])
+    layers = tuple(
+        replace(layer, leak=random_decay(rng) if index == 0 or rng.random() < share else None)
+        for index, layer in enumerate(network.layers)
+    )
+    return replace(network, layers=layers)
+
+
+def lively_leaky_network(neuron: dict[str, str], number: int) -> FixedPointNetwork:
+    """The ``number``-th random network of three leaky layers, in which leaks and their order change spikes and scores."""
+
+    def spikes_and_scores(network: FixedPointNetwork, seed: int) -> list[np.ndarray]:
+        trace = golden.run(network, frames_for(network, seed, 2), "spikes")
+        assert trace.spikes is not None
+        return [*trace.spikes, trace.scores]
+
+    for seed in count(100):
+        plain = random_network(seed, neuron=neuron)
+        if len(plain.layers) != 3 or plain.time_steps < 3:
+            continue
+        network = leaky(plain, seed, 1.0)
+        found, others = spikes_and_scores(network, seed), [spikes_and_scores(plain, seed)]
+        if network.reset == "subtract":
+            order = next(order for order in LEAK_ORDERS if order != network.leak_order)
+            others.append(spikes_and_scores(replace(network, leak_order=order), seed))
+        fires = all(train.any() and not train.all() for train in found[:-1])
+        differs = all(any((a != b).any() for a, b in zip(found, other, strict=True)) for other in others)
+        if fires and differs:
+            number -= 1
+            if number < 0:
+                return replace(network, name=f"leaky{seed}")
+    raise AssertionError("there is always another seed")
 
 
 def lively_network(neuron: dict[str, str], number: int) -> FixedPointNetwork:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolchain.leak import Decay
+
 __all__ = ["MembraneRange", "membrane_range", "round_half_up", "signed_width", "weight_limit"]
 
 
@@ -55,6 +57,8 @@ def membrane_range(
     presentations: int,
     constant_current: bool,
     negative_threshold: np.ndarray | None = None,
+    leak: Decay | None = None,
+    leak_order: str = "reset_first",
 ) -> MembraneRange:
     """Prove the range of a layer's membranes over every possible input.
 
@@ -66,7 +70,9 @@ def membrane_range(
     firing V is at most ``max(V − θ, u)`` (``u`` if it is reset to zero) and, if it can fire, at least 0;
     ``symmetric`` and ``asymmetric`` mirror that below zero; ``correcting`` may lift a negative V up to θ − 1,
     ``floor`` always lifts it by θ, ``memory`` may lift one of −θ or less up to 0.
-    Partial sums inside a step are covered, since all ``p`` may arrive before all ``n``.
+    Partial sums inside a step are covered, since all ``p`` may arrive before all ``n``. A ``leak`` takes the
+    interval after each step but the last into that of ``Decay.extremes``, rounding included; ``leak_first`` does so with
+    the V that do not fire and those that do apart, and takes θ off the latter.
 
     Parameters
     ----------
@@ -95,29 +101,62 @@ def membrane_range(
         low = np.minimum(low, np.minimum(bias, 0) - inhibition)
         high = np.maximum(high, np.maximum(bias, 0) + excitation)
     least, most = offset.copy(), offset.copy()
-    for _ in range(time_steps):
+    for step in range(time_steps):
         low = np.minimum(low, least - inhibition + np.minimum(bias, 0))
         high = np.maximum(high, most + excitation + np.maximum(bias, 0))
         least = least - inhibition + bias
         most = most + excitation + bias
-        if threshold is None:
+        before = least, most
+        if threshold is not None:
+            least, most = _fired(least, most, threshold, negative_threshold, negative, reset, compare)
+        low, high = np.minimum(low, least), np.maximum(high, most)
+        if leak is None or step == time_steps - 1:
             continue
-        below_threshold = threshold if negative_threshold is None else negative_threshold
-        silent = 0 if compare == "gt" else 1
-        unfired, unfired_below = threshold - silent, below_threshold - silent
-        fires, below = most > unfired, least < -unfired_below
-        settled = np.maximum(most - threshold, unfired) if reset == "subtract" else unfired
-        most = np.where(fires, settled, most)
-        if negative in ("symmetric", "asymmetric"):
-            most = np.where(below, np.maximum(most, 0), most)
-            least = np.where(below, np.minimum(least + below_threshold, -unfired_below), least)
-        elif negative == "memory":
-            most = np.where(below, np.maximum(most, 0), most)
-        elif negative == "floor":
-            most = np.where(least < 0, np.maximum(most, threshold - 1), most)
-            least = np.minimum(least + threshold, 0)
-        elif negative == "correcting":
-            most = np.where(least < 0, np.maximum(most, threshold - 1), most)
-        least = np.where(fires, np.minimum(least, 0), least)
-    low, high = np.minimum(low, least), np.maximum(high, most)
+        if leak_order == "leak_first" and threshold is not None:
+            least, most = _leaked_first(leak, *before, threshold, compare)
+        else:
+            least, most = leak.extremes(least, most)
+        low, high = np.minimum(low, least), np.maximum(high, most)
     return MembraneRange(int(low.min()), int(high.max()))
+
+
+def _leaked_first(
+    leak: Decay, least: np.ndarray, most: np.ndarray, threshold: np.ndarray, compare: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds on decay(V), less θ where V fires, for V from ``least`` to ``most``."""
+    unfired = threshold - (0 if compare == "gt" else 1)
+    fires = most > unfired
+    under, over = leak.extremes(least, np.minimum(most, unfired))
+    lowest, highest = leak.extremes(np.maximum(least, unfired + 1), most)
+    least = np.where(fires, np.minimum(under, lowest - threshold), under)
+    return least, np.where(fires, np.maximum(over, highest - threshold), over)
+
+
+def _fired(
+    least: np.ndarray,
+    most: np.ndarray,
+    threshold: np.ndarray,
+    negative_threshold: np.ndarray | None,
+    negative: str,
+    reset: str,
+    compare: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds on V after one firing, for V from ``least`` to ``most``, int64 ``[C]``."""
+    below_threshold = threshold if negative_threshold is None else negative_threshold
+    silent = 0 if compare == "gt" else 1
+    unfired, unfired_below = threshold - silent, below_threshold - silent
+    fires, below = most > unfired, least < -unfired_below
+    settled = np.maximum(most - threshold, unfired) if reset == "subtract" else unfired
+    most = np.where(fires, settled, most)
+    if negative in ("symmetric", "asymmetric"):
+        most = np.where(below, np.maximum(most, 0), most)
+        least = np.where(below, np.minimum(least + below_threshold, -unfired_below), least)
+    elif negative == "memory":
+        most = np.where(below, np.maximum(most, 0), most)
+    elif negative == "floor":
+        most = np.where(least < 0, np.maximum(most, threshold - 1), most)
+        least = np.minimum(least + threshold, 0)
+    elif negative == "correcting":
+        most = np.where(least < 0, np.maximum(most, threshold - 1), most)
+    least = np.where(fires, np.minimum(least, 0), least)
+    return least, most

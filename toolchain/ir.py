@@ -12,6 +12,7 @@ import numpy as np
 from toolchain.connection import Connection, Shape, frozen
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import MembraneRange, membrane_range, signed_width, weight_limit
+from toolchain.leak import LEAK_ORDERS, Decay, check_leak, check_share
 from toolchain.pooling import check_exact
 
 __all__ = [
@@ -96,6 +97,8 @@ class Layer:
     bias : [C]
     negative_threshold : [C] or None
         θ⁻ of ``asymmetric``; a spike of −1 takes it back and is worth ``−threshold`` all the same.
+    leak : float, of integers Decay, or None
+        What stays of the membrane from one step to the next (``toolchain.leak``); ``None``: all of it.
     """
 
     name: str
@@ -103,6 +106,7 @@ class Layer:
     threshold: np.ndarray | None
     bias: np.ndarray
     negative_threshold: np.ndarray | None = field(default=None, kw_only=True)
+    leak: float | Decay | None = field(default=None, kw_only=True)
 
     @property
     def channels(self) -> int:
@@ -154,8 +158,11 @@ class SpikingLayer(Layer):
     """
 
     initial: np.ndarray
+    leak: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        if self.leak is not None:
+            object.__setattr__(self, "leak", check_share(f"layer {self.name}", self.leak))
         self._freeze(np.float64, "threshold", "bias", "initial", "negative_threshold")
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -170,8 +177,11 @@ class FixedPointLayer(Layer):
     """
 
     offset: np.ndarray
+    leak: Decay | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.leak, Decay | None):
+            raise InvalidValue(f"layer {self.name}: a fixed-point leak must be a Decay, not {self.leak}")
         for connection in self.connections:
             if connection.weight.dtype != np.int32:
                 raise InvalidValue(f"layer {self.name}: fixed-point weights must be integers")
@@ -182,6 +192,11 @@ class FixedPointLayer(Layer):
 
 
 _NEURON = {"negative": NEGATIVES, "reset": RESETS, "compare": COMPARES, "input": INPUTS}
+
+
+def _leak_value(leak: float | Decay) -> float | list[int]:
+    """As a header has it: β, or the signed shifts."""
+    return list(leak.terms) if isinstance(leak, Decay) else leak
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +210,8 @@ class Network(Generic[L]):
         The neuron (design, section 3): one of ``SCHEDULES``, ``NEGATIVES``, ``RESETS``, ``COMPARES``.
         ``correcting``, ``memory`` and ``zero`` exist in ``stream`` only: elsewhere no neuron has fired too
         early, and one reset would take all that is left.
+    leak_order : str
+        One of ``LEAK_ORDERS``; free of meaning where no layer leaks.
     input : str
         One of ``INPUTS``. ``rate``: pixel i spikes in step t if it exceeds byte n of the sequence that
         ``toolchain.lfsr`` makes of ``seed``, with n = t·pixels + i in ``stream`` and i·T + t in ``two_phase``,
@@ -220,12 +237,21 @@ class Network(Generic[L]):
     compare: str = "ge"
     input: str = "direct"
     seed: int = DEFAULT_SEED
+    leak_order: str = "reset_first"
     schedules: ClassVar[tuple[str, ...]] = SCHEDULES
 
     def _validate_neuron(self) -> None:
-        for name, allowed in {"schedule": self.schedules, **_NEURON}.items():
+        for name, allowed in {"schedule": self.schedules, **_NEURON, "leak_order": LEAK_ORDERS}.items():
             if getattr(self, name) not in allowed:
                 raise InvalidValue(f"{name} is {getattr(self, name)!r}, must be one of {', '.join(allowed)}")
+        for layer in (layer for layer in self.layers if layer.leak is not None):
+            check_leak(
+                f"layer {layer.name}",
+                schedule=self.schedule,
+                negative=self.negative,
+                reset=self.reset,
+                order=self.leak_order,
+            )
         if self.schedule != "stream" and self.negative in COUNTING_NEGATIVES:
             raise InvalidValue(
                 f"negative {self.negative} needs schedule stream: in {self.schedule} no spike comes too early"
@@ -320,6 +346,11 @@ class Network(Generic[L]):
         return (self.time_steps, *self.input_shape) if self.input == "spikes" else self.input_shape
 
     @property
+    def leaks(self) -> bool:
+        """Whether a membrane of any layer leaks."""
+        return any(layer.leak is not None for layer in self.layers)
+
+    @property
     def levels(self) -> int:
         """Largest value of a spike train: T, or 2^T − 1 in ``radix``."""
         return 2**self.time_steps - 1 if self.schedule == "radix" else self.time_steps
@@ -354,6 +385,8 @@ class Network(Generic[L]):
         unusual = {name: getattr(self, name) for name, allowed in _NEURON.items() if getattr(self, name) != allowed[0]}
         if self.input == "rate":
             unusual["seed"] = self.seed
+        if self.leaks and self.leak_order != LEAK_ORDERS[0]:
+            unusual["leak_order"] = self.leak_order
         return {
             "name": self.name,
             "input_shape": list(self.input_shape),
@@ -364,6 +397,7 @@ class Network(Generic[L]):
                 {
                     "name": layer.name,
                     "fires": layer.threshold is not None,
+                    **({} if layer.leak is None else {"leak": _leak_value(layer.leak)}),
                     "connections": [
                         {
                             "source": c.source,
@@ -513,6 +547,8 @@ class FixedPointNetwork(Network[FixedPointLayer]):
                     time_steps=self.time_steps,
                     presentations=self.presentations(layer),
                     constant_current=self.schedule == "stream" and self.reads_frame(layer),
+                    leak=layer.leak,
+                    leak_order=self.leak_order,
                 )
             )
         return tuple(ranges)

@@ -22,6 +22,7 @@ from safetensors.numpy import save as save_tensors
 from toolchain.connection import Connection
 from toolchain.errors import InvalidValue, NetworkFileError
 from toolchain.ir import FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
+from toolchain.leak import Decay
 from toolchain.pooling import MaxPooling
 
 __all__ = ["SCHEMA", "check_writable", "load_fixed_point", "load_network", "load_spiking", "replacing", "save_network"]
@@ -183,6 +184,9 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNe
             )
             for number, c in enumerate(layer["connections"])
         )
+        leak = layer.get("leak")
+        if leak is not None and kind is FixedPointNetwork:
+            leak = Decay(_whole(leak))
         layers.append(
             layer_of(
                 name=layer["name"],
@@ -190,6 +194,7 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNe
                 threshold=arrays[f"{index}.threshold"] if layer["fires"] else None,
                 bias=arrays[f"{index}.bias"],
                 negative_threshold=arrays.get(f"{index}.negative_threshold"),
+                leak=leak,
                 **{once: arrays[f"{index}.{once}"]},
             )
         )

@@ -9,6 +9,7 @@ import numpy as np
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import round_half_up, weight_limit
 from toolchain.ir import INPUT, SCHEDULES, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
+from toolchain.leak import Decay
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +135,8 @@ def quantize_layer(
                 f"{weight_bits}, or fewer time steps than {network.time_steps}"
             )
     integers = {kind.replace(" ", "_"): round_half_up(values / scale) for kind, values in charges.named().items()}
-    return FixedPointLayer(layer.name, connections, integers.pop("threshold", None), **integers), scale
+    leak = None if layer.leak is None else Decay.nearest(layer.leak)
+    return FixedPointLayer(layer.name, connections, integers.pop("threshold", None), leak=leak, **integers), scale
 
 
 def quantize(
@@ -180,6 +182,7 @@ def quantize(
         negative=network.negative,
         reset=network.reset,
         compare=network.compare,
+        leak_order=network.leak_order,
         input=network.input,
         seed=network.seed,
         weight_bits=weight_bits,
@@ -220,7 +223,13 @@ def dequantize(
             )
             threshold, below = (None if t is None else t * unit for t in (fixed.threshold, fixed.negative_threshold))
             new = SpikingLayer(
-                layer.name, connections, threshold, fixed.bias * scale, fixed.offset * unit, negative_threshold=below
+                layer.name,
+                connections,
+                threshold,
+                fixed.bias * scale,
+                fixed.offset * unit,
+                negative_threshold=below,
+                leak=None if fixed.leak is None else fixed.leak.share,
             )
         rescaled = tuple(
             c if c.source == INPUT else replace(c, weight=c.weight * c.fed_by(ratios[c.source]))
