@@ -31,58 +31,92 @@ def spikes_of(network, images):
     return [np.concatenate(parts) for _, parts in sorted(trains.items())]
 
 
-def run_by_hand(graph, images, *, compare, reset, steps, dt=1.0):
-    """A second reading of NIR: node by node and step by step in float64; values at every node, [T, N, …]."""
+USUAL = {"dt": 1.0, "decay": "euler", "drive": "tau", "order": "reset_first", "start": "zero"}
+"""Of leaky neurons, where a test does not say; as in ``Contract``."""
+
+
+def run_by_hand(graph, images, *, compare, reset, steps, charges=None, scale=SCALE, **rules):
+    """A second reading of NIR: node by node and step by step in float64; values at every node, [T, N, …].
+
+    ``images`` are frames, or spikes [N, T, …] with ``scale`` 1. ``charges``, if it is given, is filled with the membranes of
+    each neuron that were compared with its threshold, [T, N, …].
+    """
     order = [node.name for node in graph_of(graph).order()]
+    rules = {**USUAL, **rules, "compare": compare, "reset": reset}
     state, seen = {}, {name: [] for name in order}
-    x = torch.tensor(images).double() * SCALE
-    for _ in range(steps):
+    x = torch.tensor(images).double() * scale
+    compared = {}
+    for step in range(steps):
         values = {}
         for name in order:
             node, into = graph.nodes[name], [values[a] for a, b in graph.edges if b == name]
-            values[name] = _node(node, name, into, x, state, compare, reset, dt)
+            values[name] = _node(node, name, into, x if scale != 1 else x[:, step], state, rules)
             seen[name].append(values[name])
+            if (name, "charge") in state:
+                compared.setdefault(name, []).append(state[name, "charge"])
+    if charges is not None:
+        charges.update({name: torch.stack(each).numpy() for name, each in compared.items()})
     return {name: torch.stack(each).numpy() for name, each in seen.items()}
 
 
-def _node(node, name, into, x, state, compare, reset, dt):
+def _node(node, name, into, x, state, rules):
     kind = type(node).__name__
     if kind == "Input":
         return x.reshape(len(x), *node.input_type["input"])
     total = sum(into[1:], into[0])
     if kind in ("Affine", "Linear"):
-        return total @ torch.tensor(node.weight).T + (torch.tensor(node.bias) if kind == "Affine" else 0)
+        weight = torch.as_tensor(node.weight).double()
+        return total @ weight.T + (torch.as_tensor(node.bias).double() if kind == "Affine" else 0)
     if kind in ("Conv1d", "Conv2d"):
         conv = F.conv1d if kind == "Conv1d" else F.conv2d
         padding = node.padding if not isinstance(node.padding, np.ndarray) else tuple(node.padding)
         more = {"stride": node.stride, "padding": padding, "dilation": node.dilation, "groups": node.groups}
-        return conv(total, torch.tensor(node.weight), torch.tensor(node.bias), **more)
+        return conv(total, torch.as_tensor(node.weight).double(), torch.as_tensor(node.bias).double(), **more)
     if kind in ("AvgPool2d", "SumPool2d"):
         size = tuple(int(k) for k in np.broadcast_to(node.kernel_size, 2))
         return F.avg_pool2d(total, size, divisor_override=1 if kind == "SumPool2d" else None)
     if kind == "Flatten":
         return total.flatten(1)
     if kind == "Scale":
-        return total * torch.tensor(node.scale)
+        return total * torch.as_tensor(node.scale)
     if kind == "Output":
         return total
-    v = state.get(name, torch.zeros_like(total)) + torch.tensor(node.r) * dt * total
-    if kind == "I":
-        state[name] = v
-        return v
-    theta = torch.tensor(node.v_threshold)
-    z = (v >= theta if compare == "ge" else v > theta).double()
-    rest = torch.tensor(node.v_reset)
-    state[name] = v - z * theta if reset == "subtract" else (1 - z) * v + z * rest
+    return _neuron(node, kind, name, total, state, rules)
+
+
+def _neuron(node, kind, name, total, state, rules):
+    """Leak towards v_leak, integrate, compare, reset; what leaks is the membrane after its reset or before it."""
+    share, v_leak, rest = torch.tensor(1.0), torch.tensor(0.0), torch.tensor(0.0)
+    r = torch.as_tensor(node.r).double()
+    gain = r * rules["dt"]
+    if kind not in ("I", "IF"):
+        tau = torch.as_tensor(node.tau_mem if kind == "CubaLIF" else node.tau).double()
+        v_leak = torch.as_tensor(node.v_leak).double()
+        share = torch.exp(-rules["dt"] / tau) if rules["decay"] == "exp" else 1 - rules["dt"] / tau
+        gain = {"tau": r * rules["dt"] / tau, "share": r * (1 - share), "whole": r}[rules["drive"]]
+    if kind not in ("I", "LI"):
+        theta, rest = torch.as_tensor(node.v_threshold).double(), torch.as_tensor(node.v_reset).double()
+    begin = {"zero": torch.tensor(0.0), "reset": rest, "leak": v_leak}[rules["start"]].double()
+    before, fired = state.get(name, (begin.expand_as(total), torch.zeros_like(total)))
+    charge = share * before + (1 - share) * v_leak + gain * total
+    if kind in ("I", "LI"):
+        state[name] = charge, fired
+        return charge
+    if rules["order"] == "leak_first":
+        charge = charge - fired * theta
+    state[name, "charge"] = charge
+    z = (charge >= theta if rules["compare"] == "ge" else charge > theta).double()
+    after = charge - z * theta if rules["reset"] == "subtract" else (1 - z) * charge + z * rest
+    state[name] = (charge, z) if rules["order"] == "leak_first" else (after, z)
     return z
 
 
 def agree(graph, shape, **rules):
-    """Our network against ``run_by_hand``: every spike of every IF, and the scores."""
+    """Our network against ``run_by_hand``: every spike of every neuron, and the scores."""
     images = frames(*shape)
     rules = {"compare": "ge", "reset": "subtract", "steps": 9, **rules}
-    chosen = {key: rules[key] for key in ("compare", "reset")}
-    network = read_nir(graph, options(time_steps=rules["steps"], dt=rules.get("dt"), **chosen))
+    chosen = {key: rules.get(key, usual) for key, usual in USUAL.items()} | {k: rules[k] for k in ("compare", "reset")}
+    network = read_nir(graph, options(time_steps=rules["steps"], leak_order=chosen.pop("order"), **chosen))
     seen = run_by_hand(graph, images, **rules)
     mine = spikes_of(network, images)
     names = [layer.name for layer in network.layers if layer.threshold is not None]
@@ -91,7 +125,8 @@ def agree(graph, shape, **rules):
         assert 0 < expected.mean() < 1
         assert np.array_equal(train, expected), name
     last = seen["output"]
-    total = last[-1] if isinstance(graph.nodes[{b: a for a, b in graph.edges}["output"]], nir.I) else last.sum(axis=0)
+    end = graph.nodes[{b: a for a, b in graph.edges}["output"]]
+    total = last[-1] if isinstance(end, (nir.I, nir.LI)) else last.sum(axis=0)
     assert np.array_equal(
         floating.run(network, images) * network.time_steps, total.reshape(len(images), -1).astype(np.float32)
     )

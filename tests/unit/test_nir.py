@@ -232,27 +232,18 @@ def test_gain_is_r_times_dt():
     agree(chain(dense(rng, 4, 6), fires(4, r=8.0), dense(rng, 3, 4), fires(3, r=2.0)), (6, 1, 1), dt=0.25)
 
 
-def test_one_step_of_neurons_that_leak_and_of_a_threshold():
-    """In the first step there is nothing to leak; the network then runs for one step only."""
+def test_one_step_of_a_threshold():
+    """A neuron that keeps nothing runs for one step; such a network then holds for T = 1 only."""
     weight = dense(RNG, 3, 6)
-    ones = np.ones(3)
     exact = read_nir(chain(weight, fires(3), nir.Linear(np.eye(3))), options(time_steps=1))
-    for node in (
-        nir.Threshold(ones),
-        nir.LIF(tau=4 * ones, r=4 * ones, v_leak=0 * ones, v_threshold=ones),
-        nir.CubaLIF(tau_mem=4 * ones, tau_syn=ones, r=4 * ones, v_leak=0 * ones, v_threshold=ones),
-    ):
-        graph = chain(weight, node, nir.Linear(np.eye(3)))
-        network = read_nir(graph, options(time_steps=1))
-        assert network.fingerprint == exact.fingerprint
-        with pytest.raises(InvalidValue, match=r"time steps is 2, must be 1.*would leak"):
-            network.with_time_steps(2)
-        with pytest.raises(InvalidValue, match="must be 1"):
-            replace(quantize(network, 8), time_steps=2)
-        with pytest.raises(InvalidValue, match="T = 1 only"):
-            to_nir(network)
-    lazy = chain(weight, fires(3), nir.Linear(np.eye(3)), nir.LI(tau=2 * ones, r=2 * ones, v_leak=0 * ones))
-    assert read_nir(lazy, options(time_steps=1)).layers[-1].threshold is None
+    network = read_nir(chain(weight, nir.Threshold(np.ones(3)), nir.Linear(np.eye(3))), options(time_steps=1))
+    assert network.fingerprint == exact.fingerprint
+    with pytest.raises(InvalidValue, match=r"time steps is 2, must be 1.*would leak"):
+        network.with_time_steps(2)
+    with pytest.raises(InvalidValue, match="must be 1"):
+        replace(quantize(network, 8), time_steps=2)
+    with pytest.raises(InvalidValue, match="T = 1 only"):
+        to_nir(network)
 
 
 def test_an_input_shape_for_a_graph_that_reads_a_vector():
