@@ -324,7 +324,7 @@ class Capacity:
             "parameter_base": width_for(self.parameter_words - 1),
             "target_base": spike,
         }
-        left_out = {"threshold_exponent", *WINDOW_MEMBERS, *(() if self.grouped else ("channel_base",))}
+        left_out = {"threshold_exponent", "leak", *WINDOW_MEMBERS, *(() if self.grouped else ("channel_base",))}
         return {f.name: bits.get(f.name, 1) for f in fields(Instruction) if f.name not in left_out}
 
 
@@ -334,11 +334,13 @@ def check_loadable(network: FixedPointNetwork) -> None:
     Raises
     ------
     InvalidValue
-        Input ``spikes``, or max pooling.
+        Input ``spikes``, max pooling, or a leak.
     """
     lacks = "" if network.input in PIXEL_INPUTS else f"takes pixels, not input {network.input}"
     if any(c.maximum is not None for layer in network.layers for c in layer.connections):
         lacks = "has no max pooling"
+    if network.leaks:
+        lacks = "has no adders for leaks"
     if lacks:
         raise InvalidValue(f"network {network.name}: a core whose memories are loaded {lacks}; use --memories rom")
 

@@ -476,6 +476,10 @@ class Core(wiring.Component):
             counters.address.eq(sender.counters_address),
             sender.counters.eq(counters.data),
         ]
+        if self.sizes.decays:
+            # the frame's current is added T times in one pass, which leaks between them and not into the memory
+            last = sequencer.step == self.sizes.time_steps - 1
+            m.d.comb += [neurons.leak.eq(instruction["leak"]), neurons.leak_written.eq(per_step & ~last)]
         if isinstance(sender, ResultSender):
             m.d.comb += [
                 neurons.read_word.eq(sender.read_word),

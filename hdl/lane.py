@@ -3,14 +3,18 @@
 Only what the network's neuron needs is built: no sign, counter or shifter otherwise.
 """
 
+from collections.abc import Sequence
+
 from amaranth import Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.decay import DecayAdders
 from hdl.layouts import width_for
 from hdl.program import Neuron
 from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES
+from toolchain.leak import Decay
 
 __all__ = ["Lane"]
 
@@ -33,6 +37,8 @@ class Lane(wiring.Component):
     step halves that instead of doubling V, which decides the same and needs no wider membrane.
     ``correcting`` and ``memory`` take ``count``, the sum of the spikes so far, with ``load``; ``counted`` is the new one.
     ``asymmetric`` has a ``negative_threshold`` beside ``threshold``.
+    With ``decays``, ``leak`` chooses one (``DecayAdders``) and ``kept`` shows what stays of ``after`` for the next step;
+    ``step`` goes on from there. With ``leak_first`` that is ``decay(U) − θ`` where U fires, instead of ``decay(U − θ)``.
 
     No overflow: all values lie in the range proven by ``FixedPointNetwork.ranges``.
 
@@ -58,8 +64,11 @@ class Lane(wiring.Component):
         weighing: str,
         network: Neuron,
         preshifted: int = 0,
+        decays: Sequence[Decay] = (),
+        leak_first: bool = False,
     ):
         self._network, self._weighing, self._preshifted = network, weighing, preshifted
+        self._decays, self._leak_first = tuple(decays), leak_first
         threshold = unsigned(membrane_bits - 1 + preshifted)
         count_bits = width_for(network.time_steps)
         super().__init__(
@@ -82,6 +91,11 @@ class Lane(wiring.Component):
                 "spike": Out(1),
                 **({"negative": Out(1)} if network.signed_spikes else {}),
                 "after": Out(signed(membrane_bits)),
+                **(
+                    {"leak": In(unsigned(width_for(len(self._decays)))), "kept": Out(signed(membrane_bits))}
+                    if self._decays
+                    else {}
+                ),
                 **(
                     {"count": In(unsigned(count_bits)), "counted": Out(unsigned(count_bits))}
                     if network.negative in COUNTING_NEGATIVES
@@ -132,7 +146,8 @@ class Lane(wiring.Component):
             self._fire_negative(m, potential, self._negative_threshold(m, threshold, shift), fired)
         if network.schedule == "stream":
             current = Signal(signed(width))
-            following = self.after + Mux(self.constant_current, current, 0)
+            left = self._leak(m, potential, threshold, fired) if self._decays else self.after
+            following = left + Mux(self.constant_current, current, 0)
             loaded = self.held + self.addend
             with m.If(self.load):
                 m.d.sync += current.eq(self.held)
@@ -144,6 +159,16 @@ class Lane(wiring.Component):
             m.d.sync += potential.eq(following)
             if shift or self._preshifted:
                 m.d.sync += threshold.eq(threshold >> 1)
+
+    def _leak(self, m: Module, potential: Signal, threshold: Signal, fired: Signal) -> Value:
+        m.submodules.decay = decay = DecayAdders(membrane_bits=len(potential), decays=self._decays)
+        taken = Mux(fired, threshold, 0) if self._leak_first else 0
+        m.d.comb += [
+            decay.leak.eq(self.leak),
+            decay.value.eq(potential if self._leak_first else self.after),
+            self.kept.eq(decay.left - taken),
+        ]
+        return self.kept
 
     def _negative_threshold(self, m: Module, threshold: Signal, shift: int) -> Signal:
         """The threshold itself, or θ⁻, kept beside it."""

@@ -68,6 +68,8 @@ class NeuronArray(wiring.Component):
     spike_valid, spike_bits, … : Out, one spike word
     read_word, read_data : membrane readout while not ``busy``, data three cycles later
     bus : In, words of a load, where there is no program
+    leak, leak_written : In, where a network leaks: as in ``Lane``, and whether the fire pass writes what stays of the
+        membranes, or the membranes as they are
     bank, cache_write, cache_address, cache_data : In, where weights come from external memory: the bank that is read, and a
         word for the other one
     """
@@ -106,6 +108,7 @@ class NeuronArray(wiring.Component):
                 "read_data": Out(lanes_layout(sizes.membrane_bits, sizes.lanes)),
                 **({} if sizes.capacity is None else {"bus": In(bus_layout(sizes.capacity))}),
                 **({} if sizes.external is None else self._cache_ports()),
+                **({"leak": In(unsigned(width_for(len(sizes.decays)))), "leak_written": In(1)} if sizes.decays else {}),
             }
         )
 
@@ -216,6 +219,8 @@ class NeuronArray(wiring.Component):
                 weighing=sizes.weighing,
                 network=neuron,
                 preshifted=sizes.preshifted,
+                decays=sizes.decays,
+                leak_first=sizes.leak_first,
             )
             m.submodules[f"lane_{number}"] = lane
             # What is written: each of the three is 0 while another one counts.
@@ -225,7 +230,9 @@ class NeuronArray(wiring.Component):
             with m.If(sweep.read_initial):
                 m.d.sync += initial.eq(data.View(layout, parameters.data)[number].initial)
             with m.If(sweep.step):
-                m.d.sync += after.eq(lane.after)
+                m.d.sync += after.eq(Mux(self.leak_written, lane.kept, lane.after) if sizes.decays else lane.after)
+            if sizes.decays:
+                m.d.comb += lane.leak.eq(self.leak)
             m.d.comb += [
                 lane.weight.eq(weight_lanes[number] if meant is None else Mux(meant[number], weight_lanes[number], 0)),
                 lane.amplitude.eq(amplitude[2]),

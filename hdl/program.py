@@ -23,6 +23,7 @@ from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
 from toolchain.geometry import axis_taps
 from toolchain.ir import INPUT, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
+from toolchain.leak import Decay
 from toolchain.pooling import MaxPooling
 
 __all__ = [
@@ -98,7 +99,7 @@ class Instruction:
     frame : source is the frame memory (one pixel a word), otherwise spike memory
     per_step : the layer fires after each step (``stream`` on spikes); otherwise once, T firings in a row
     first, last : first and last connection of its layer
-    sweep : the layer has a fire pass; ``fires``: and spikes come out of it (no readout)
+    sweep : the layer has a fire pass; ``fires``: and spikes come out of it (no readout, whose fire pass adds or leaks)
     source_base, source_rows, source_columns, source_groups : what the scanner walks, behind max pooling; a group is a word
     row_base, column_base : first entry in the coordinate tables
     channel_base : first entry in the channel table, where the program has one
@@ -111,6 +112,7 @@ class Instruction:
     parameter_base : first word in the parameter memory
     threshold_exponent : the layer's threshold is a power of two, where that holds for all layers; otherwise 0
     target_base : first spike word of the target
+    leak : 0 where the layer's membranes do not leak, n for the n-th of ``Program.decays``
     window_rows, window_columns : places of a max pooling's window; 1 each without
     window_base : from ``source_base`` to the first window's first word, less than it by the padding
     tap_step, tap_row_step, word_step, column_step, row_step : what the scanner adds to the address of a window's word for
@@ -159,6 +161,7 @@ class Instruction:
     row_shift: int = 1
     frame_columns: int = 0
     frame_rows: int = 0
+    leak: int = 0
 
 
 @dataclass(frozen=True)
@@ -284,6 +287,11 @@ class Program:
             "frame_rows": rows,
             "frame_columns": columns,
         }
+
+    @cached_property
+    def decays(self) -> tuple[Decay, ...]:
+        """The leaks of all layers, each once; without any the core has no adders for them."""
+        return tuple(dict.fromkeys(layer.leak for layer in self.network.layers if layer.leak is not None))
 
     def words(self, index: int) -> int:
         """Neuron words of a layer."""
@@ -445,7 +453,7 @@ class Program:
                         per_step=int(per_step),
                         first=int(number == 0),
                         last=int(number == len(layer.connections) - 1),
-                        sweep=int(layer.threshold is not None or self._holds_current(layer)),
+                        sweep=int(self._swept(layer)),
                         fires=int(layer.threshold is not None),
                         source_base=0 if frame else self._source_base(connection.source),
                         source_rows=walked[1],
@@ -466,6 +474,7 @@ class Program:
                         parameter_base=parameter_base,
                         threshold_exponent=self.threshold_exponents[index] if self.threshold_exponents else 0,
                         target_base=self.spike_bases[index],
+                        leak=0 if layer.leak is None else 1 + self.decays.index(layer.leak),
                         **self._window(connection),
                     )
                 )
@@ -528,6 +537,10 @@ class Program:
     def _holds_current(self, layer: FixedPointLayer) -> bool:
         return self.network.schedule == "stream" and self.network.reads_frame(layer)
 
+    def _swept(self, layer: FixedPointLayer) -> bool:
+        """Whether there is a fire pass: to fire, to add the frame's current, or to leak."""
+        return layer.threshold is not None or self._holds_current(layer) or layer.leak is not None
+
     def parameters(self, layer: FixedPointLayer) -> dict[str, np.ndarray]:
         """The parameters of a layer by name, as ``parameter_words`` holds them, int64 ``[C]``."""
         once, always = np.ones_like(layer.offset), np.zeros_like(layer.bias)
@@ -540,7 +553,7 @@ class Program:
             return {**values, "initial": layer.offset}
         if self._holds_current(layer):
             return {**values, "initial": layer.bias, "addend": layer.offset}
-        if layer.threshold is None:
+        if not self._swept(layer):
             return {**values, "initial": layer.offset + self.steps * layer.bias, "addend": always}
         return {**values, "initial": layer.offset, "addend": layer.bias}
 

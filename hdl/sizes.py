@@ -11,6 +11,7 @@ from hdl.layouts import channel_layout, coordinate_layout, settings_layout, widt
 from hdl.program import Instruction, Neuron, Program, amplitude_bits, weighing
 from hdl.tiles import ExternalWeights, TiledProgram
 from hdl.windows import windows_of
+from toolchain.leak import Decay
 
 __all__ = ["Sizes"]
 
@@ -43,6 +44,8 @@ class Sizes:
         Parameters of a lane.
     windows : StructLayout or None
         Members of an instruction about max pooling, where there is any.
+    decays : tuple of Decay
+        Of membranes that leak; ``leak_first``: before a reset.
     capacity : Capacity or None
         Of a core whose memories are loaded.
     external : ExternalWeights or None
@@ -74,6 +77,8 @@ class Sizes:
     channel: data.StructLayout | None
     parameter: data.StructLayout
     windows: data.StructLayout | None = None
+    decays: tuple[Decay, ...] = ()
+    leak_first: bool = False
     capacity: Capacity | None = None
     external: ExternalWeights | None = None
 
@@ -124,6 +129,8 @@ class Sizes:
                 }
             ),
             windows=windows_of(program),
+            decays=program.decays,
+            leak_first=network.leak_order == "leak_first",
             external=program.external if isinstance(program, TiledProgram) else None,
         )
 
