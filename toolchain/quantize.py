@@ -9,12 +9,21 @@ import numpy as np
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import round_half_up, weight_limit
 from toolchain.ir import INPUT, SCHEDULES, FixedPointLayer, FixedPointNetwork, SpikingLayer, SpikingNetwork
-from toolchain.leak import Decay
+from toolchain.leak import Decay, time_constant
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CLIPPINGS", "dequantize", "error_table", "quantize", "quantize_layer", "score_scale"]
+__all__ = [
+    "CLIPPINGS",
+    "LeakError",
+    "dequantize",
+    "error_table",
+    "leak_errors",
+    "quantize",
+    "quantize_layer",
+    "score_scale",
+]
 
 
 def _max_scale(weights: np.ndarray, limit: int) -> np.ndarray:
@@ -142,7 +151,7 @@ def quantize_layer(
 def quantize(
     network: SpikingNetwork, weight_bits: int = 8, *, clipping: str = "max", pow2: bool = False
 ) -> FixedPointNetwork:
-    """Integers for every weight, threshold, offset and bias (design, section 3, Quantization).
+    """Integers for every weight, threshold, offset and bias (design, section 3, Quantization); leaks become shifts.
 
     Parameters
     ----------
@@ -241,6 +250,42 @@ def dequantize(
         else:
             ratios.append(np.ones(layer.channels))
     return replace(network, layers=tuple(layers))
+
+
+@dataclass(frozen=True)
+class LeakError:
+    """What shifts and adders make of one layer's leak.
+
+    Members
+    -------
+    layer : name
+    leak : β of the floating-point network
+    terms : signed shifts of the ``Decay`` nearest to it
+    share : its β; ``error``: that less ``leak``
+    time_constant, time_constant_kept : τ = −1/ln β of both, in steps
+    rounding : mean of what rounding down adds to a membrane each step, in its integer units
+    """
+
+    layer: str
+    leak: float
+    terms: tuple[int, ...]
+    share: float
+    error: float
+    time_constant: float
+    time_constant_kept: float
+    rounding: float
+
+    @staticmethod
+    def of(layer: str, leak: float) -> "LeakError":
+        """Of the decay nearest to ``leak``."""
+        kept = Decay.nearest(leak)
+        steps = time_constant(leak), time_constant(kept.share)
+        return LeakError(layer, leak, kept.terms, kept.share, kept.share - leak, *steps, kept.bias)
+
+
+def leak_errors(network: SpikingNetwork) -> tuple[LeakError, ...]:
+    """Of each layer that leaks."""
+    return tuple(LeakError.of(layer.name, layer.leak) for layer in network.layers if layer.leak is not None)
 
 
 def score_scale(

@@ -10,6 +10,8 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from toolchain.leak import Decay
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from toolchain.early_exit import Exit
     from toolchain.energy import EnergyReport
     from toolchain.ir import FixedPointNetwork
+    from toolchain.quantize import LeakError
     from toolchain.sizing import Prediction
     from toolchain.steps import Tried
     from toolchain.survey import Row
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from toolchain.trial import Trial
 
 __all__ = [
-    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_layers", "show_netlist",
+    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_layers", "show_leaks", "show_netlist",
     "show_predictions", "show_split", "show_survey", "show_synthesis", "show_trial", "show_tried", "show_verdict",
 ]  # fmt: skip
 
@@ -149,6 +152,27 @@ def show_errors(table: "pd.DataFrame", images: int) -> None:
     ]
     columns = ("layer", "SQNR dB", "least θ", "θ rounding", "V bits", "accuracy, points")
     _table(f"What rounding one layer alone does, on {images} images", columns, rows)
+
+
+def show_leaks(leaks: "Sequence[LeakError]") -> None:
+    """What shifts and adders make of each leak."""
+    rows = [
+        (
+            leak.layer,
+            f"{leak.leak:.6g}",
+            f"{leak.share:.6g} = {Decay(leak.terms).text()}",
+            f"{leak.error:+.2g}",
+            f"{leak.time_constant:.5g} → {leak.time_constant_kept:.5g} ({leak.time_constant_kept / leak.time_constant - 1:+.2%})",
+            f"{leak.rounding:+.2f}",
+        )
+        for leak in leaks
+    ]
+    columns = ("layer", "β", "β in shifts", "error", "τ in steps", "rounding a step")
+    _table(
+        "Leaks: the share β of a membrane that stays each step; rounding is in units of the integer membrane",
+        columns,
+        rows,
+    )
 
 
 def show_diagnosis(found: "Diagnosed") -> None:

@@ -1,7 +1,8 @@
 """Leaky membranes: the shift-add decay, its range, golden model against oracle and against a literal reading, files."""
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -9,16 +10,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hdl.program import Program
 from sim import floating, golden, oracle
 from tests.networks import LEAKY_NEURONS, frames_for, leaky, lively_leaky_network, random_decay, random_network
 from tests.unit.test_integers import BY_HAND, assert_same, drives, make_layer, make_network
+from toolchain.checking.network_file import check_network
+from toolchain.checking.options import CheckOptions
+from toolchain.cli import run as command
 from toolchain.connection import Connection
+from toolchain.diagnose import diagnose
+from toolchain.energy import energy_table, estimate, observe
+from toolchain.energy.counts import layer_counts
+from toolchain.energy.memory import snn_traffic
 from toolchain.errors import InvalidValue
 from toolchain.ir import INPUT, SpikingLayer, SpikingNetwork
 from toolchain.leak import LEAK_ORDERS, MAX_DECAY_SHIFT, Decay, time_constant
 from toolchain.netfile import load_network, save_network
-from toolchain.quantize import dequantize, quantize
+from toolchain.quantize import dequantize, leak_errors, quantize
 from toolchain.segments import segments
+from toolchain.sizing.model import load_models
+from toolchain.sizing.prediction import _beyond
 
 SEEDS = st.integers(0, 2**32 - 1)
 NEURONS = st.sampled_from(LEAKY_NEURONS)
@@ -384,3 +395,68 @@ def test_float_network_is_the_literal_one(seed, neuron, steps):
 
 def members(neuron):
     return {name: value for name, value in neuron.items() if name != "schedule"}
+
+
+def test_errors_of_leaks_are_stated():
+    assert leak_errors(float_network(None, None)) == ()
+    first, last = leak_errors(float_network(0.9, 0.5))
+    assert (first.layer, first.leak, first.terms, first.share) == ("first", 0.9, (3, -5, 7), 0.8984375)
+    assert first.error == 0.8984375 - 0.9
+    assert first.time_constant == pytest.approx(9.49122) and first.time_constant_kept == pytest.approx(9.33723)
+    assert first.rounding == (7 / 8 - 31 / 32 + 127 / 128) / 2
+    assert (last.terms, last.error, last.rounding) == ((1,), 0, 0.25)
+
+
+def test_quantize_shows_leaks_and_nothing_new_without(tmp_path, capsys):
+    for name, network in (("leaky", float_network()), ("plain", float_network(None, None))):
+        save_network(network, tmp_path / name)
+        assert command(["quantize", str(tmp_path / name), "--no-table", "-o", str(tmp_path / f"{name}.fixed")]) == 0
+        shown = capsys.readouterr().out
+        assert ("Leaks: " in shown and "1 − 2^−3 + 2^−5 − 2^−7" in shown) == (name == "leaky")
+        assert (
+            command(["quantize", str(tmp_path / name), "--no-table", "--json", "-o", str(tmp_path / f"{name}.fixed")])
+            == 0
+        )
+        printed = json.loads(capsys.readouterr().out)
+        leaks = [{**asdict(leak), "terms": list(leak.terms)} for leak in leak_errors(network)]
+        assert printed.get("leaks") == (leaks if name == "leaky" else None)
+        assert printed["fingerprint"] == quantize(network).fingerprint
+
+
+def test_check_says_what_becomes_of_a_leak():
+    found = check_network("net", float_network(0.9, 0.5), CheckOptions()).findings
+    assert [finding.verdict for finding in found] == ["rounds", "exact"]
+    assert "keeps 0.9 of a membrane: 1 − 2^−3 + 2^−5 − 2^−7, off by -0.0016" in found[0].reason
+    assert "keeps 0.5 of a membrane: 1 − 2^−1" in found[1].reason
+    found = check_network("net", quantize(float_network(0.9, 0.5)), CheckOptions()).findings
+    assert [finding.verdict for finding in found] == ["exact", "exact"]
+    assert "keeps 0.898438 of a membrane, 1 − 2^−3 + 2^−5 − 2^−7" in found[0].reason
+
+
+def test_energy_charges_the_additions_and_a_swept_readout():
+    leaking, plain = quantize(float_network(0.9, 0.5)), quantize(float_network(None, None))
+    frames = np.full((3, 2, 1, 1), 200, np.uint8)
+    seen = {n: observe(n, frames, golden.run(n, frames, "counts")) for n in (leaking, plain)}
+    counts = {n: layer_counts(n, activity) for n, activity in seen.items()}
+    assert [count.decay_adds for count in counts[leaking]] == [3 * 2 * 3, 3 * 2 * 1]  # T − 1 = 3, 2 neurons
+    assert [count.decay_adds for count in counts[plain]] == [None, None]
+    for count in counts[leaking]:
+        assert np.array_equal(count.neuron_ops, count.comparisons + count.spikes_out + count.decay_adds)
+    traffic = {n: snn_traffic(n, counts[n], seen[n], "stationary", "bitmap") for n in (leaking, plain)}
+    assert [t.state.tolist() for t in traffic[leaking]] == [[2.0 * leaking.membrane_bits * 4 * 2] * 3] * 2
+    assert [t.state.any() for t in traffic[plain]] == [True, False]
+    table = energy_table([estimate(leaking, seen[leaking], baseline="int8_dense")])
+    assert table.neuron_ops[0] == counts[leaking][0].neuron_ops.mean()
+    assert any("leaks" in note for note in estimate(leaking, seen[leaking]).warnings)
+    assert not any("leaks" in note for note in estimate(plain, seen[plain]).warnings)
+
+
+def test_diagnose_refuses_leaks_in_one_line():
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2))
+    with pytest.raises(InvalidValue, match="network made leaks"):
+        diagnose(module, float_network(), np.zeros((1, 2, 1, 1), np.uint8), np.zeros(1, int))
+
+
+def test_sizes_are_marked_as_unproven():
+    assert "leaks" in _beyond(Program(quantize(float_network()), 4), next(iter(load_models().values())))
+    assert "leaks" not in _beyond(Program(quantize(float_network(None, None)), 4), next(iter(load_models().values())))

@@ -16,7 +16,7 @@ VERDICTS = {
     "no": "does not convert",
     "unknown": "not looked at",
 }
-"""Verdicts of a layer and what reports call them. ``rounds``: an activation becomes one of T levels, or a leak some shifts."""
+"""Verdicts of a layer and what reports call them. ``rounds``: an activation becomes one of T levels, or a leak shifts and adders."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from toolchain.checking.finding import Checked, Finding, finding_of
 from toolchain.checking.options import CheckOptions
 from toolchain.errors import InvalidValue
 from toolchain.ir import SCHEDULES, FixedPointNetwork, Layer, Network, SpikingNetwork
+from toolchain.leak import Decay
 from toolchain.quantize import quantize, quantize_layer
 
 __all__ = ["check_network", "integers", "layer_kind"]
@@ -50,7 +51,20 @@ def _said(network: Network[Any], index: int) -> str:
     size = " × ".join(map(str, shape))
     weights = sum(c.weight.size for c in layer.connections)
     fires = "neurons" if layer.threshold is not None else "scores"
-    return f"{prod(shape):,} {fires} ({size}), {weights:,} weights"
+    said = f"{prod(shape):,} {fires} ({size}), {weights:,} weights"
+    if isinstance(layer.leak, Decay):
+        return f"{said}; each step keeps {layer.leak.share:.6g} of a membrane, {layer.leak.text()}"
+    if layer.leak is not None:
+        near = Decay.nearest(layer.leak)
+        off = f", off by {near.share - layer.leak:+.2g}" if near.share != layer.leak else ""
+        return f"{said}; each step keeps {layer.leak:.6g} of a membrane: {near.text()}{off}"
+    return said
+
+
+def _verdict(layer: Layer) -> str:
+    """``rounds`` where no shifts are the leak."""
+    rounded = isinstance(layer.leak, float) and Decay.nearest(layer.leak).share != layer.leak
+    return "rounds" if rounded else "exact"
 
 
 def check_network(source: str, network: SpikingNetwork | FixedPointNetwork, options: CheckOptions) -> Checked:
@@ -77,7 +91,7 @@ def check_network(source: str, network: SpikingNetwork | FixedPointNetwork, opti
     findings = [
         wrong.pop(layer.name)
         if layer.name in wrong
-        else Finding(layer.name, layer_kind(network, layer), "exact", _said(network, index))
+        else Finding(layer.name, layer_kind(network, layer), _verdict(layer), _said(network, index))
         for index, layer in enumerate(network.layers)
     ]
     return Checked(source, kind, (*wrong.values(), *findings), fixed, assumed)

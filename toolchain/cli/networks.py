@@ -26,7 +26,7 @@ from toolchain.cli.shared import (
     use_threads,
 )
 from toolchain.errors import InvalidValue
-from toolchain.tables import out, show_errors, show_tried
+from toolchain.tables import out, show_errors, show_leaks, show_tried
 
 if TYPE_CHECKING:
     from toolchain.datasets import Dataset
@@ -337,12 +337,15 @@ def quantize(
                 "fingerprint": fixed.fingerprint,
                 "membrane_bits": fixed.membrane_bits,
                 "errors": [] if errors is None else json.loads(errors.to_json(orient="records")),
+                **({"leaks": [asdict(leak) for leak in quantizer.leak_errors(spiking)]} if spiking.leaks else {}),
                 "file": str(target),
             }
         )
     else:
         if errors is not None:
             show_errors(errors, images)
+        if spiking.leaks:
+            show_leaks(quantizer.leak_errors(spiking))
         out.print(
             f"{target}: {weight_bits}-bit weights, {fixed.membrane_bits}-bit membranes, "
             f"fingerprint {fixed.fingerprint[:16]}"

@@ -338,6 +338,11 @@ def _parts_of(frames: np.ndarray, network: SpikingNetwork) -> Iterator[slice]:
 
 
 def _batches(module: nn.Module, network: SpikingNetwork, weight_bits: int, clipping: str, pow2: bool) -> _Batches:
+    if network.leaks:
+        raise InvalidValue(
+            f"network {network.name} leaks, and what becomes of activations is accounted for where membranes keep all only; "
+            "spikeloom quantize says what rounds of a leak, layer by layer"
+        )
     if network.schedule not in SCHEDULES:
         return _Batches(module, network, None, np.ones(network.layers[-1].channels))
     fixed = quantize(network, weight_bits, clipping=clipping, pow2=pow2)
@@ -388,7 +393,7 @@ def diagnose(
     Raises
     ------
     InvalidValue, UnsupportedModule
-        ``network`` is no conversion of ``module``; frames of the wrong type or shape, or that leave a layer of the
+        ``network`` is no conversion of ``module``, or leaks; frames of the wrong type or shape, or that leave a layer of the
         source silent; weights that do not fit.
     """
     check_frames(frames, network)

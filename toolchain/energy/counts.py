@@ -91,6 +91,7 @@ class LayerCounts:
     ac_bias : additions of biases that are not 0, each step of ``stream``, otherwise once
     comparisons : one a neuron and step, two where spikes may be negative, none in the readout
     spikes_out : fired, each of them a subtraction
+    decay_adds : additions of the leak, one for each shift, neuron and step but the last; ``None`` in networks without any
     ors : ORs of two bits, for the max pooling of the layer's sources, the padding's too; ``None`` in networks without any
     mac_nonzero : multiply-accumulates of the same values as activations, those that are 0 skipped
     """
@@ -115,11 +116,12 @@ class LayerCounts:
     spikes_out: np.ndarray
     mac_nonzero: np.ndarray | None
     ors: int | None
+    decay_adds: int | None
 
     @property
     def neuron_ops(self) -> np.ndarray:
-        """Comparisons and subtractions of each image, int64 ``[N]``."""
-        return self.comparisons + self.spikes_out
+        """Updates of neurons beside their bias: comparisons, subtractions and leaks of each image, int64 ``[N]``."""
+        return self.comparisons + self.spikes_out + (self.decay_adds or 0)
 
     @property
     def input_adds(self) -> np.ndarray:
@@ -192,6 +194,7 @@ def layer_counts(network: FixedPointNetwork, activity: Activity) -> tuple[LayerC
                 spikes_out=activity.spikes[:, index],
                 mac_nonzero=None if activity.nonzero is None else activity.nonzero[:, index],
                 ors=sum(_ors(network, c) for c in layer.connections) if pooled else None,
+                decay_adds=(steps - 1) * neurons * (layer.leak.adders if layer.leak else 0) if network.leaks else None,
             )
         )
     return tuple(counts)

@@ -30,7 +30,8 @@ __all__ = [
 ]
 
 SNN_POLICIES = ("stationary", "event_driven")
-"""``event_driven``: each operation reads and writes its membrane; ``stationary``: membranes move in the fire scan only."""
+"""``event_driven``: each operation reads and writes its membrane; ``stationary``: membranes move in the fire scan only,
+which a readout that leaks has too."""
 ANN_POLICIES = ("ideal_reuse", "no_reuse")
 """``no_reuse``: each MAC reads a weight and an activation; ``ideal_reuse``: each weight, input and output moves once."""
 EVENTS = ("bitmap", "list")
@@ -149,7 +150,8 @@ def snn_traffic(
     found = []
     for index, (layer, count) in enumerate(zip(network.layers, counts, strict=True)):
         synaptic = count.sop + count.mac_input + count.plane_sums
-        scan = 2 * (network.membrane_bits + _fired_bits(network)) * steps * count.neurons if count.fires else 0
+        swept = count.fires or layer.leak is not None
+        scan = 2 * (network.membrane_bits + _fired_bits(network)) * steps * count.neurons if swept else 0
         moved = 2 * network.membrane_bits * synaptic if policy == "event_driven" else 0
         spikes = np.zeros(len(synaptic))
         if events == "bitmap":

@@ -286,6 +286,7 @@ def _numbers(count: LayerCounts) -> dict[str, np.ndarray]:
         "neuron_ops": count.neuron_ops,
         "spikes_out": count.spikes_out,
         "ors": None if count.ors is None else np.full(len(count.sop), count.ors),
+        "decay_adds": None if count.decay_adds is None else np.full(len(count.sop), count.decay_adds),
     }
     return {name: values.astype(np.float64) for name, values in known.items() if values is not None}
 
@@ -343,6 +344,11 @@ def _warnings(run: _Run, profile: Profile, baseline: str | None) -> tuple[str, .
         found.append(
             "max pooling: reads of every place of a window and ORs, as additions of one bit, are charged; the comparisons of the "
             "ANN are not, in its favour"
+        )
+    if run.network.leaks:
+        found.append(
+            "leaks: the additions of their shifts, in every step but the last, are charged with the updates of the neurons; the "
+            "ANN has no leak"
         )
     if any(b.name == "int8_zero_skipping" and b.zeros != "source" for b in run.baselines):
         found.append("zeros of int8 are those of the spiking network's values; give the source to measure its own")

@@ -8,6 +8,7 @@ from typing import Any
 
 from toolchain.energy import ANN_POLICIES, BASELINES, SNN_POLICIES, EnergyReport
 from toolchain.errors import InvalidValue
+from toolchain.ir import FixedPointNetwork
 from toolchain.report import breakeven_figures, figures
 from toolchain.report.canvas import Plots
 from toolchain.report.numbers import energy_unit, pointer, shown
@@ -111,6 +112,17 @@ def with_page(reports: Sequence[EnergyReport], energy: Mapping[str, Any], eviden
     }
 
 
+def _leaks(network: FixedPointNetwork) -> list[list[str]]:
+    """Which membranes leak, and how much; nothing where none does."""
+    if not network.leaks:
+        return []
+    shares = [
+        f"{layer.name} keeps {layer.leak.share:g} = {layer.leak.text()}" for layer in network.layers if layer.leak
+    ]
+    order = "reset, then leak" if network.leak_order == "reset_first" else "leak, then reset"
+    return [["leaks", f"in every step but the last, {order}: {'; '.join(shares)}"]]
+
+
 def _network(report: EnergyReport, evidence: Evidence) -> list[list[str]]:
     network = report.network
     fires = "≥" if network.compare == "ge" else ">"
@@ -120,6 +132,7 @@ def _network(report: EnergyReport, evidence: Evidence) -> list[list[str]]:
         ["layers", f"{len(network.layers)}: {', '.join(layer.name for layer in network.layers)}"],
         ["weights, neurons", f"{network.weights:,}, {network.neurons:,}"],
         ["neuron", f"{network.schedule}, negative {network.negative}, reset {network.reset}, fires at V {fires} θ"],
+        *_leaks(network),
         [
             "widths",
             f"weights {network.weight_bits} bit, membranes {network.membrane_bits} bit (at T = {network.time_steps})",

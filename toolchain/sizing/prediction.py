@@ -170,7 +170,8 @@ def _beyond(program: Program, model: Model) -> tuple[str, ...]:
     groups = "grouped convolutions or shortcuts" if program.grouped else ""
     maxima = "max pooling" if program.maxima else ""
     spikes = "" if program.packing is None else "frames of spikes"
-    return tuple(filter(None, (lanes, groups, maxima, spikes)))
+    leaks = "leaks" if program.decays else ""
+    return tuple(filter(None, (lanes, groups, maxima, spikes, leaks)))
 
 
 def _known(models: dict[str, Model]) -> list[str]:
