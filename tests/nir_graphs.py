@@ -51,7 +51,7 @@ def image(rng: np.random.Generator) -> nir.NIRGraph:
 def random_spiking(seed: int) -> SpikingNetwork:
     """A network that NIR can say, of 1 to 4 layers and a readout, by seed.
 
-    Images or vectors, joins, identities, groups, dilation, pooling, padding ``same``, thresholds that are no powers of two.
+    Images or vectors, joins, identities, groups, dilation, pooling, padding ``same``, thresholds that are no powers of two, leaks.
     """
     rng = np.random.default_rng(seed)
     vector = bool(rng.integers(2))
@@ -91,7 +91,13 @@ def random_spiking(seed: int) -> SpikingNetwork:
         "random", shape, "stream", int(rng.integers(1, 30)), tuple(layers), compare=str(rng.choice(["ge", "gt"])),
         reset=str(rng.choice(["subtract", "zero"])), pixel_scale=float(rng.choice([1 / 255, 1.0, 0.3])),
     )  # fmt: skip
-    return replace(network, input="rate", seed=int(rng.integers(1, 99))) if rng.random() < 0.3 else network
+    network = replace(network, input="rate", seed=int(rng.integers(1, 99))) if rng.random() < 0.3 else network
+    if rng.random() < 0.5:
+        return network
+    shares = [float(rng.uniform(0.01, 0.999)) if rng.random() < 0.7 else None for _ in layers]
+    order = str(rng.choice(["reset_first", "leak_first"])) if network.reset == "subtract" else "reset_first"
+    whole = tuple(replace(layer, leak=share) for layer, share in zip(network.layers, shares, strict=True))
+    return replace(network, layers=whole, leak_order=order)
 
 
 def _values(rng: np.random.Generator, channels: int) -> np.ndarray:

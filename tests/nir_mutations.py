@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import itertools
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,16 @@ import numpy as np
 from tests.nir_graphs import chain, dense, fires, image, random_spiking
 from toolchain import cli
 from toolchain.errors import SpikeloomError
-from toolchain.interchange import Options, import_graph, to_nir
+from toolchain.interchange import (
+    DECAYS,
+    DRIVES,
+    ORDERS_OF_NIR,
+    RESETS_OF_NIR,
+    STARTS,
+    Options,
+    import_graph,
+    to_nir,
+)
 from toolchain.interchange.graph import FIELDS, graph_of
 from toolchain.interchange.hdf5 import read_contents
 from toolchain.interchange.semantics import PRESETS
@@ -38,16 +48,36 @@ def _leaky() -> nir.NIRGraph:
     return chain(dense(rng, 4, 6), lif, inner, nir.Linear(np.ones((3, 4))), nir.I(np.ones(3)))
 
 
+def _leaking(tau: float) -> nir.NIRGraph:
+    """LIF, CubaLIF and LI that leak, towards something else than 0."""
+    rng, fours, threes = np.random.default_rng(6), np.ones(4), np.ones(3)
+    lif = nir.LIF(tau * fours, tau * fours, 0.25 * fours, fours)
+    cuba = nir.CubaLIF(fours, 2 * tau * fours, 2 * tau * fours, -0.5 * fours, fours)
+    return chain(dense(rng, 4, 6), lif, dense(rng, 4, 4), cuba, dense(rng, 3, 4), nir.LI(tau * threes, threes, threes))
+
+
+def _leaking_of_ours() -> SpikingNetwork:
+    """The first random network that leaks before it is reset."""
+    return next(
+        network
+        for network in map(random_spiking, itertools.count())
+        if network.leaks and network.leak_order == "leak_first"
+    )
+
+
 @cache
 def _sound() -> list[bytes]:
-    """Files of graphs that import: images, vectors, joins, one inside another, our own with metadata."""
+    """Files of graphs that import: images, vectors, joins, leaks, one inside another, our own with metadata."""
     rng = np.random.default_rng(0)
     line = nir.Conv1d(16, rng.normal(size=(3, 2, 5)), 2, 1, 1, 1, np.zeros(3))
     graphs = [
         image(rng),
         _leaky(),
+        _leaking(2.5),
+        _leaking(40.0),
         chain(line, fires(3, 7), nir.Flatten(np.array([3, 7]), 0, -1), dense(rng, 3, 21), shape=(2, 16)),
         *(to_nir(random_spiking(seed)) for seed in range(4)),
+        to_nir(_leaking_of_ours()),
     ]
     files = []
     with tempfile.TemporaryDirectory() as folder:
@@ -147,7 +177,11 @@ def _options(seed: int) -> Options:
     steps = int(rng.integers(1, 20)) if rng.random() < 0.9 else None
     if rng.random() < 0.7:  # rules under which every sound graph imports
         return Options("snntorch", reset="value", dt=1.0, time_steps=steps)
-    return Options(presets[int(rng.integers(len(presets)))], time_steps=steps)
+    chosen = presets[int(rng.integers(len(presets)))]
+    if rng.random() < 0.5:
+        return Options(chosen, time_steps=steps)
+    free = {"decay": DECAYS, "drive": DRIVES, "leak_order": ORDERS_OF_NIR, "start": STARTS, "reset": RESETS_OF_NIR}
+    return Options(chosen, dt=1.0, time_steps=steps, **{key: str(rng.choice(values)) for key, values in free.items()})
 
 
 def _back(network: SpikingNetwork) -> None:

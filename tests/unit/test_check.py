@@ -198,8 +198,9 @@ def test_every_note_belongs_to_a_kind_that_is_read():
 # ---- NIR -----------------------------------------------------------------------------------
 
 
-def leaky(size, tau=2.0):
-    return nir.LIF(tau=np.full(size, tau), r=np.ones(size), v_leak=np.zeros(size), v_threshold=np.ones(size))
+def leaky(size):
+    """Each channel leaks otherwise."""
+    return nir.LIF(tau=np.linspace(2e-4, 1e-3, size), r=np.ones(size), v_leak=np.zeros(size), v_threshold=np.ones(size))
 
 
 def test_all_problems_of_a_nir_graph_at_once(tmp_path):
@@ -213,12 +214,13 @@ def test_all_problems_of_a_nir_graph_at_once(tmp_path):
     told = {f.layer: f for f in checked.findings}
     assert {name for name, f in told.items() if not f.fine} == {"1", "2", "4", "5"}
     assert (told["1"].verdict, told["2"].verdict) == ("change", "no")
-    assert "leaks" in told["1"].reason and "train it as IF" in told["1"].way_out
+    assert "keeps 0.5 of its membrane in a step of 0.0001 in channel 0, 0.75 in channel 1" in told["1"].reason
+    assert told["1"].way_out == "train with one β a layer, or import one step with -T 1"
     assert told["2"].way_out == "train without delays"
     assert "follows another weighted node" in told["4"].reason and "multiply the two" in told["4"].way_out
     assert "threshold less reset value" in told["5"].reason and told["5"].way_out == "it must be above 0"
     assert checked.network is None
-    # in one step nothing leaks
+    # in one step all channels are alike
     once = {f.layer for f in check(str(tmp_path / "wrong.nir"), CheckOptions(time_steps=1)).problems}
     assert once == {"2", "4", "5"}
 

@@ -199,14 +199,8 @@ def test_snntorch_synaptic_without_any_leak(tmp_path):
     check(network, theirs(net, images.reshape(IMAGES, 20), stepwise, [net[1], net[3]]), images)
 
 
-def test_snntorch_leak_and_recurrence_are_refused():
+def test_snntorch_recurrence_is_refused():
     snn = pytest.importorskip("snntorch")
-    leaky = snn.Leaky(beta=torch.full((12,), 0.9), threshold=torch.ones(12), init_hidden=True)
-    graph = snntorch_graph(nn.Sequential(nn.Linear(20, 12), leaky), 20)
-    with pytest.raises(
-        UnsupportedModule, match=r"node '1' \(LIF\) leaks: it keeps 0\.9 of its membrane.*0\.75, is off by 0\.15"
-    ):
-        read_nir(graph, options("snntorch"))
     recurrent = snn.RLeaky(beta=0.9, linear_features=12, init_hidden=True)
     graph = snntorch_graph(nn.Sequential(nn.Linear(20, 12), recurrent), 20)
     with pytest.raises(UnsupportedModule, match=r"cycle, .*lif.*w_rec.*recurrent connections have no hardware"):
@@ -245,16 +239,6 @@ def test_spikingjelly_with_another_time_step():
     right = read_nir(graph, options("spikingjelly", dt=1e-3)).layers[0].connections[0].weight
     wrong = read_nir(graph, options("spikingjelly")).layers[0].connections[0].weight
     assert np.array_equal(right[:, :, 0, 0], weight) and np.allclose(wrong[:, :, 0, 0], weight / 10)
-
-
-def test_spikingjelly_leak_is_refused():
-    from spikingjelly.activation_based import layer, neuron
-    from spikingjelly.activation_based.nir_exchange.to_nir import export_to_nir
-
-    net = nn.Sequential(layer.Linear(20, 5), neuron.LIFNode(tau=4.0))
-    graph = export_to_nir(net, torch.zeros(1, 20))
-    with pytest.raises(UnsupportedModule, match=r"leaks: it keeps 0\.75 of its membrane.* is off by 0,"):
-        read_nir(graph, options("spikingjelly"))
 
 
 def test_sinabs(tmp_path):
@@ -313,11 +297,6 @@ def test_norse(tmp_path):
 
     network = read_nir(reload(graph, tmp_path, None), options("norse", input_shape=(20, 1, 1)))
     check(network, theirs(net, images.reshape(IMAGES, 20), run, [net[1], net[3]]), images)
-    with pytest.raises(UnsupportedModule, match="leaks: it keeps"):
-        read_nir(
-            norse.to_nir(norse.SequentialState(nn.Linear(20, 5), norse.LIFBoxCell()), torch.zeros(1, 20)),
-            options("norse"),
-        )
 
 
 @pytest.mark.parametrize("gain", [1.0, 1 / 3])

@@ -7,7 +7,7 @@ from toolchain.checking.finding import Checked, Finding, finding_of
 from toolchain.checking.network_file import integers
 from toolchain.checking.options import USUAL_STEPS, CheckOptions
 from toolchain.errors import SpikeloomError
-from toolchain.interchange import Look, Options, import_graph, load_graph, look_at_graph
+from toolchain.interchange import Look, Options, import_graph, leak_text, load_graph, look_at_graph
 
 __all__ = ["check_nir"]
 
@@ -46,6 +46,9 @@ def check_nir(path: Path, options: CheckOptions) -> Checked:
     for node in graph.nodes.values():
         if node.name in wrong:
             findings.append(finding_of(node.name, node.kind, wrong[node.name]))
+        elif node.name in look.leaks:
+            text = f"keeps {leak_text(look.leaks[node.name])}"
+            findings.append(Finding(node.name, node.kind, "rounds", text))
         elif node.name in looked:
             findings.append(Finding(node.name, node.kind, "exact", NOTES.get(node.kind, "a neuron")))
         else:

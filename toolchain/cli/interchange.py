@@ -52,7 +52,8 @@ def import_nir(
         typer.Option("--dt", help="Time step, in the unit of the file's τ and 1/r; the preset's by default."),
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--start", help="V(0): zero, or reset (v_reset); the preset's by default.")
+        str | None,
+        typer.Option("--start", help="V(0): zero, reset (v_reset) or leak (v_leak); the preset's by default."),
     ] = None,
     clamp: Annotated[
         str | None, typer.Option("--clamp", help="Lower bound of membranes; only none is supported.")
@@ -74,6 +75,25 @@ def import_nir(
     input_shape: Annotated[
         str | None, typer.Option("--input-shape", help="C,H,W of the frames, where the graph reads a vector.")
     ] = None,
+    decay: Annotated[
+        str | None,
+        typer.Option(
+            "--decay", help="Share β that a leak leaves: euler (1 − dt/τ) or exp (exp(−dt/τ)); the preset's by default."
+        ),
+    ] = None,
+    drive: Annotated[
+        str | None,
+        typer.Option(
+            "--drive",
+            help="Input of a leaky neuron times tau (r·dt/τ), share (r·(1 − β)) or whole (r); the preset's by default.",
+        ),
+    ] = None,
+    leak_order: Annotated[
+        str | None,
+        typer.Option(
+            "--leak-order", help="reset_first, or leak_first (the reset comes a step later); the preset's by default."
+        ),
+    ] = None,
     readout: Annotated[
         str | None,
         typer.Option(
@@ -85,7 +105,8 @@ def import_nir(
     """Read a NIR graph as a spiking network, and say which rules were assumed where NIR leaves them open.
 
     The rules, the semantics contract, are printed and kept in the network's provenance. What golden model and hardware
-    cannot do, a leak or a recurrent connection, is refused by name.
+    cannot do, a synaptic current that lasts or a recurrent connection, is refused by name. Of a leaky neuron it says which
+    shifts will stand for its leak in integers, and what they miss of it.
 
     Example: spikeloom import net.nir --preset snntorch -T 16 --input-shape 1,28,28 -o snn.safetensors
     """
@@ -106,6 +127,9 @@ def import_nir(
         pixel_scale,
         shape_of(input_shape),
         readout,
+        decay=decay,
+        drive=drive,
+        leak_order=leak_order,
     )
     network = read_nir(source, options)
     save_network(network, target)
@@ -153,9 +177,13 @@ def export_nir(
         fires = "V ≥ θ" if spiking.compare == "ge" else "V > θ"
         after = "θ is subtracted" if spiking.reset == "subtract" else "V = 0"
         out.print(f"{target}: {sum(nodes.values())} nodes, fingerprint {spiking.fingerprint[:16]}")
+        leak = ""
+        if spiking.leaks:
+            first = "before the reset, V = β·V − θ·s" if spiking.leak_order == "leak_first" else "after the reset"
+            leak = f"; the membrane leaks {first}, β = 1 − dt/τ"
         what = "spike" if spiking.input == "spikes" else "pixel"
         out.print(
             f"NIR does not say, so tell the reader: dt = 1; fires at {fires}; then {after}; V(0) = 0; T = {spiking.time_steps}; "
-            f"Input = {what}·{spiking.pixel_scale:.6g}"
+            f"Input = {what}·{spiking.pixel_scale:.6g}{leak}"
         )
     return 0

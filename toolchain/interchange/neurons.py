@@ -1,4 +1,4 @@
-"""NIR's neurons as ours: integrate, compare, reset. A leak is refused, never ignored."""
+"""NIR's neurons as ours: leak, integrate, compare, reset. What a leak here cannot say is refused, never ignored."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,7 @@ import numpy as np
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.interchange.graph import Node
 from toolchain.interchange.semantics import Contract
-from toolchain.interchange.values import per_channel
-from toolchain.recurrent import Leak
+from toolchain.interchange.values import in_file, per_channel
 
 __all__ = ["NEURONS", "Neuron", "neuron_of"]
 
@@ -28,33 +27,34 @@ class Neuron:
     threshold
         Above the reset value; ``None`` for I and LI, which never fire.
     initial
-        Membrane before the first step, above the reset value.
+        Membrane of the first step before its input, above the reset value; the leak of that step is in it.
+    bias
+        Added in every step: what leaks towards ``v_leak``.
+    leak
+        β, the share that stays from one step to the next; ``None``: all of it.
     one_step
-        Whether this holds for T = 1 only, since membranes do not last.
+        Whether this holds for T = 1 only, since membranes do not last, or not as a leak here.
     """
 
     gain: np.ndarray
     threshold: np.ndarray | None
     initial: np.ndarray
+    bias: np.ndarray
+    leak: float | None = None
     one_step: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Membrane:
+    """What a kind of node says about integration: gain, share that stays and ``v_leak``, float64 ``[C]``."""
+
+    gain: np.ndarray
+    kept: np.ndarray
+    rest: np.ndarray
 
 
 def _rounded(gain: np.ndarray) -> np.ndarray:
     return np.where(np.abs(gain - 1) <= _UNIT, 1.0, gain)
-
-
-def _refuse_leak(node: Node, kept: np.ndarray, dt: float) -> None:
-    share = float(kept[np.argmax(np.abs(kept - 1))])
-    near = ""
-    if 0 < share < 1:
-        leak = Leak.nearest(share).value
-        near = (
-            f" (the nearest leak of two shifts, {leak:.6g}, is off by {abs(leak - share):.2g}, and none is in hardware)"
-        )
-    raise UnsupportedModule(
-        f"{node} leaks: it keeps {share:.6g} of its membrane in a step of {dt:g}; golden model and hardware integrate "
-        f"without leak{near}; train it as IF (β = 1, τ infinite), or import one step with -T 1, where nothing can leak"
-    )
 
 
 def _integrator_gain(node: Node, contract: Contract, shape: tuple[int, ...]) -> np.ndarray:
@@ -70,40 +70,62 @@ def _integrator_gain(node: Node, contract: Contract, shape: tuple[int, ...]) -> 
     return _rounded(r * contract.dt)
 
 
-def _leaky_gain(node: Node, contract: Contract, shape: tuple[int, ...], time_steps: int) -> tuple[np.ndarray, bool]:
-    """Gain of LI, LIF, CubaLIF, and whether a leak limits it to one step.
+def _leaky(node: Node, contract: Contract, shape: tuple[int, ...]) -> _Membrane:
+    """LI, LIF and CubaLIF.
 
     Raises
     ------
     UnsupportedModule
-        There is a leak and T > 1.
+        A synaptic current that lasts.
+    InvalidValue
+        τ not above 0, or a gain that is open or infinite.
     """
-    dt = contract.leaky_dt
-    tau = per_channel(node, "tau_mem" if node.kind == "CubaLIF" else "tau", shape, infinite=True)
+    name = "tau_mem" if node.kind == "CubaLIF" else "tau"
+    tau = per_channel(node, name, shape, infinite=True)
+    dt = float(in_file(node, name, np.array(contract.leaky_dt)))
     r = per_channel(node, "r", shape, infinite=True)
-    v_leak = per_channel(node, "v_leak", shape)
+    rest = per_channel(node, "v_leak", shape)
     if not (tau > 0).all():
         raise InvalidValue(f"{node}: τ is {tau.min():g}, must be above 0")
-    kept = 1 - dt / tau
-    leaks = bool((kept != 1).any())
-    if leaks and time_steps > 1:
-        _refuse_leak(node, kept, dt)
-    if leaks and v_leak.any():
-        raise UnsupportedModule(f"{node}: v_leak is {v_leak[v_leak != 0][0]:g}, must be 0 where the neuron leaks")
-    if (np.isinf(tau) & np.isfinite(r)).any():
-        raise InvalidValue(f"{node}: τ is infinite and r is not, so that no input arrives; export r = τ/dt")
+    kept = in_file(node, name, 1 - dt / tau if contract.decay == "euler" else np.exp(-dt / tau))
+    drive = contract.readout_drive if node.kind == "LI" else contract.drive
     both = np.isinf(tau) & np.isinf(r)
     if both.any() and not contract.unit_gain:
         raise InvalidValue(
             f"{node}: τ and r are infinite, so that its gain r·dt/τ is open; presets snntorch and rockpool take 1"
         )
-    with np.errstate(invalid="ignore"):
-        gain = np.where(both, 1.0, r * dt / tau)
+    if drive != "whole" and (np.isinf(tau) & np.isfinite(r)).any():
+        raise InvalidValue(f"{node}: τ is infinite and r is not, so that no input arrives; export r = τ/dt")
+    with np.errstate(invalid="ignore", over="ignore"):
+        gain = np.where(both, 1.0, {"tau": r * dt / tau, "share": r * (1 - kept), "whole": r}[drive])
     if node.kind == "CubaLIF":
         gain = gain * _synaptic_gain(node, contract, shape, dt)
     if not np.isfinite(gain).all():
         raise InvalidValue(f"{node}: r is infinite and τ is not; export the graph again")
-    return _rounded(gain), leaks
+    return _Membrane(_rounded(gain), kept, rest)
+
+
+def _leak(node: Node, kept: np.ndarray, dt: float) -> float | None:
+    """The one share of all channels that a layer here can keep; ``None``: all of it.
+
+    Raises
+    ------
+    UnsupportedModule
+        Channels differ, or nothing stays.
+    """
+    share = float(kept[0])
+    if not (kept == share).all():
+        other = int(np.argmax(kept != share))
+        raise UnsupportedModule(
+            f"{node} keeps {share:.6g} of its membrane in a step of {dt:g} in channel 0, {kept[other]:.6g} in channel {other}: "
+            "a layer here has one leak; train with one β a layer, or import one step with -T 1"
+        )
+    if share <= 0:
+        raise UnsupportedModule(
+            f"{node} keeps {share:.6g} of its membrane in a step of {dt:g}, must be above 0: τ is no longer than the step; "
+            "choose --dt if it is another, or import one step with -T 1"
+        )
+    return None if share == 1 else share
 
 
 def _synaptic_gain(node: Node, contract: Contract, shape: tuple[int, ...], dt: float) -> np.ndarray:
@@ -111,17 +133,17 @@ def _synaptic_gain(node: Node, contract: Contract, shape: tuple[int, ...], dt: f
     tau = per_channel(node, "tau_syn", shape, infinite=True)
     if not (tau > 0).all():
         raise InvalidValue(f"{node}: τ_syn is {tau.min():g}, must be above 0")
-    kept = 1 - dt / tau
-    if (np.abs(kept) > _UNIT).any():
+    kept = 1 - dt / tau if contract.decay == "euler" else np.exp(-dt / tau)
+    if (np.abs(kept) > _UNIT).any() or contract.decay == "exp":
         share = float(kept[np.argmax(np.abs(kept))])
         raise UnsupportedModule(
             f"{node}: its synaptic current keeps {share:.6g} of itself in a step of {dt:g}; golden model and hardware have "
-            "no synaptic current; train with IF neurons (α = 0)"
+            "no synaptic current; train without one (α = 0)"
         )
-    if contract.synapse != "same":
+    if contract.order == "leak_first" and contract.reset == "zero":
         raise UnsupportedModule(
-            f"{node}: with preset {contract.preset} a synaptic current reaches the membrane one step late, and no layer "
-            "here can hold it back; train with IF neurons"
+            f"{node}: where a reset to zero waits for the next step, the synaptic neuron of snnTorch drops the input of that "
+            "step, and no layer here does; train with reset_delay=False and choose --leak-order reset_first, or with Leaky"
         )
     w_in = per_channel(node, "w_in", shape) if node.values.get("w_in") is not None else np.ones(shape[0])
     return _rounded(w_in * dt / tau)
@@ -131,43 +153,54 @@ def neuron_of(node: Node, contract: Contract, shape: tuple[int, ...], time_steps
     """A neuron node whose input has ``shape`` (C, …).
 
     Counted from the reset value, a neuron that resets to ``v_reset`` is one that resets to 0 with the threshold
-    ``v_threshold − v_reset``: integration does not know where 0 is.
+    ``v_threshold − v_reset``, and that leaks towards ``v_leak − v_reset``: ``(1 − β)`` of that is added in each step.
 
     Raises
     ------
     UnsupportedModule
-        A leak, a synaptic current that lasts, values that differ within a channel, Threshold at T > 1.
+        Channels that leak unlike, a membrane or synaptic current that a layer here has not, values that differ within a
+        channel, Threshold at T > 1.
     InvalidValue
         A threshold that is not above the reset value, a reset value the contract contradicts, an unknown gain.
     """
     channels = shape[0]
+    zeros = np.zeros(channels)
     if node.kind == "Threshold":
         if time_steps > 1:
             raise UnsupportedModule(
                 f"{node} keeps no membrane from one step to the next, neurons here do; use IF, or import one step with -T 1"
             )
-        return Neuron(np.ones(channels), _above(node, per_channel(node, "threshold", shape)), np.zeros(channels), True)
-    one_step = False
-    if node.kind in ("I", "IF"):
-        gain = _integrator_gain(node, contract, shape)
-    else:
-        gain, one_step = _leaky_gain(node, contract, shape, time_steps)
-    if node.kind in ("I", "LI"):
-        return Neuron(gain, None, np.zeros(channels), one_step)
-    threshold = per_channel(node, "v_threshold", shape)
-    reset = np.zeros(channels)
-    if node.values.get("v_reset") is not None:
-        reset = per_channel(node, "v_reset", shape)
-    if reset.any() and contract.reset != "value":
-        raise InvalidValue(
-            f"{node}: v_reset is {reset[reset != 0][0]:g}, which reset {contract.reset} contradicts; choose --reset value"
+        return Neuron(
+            np.ones(channels), _above(node, per_channel(node, "threshold", shape)), zeros, zeros, one_step=True
         )
-    if one_step and reset.any():
-        raise UnsupportedModule(f"{node}: v_reset is {reset[reset != 0][0]:g}, must be 0 where the neuron leaks")
-    initial = np.zeros(channels) if contract.start == "reset" else 0.0 - reset
-    if not reset.any():
-        return Neuron(gain, _above(node, threshold), np.zeros(channels), one_step)
-    return Neuron(gain, _above(node, threshold - reset), initial, one_step)
+    if node.kind in ("I", "IF"):
+        membrane = _Membrane(_integrator_gain(node, contract, shape), np.ones(channels), zeros)
+    else:
+        membrane = _leaky(node, contract, shape)
+    leak: float | None = None
+    threshold: np.ndarray | None = None
+    reset, one_step = zeros, False
+    try:
+        leak = _leak(node, membrane.kept, contract.leaky_dt)
+    except UnsupportedModule:
+        if time_steps > 1:
+            raise
+        one_step = True
+    if node.kind not in ("I", "LI"):
+        if node.values.get("v_reset") is not None:
+            reset = per_channel(node, "v_reset", shape)
+        if reset.any() and contract.reset != "value":
+            raise InvalidValue(
+                f"{node}: v_reset is {reset[reset != 0][0]:g}, which reset {contract.reset} contradicts; choose --reset value"
+            )
+        threshold = _above(node, per_channel(node, "v_threshold", shape) - reset)
+    start = {"zero": zeros, "reset": reset, "leak": membrane.rest}[contract.start]
+    with np.errstate(invalid="ignore", over="ignore"):
+        initial = membrane.kept * (start - reset) + 0.0  # no −0, which would be another fingerprint
+        bias = (1 - membrane.kept) * (membrane.rest - reset) + 0.0
+    if not (np.isfinite(initial).all() and np.isfinite(bias).all()):
+        raise InvalidValue(f"{node}: v_leak and v_reset overflow once its leak is folded in; export the graph again")
+    return Neuron(membrane.gain, threshold, initial, bias, leak, one_step)
 
 
 def _above(node: Node, threshold: np.ndarray) -> np.ndarray:

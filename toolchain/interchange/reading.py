@@ -1,6 +1,6 @@
 """From a NIR graph to a ``SpikingNetwork`` of schedule ``stream``, under a semantics contract."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ from toolchain.interchange.semantics import DEFAULT_PRESET, Contract, guess, pre
 from toolchain.interchange.signals import Signal, Term, added, connected, counted, fold, frame_of, through
 from toolchain.interchange.values import extents, numbers
 from toolchain.ir import DEFAULT_SEED, INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
+from toolchain.leak import Decay, time_constant
 
-__all__ = ["READOUTS", "Look", "Options", "import_graph", "load_graph", "look_at_graph", "read_nir"]
+__all__ = ["READOUTS", "Look", "Options", "import_graph", "leak_text", "load_graph", "look_at_graph", "read_nir"]
 
 READOUTS = ("count", "membrane")
 """What the scores are where the graph ends in spikes: how often each neuron fired, or its membrane without firing."""
+_LAST_BITS = 1e-12
+"""How far β moves at most on its way through τ in float64."""
 MAX_COUNTED = 4096
 """Neurons whose spikes are counted by a square of weights."""
 
@@ -31,7 +34,7 @@ MAX_COUNTED = 4096
 class Options:
     """What the user chose; ``None`` takes the preset's, or what a file written by Spikeloom says.
 
-    ``reset``, ``compare``, ``dt``, ``start`` and ``clamp`` as in ``Contract``; ``time_steps`` is T, ``input`` and ``seed`` as in
+    ``reset``, ``compare``, ``dt``, ``start``, ``clamp``, ``decay``, ``drive`` and ``leak_order`` as in ``Contract``; ``time_steps`` is T, ``input`` and ``seed`` as in
     ``Network``, ``pixel_scale`` what a pixel step (1/255 by default), or a spike (1), adds to the graph's Input, ``input_shape`` (C, H, W) of the frames where
     the graph reads a vector, ``readout`` one of ``READOUTS``.
     """
@@ -49,6 +52,9 @@ class Options:
     input_shape: Shape | None = None
     readout: str | None = None
     name: str | None = None
+    decay: str | None = None
+    drive: str | None = None
+    leak_order: str | None = None
 
 
 @dataclass
@@ -61,6 +67,7 @@ class _Import:
     input_shape: Shape | None
     readout: str
     layers: list[SpikingLayer] = field(default_factory=list)
+    leaks: dict[str, float] = field(default_factory=dict)
     signals: dict[str, Signal] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     one_step: bool = False
@@ -143,6 +150,8 @@ class _Import:
         current = connected(node, incoming)
         neuron = neuron_of(node, self.contract, current.shape, self.time_steps)
         self.one_step |= neuron.one_step
+        if neuron.leak is not None:
+            self.leaks[node.name] = neuron.leak
         after = {b for a, b in self.graph.edges if a == node.name}
         if neuron.threshold is None and after != {self.graph.output.name}:
             raise UnsupportedModule(
@@ -167,10 +176,11 @@ class _Import:
             connections.append(replace(term.connection, weight=weight))
         bias = np.zeros(current.frame[0]) if current.bias is None else current.bias
         bias = bias if (gain == 1).all() else bias * neuron.gain
+        bias = bias + neuron.bias if neuron.bias.any() else bias
         for what, values in (("bias", bias), *(("weights", c.weight) for c in connections)):
             if not np.isfinite(values).all():
                 raise InvalidValue(f"{node}: its {what} overflow once its gain and Scale nodes are folded in")
-        return SpikingLayer(node.name, tuple(connections), neuron.threshold, bias, neuron.initial)
+        return SpikingLayer(node.name, tuple(connections), neuron.threshold, bias, neuron.initial, leak=neuron.leak)
 
     def leave(self, node: Node, incoming: Signal) -> None:
         """Make the last layer a readout."""
@@ -187,8 +197,7 @@ class _Import:
         if incoming.current:
             self.vector(node, incoming)
             self.notes.append("scores: the currents that reach the Output, added up over all steps")
-            silent = Neuron(np.ones(channels), None, np.zeros(channels))
-            self.layers.append(self.layer(node, incoming, silent))
+            self.layers.append(self.layer(node, incoming, _summing(channels)))
             return
         self.spikes(node, incoming)
 
@@ -224,7 +233,12 @@ class _Import:
             raise UnsupportedModule(f"{node} has {size} neurons, at most {MAX_COUNTED} are counted; end in fewer")
         counts = counted(node, replace(incoming, shape=(size,)))
         self.notes.append("scores: how often each neuron before the Output fired, counted by a readout of weight 1")
-        self.layers.append(self.layer(node, counts, Neuron(np.ones(size), None, np.zeros(size))))
+        self.layers.append(self.layer(node, counts, _summing(size)))
+
+
+def _summing(channels: int) -> Neuron:
+    """A readout that adds up what it receives."""
+    return Neuron(np.ones(channels), None, np.zeros(channels), np.zeros(channels))
 
 
 def load_graph(path: Path, found: list[tuple[str, SpikeloomError]] | None = None) -> Graph:
@@ -252,12 +266,14 @@ class Look:
     nodes : every node that can be looked at, in order, with what is wrong with it
     warnings : about the contract that was assumed
     time_steps : T that the options or the file say, or else the one assumed; ``told``: whether they do
+    leaks : β of each node whose membrane leaks, by its name
     """
 
     nodes: list[tuple[Node, SpikeloomError | None]]
     warnings: list[str]
     time_steps: int
     told: bool
+    leaks: Mapping[str, float] = field(default_factory=dict)
 
 
 def look_at_graph(graph: Graph, options: Options, time_steps: int, wrong: Collection[str] = ()) -> Look:
@@ -270,7 +286,7 @@ def look_at_graph(graph: Graph, options: Options, time_steps: int, wrong: Collec
     told = options.time_steps if options.time_steps is not None else (own or {}).get("time_steps")
     steps = time_steps if told is None else told
     state = _Import(graph, contract, steps, options.input_shape, options.readout or READOUTS[0])
-    return Look(list(state.look(wrong)), warnings, steps, told is not None)
+    return Look(list(state.look(wrong)), warnings, steps, told is not None, state.leaks)
 
 
 def _agreed(graph: Graph, options: Options, own: Mapping[str, Any] | None) -> tuple[Contract, list[str]]:
@@ -281,7 +297,7 @@ def _agreed(graph: Graph, options: Options, own: Mapping[str, Any] | None) -> tu
         contract = chosen.contract
         warnings += chosen.hidden
     elif own is not None:
-        contract = Contract("spikeloom", own["reset"], own["compare"], 1.0)
+        contract = Contract("spikeloom", own["reset"], own["compare"], 1.0, leaky_dt=1.0, order=own["leak_order"])
     else:
         contract = preset(DEFAULT_PRESET).contract
         warnings.append(
@@ -289,8 +305,9 @@ def _agreed(graph: Graph, options: Options, own: Mapping[str, Any] | None) -> tu
             "assumed; choose --preset"
         )
     contract = contract.changed(
-        reset=options.reset, compare=options.compare, dt=options.dt, start=options.start, clamp=options.clamp
-    )
+        reset=options.reset, compare=options.compare, dt=options.dt, start=options.start, clamp=options.clamp,
+        decay=options.decay, drive=options.drive, order=options.leak_order,
+    )  # fmt: skip
     if contract.dt is None and all(_unit_resistance(node) for node in graph.nodes.values()):
         contract = replace(contract, dt=1.0)
         warnings.append("the file does not say the time step; every r is 1, so that dt = 1 is assumed; choose --dt")
@@ -335,7 +352,7 @@ def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNe
         "nir": {
             "contract": contract.as_dict(),
             "warnings": warnings,
-            "notes": [_input_note(code, scale), *state.notes],
+            "notes": [_input_note(code, scale), *state.notes, *_leak_notes(layers)],
         },
     }
     if state.one_step:
@@ -352,6 +369,24 @@ def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNe
         input=code,
         seed=usual["seed"] if options.seed is None else options.seed,
         pixel_scale=scale,
+        leak_order="leak_first"
+        if contract.leaks_first and any(layer.leak is not None for layer in layers)
+        else "reset_first",
+    )
+
+
+def _leak_notes(layers: Iterable[SpikingLayer]) -> list[str]:
+    """What integers will make of each leak."""
+    return [f"{layer.name} keeps {leak_text(layer.leak)}" for layer in layers if layer.leak is not None]
+
+
+def leak_text(share: float) -> str:
+    """A leak, the shifts that stand for it in integers, and what these miss of β and of the time constant, as words."""
+    decay = Decay.nearest(share)
+    there, here = time_constant(share), time_constant(decay.share)
+    return (
+        f"β = {share:.6g} of its membrane in a step (τ = {there:.4g} steps); in integers {decay.text()} = {decay.share:.6g}, "
+        f"off by {decay.share - share:+.2g}, τ by {100 * (here / there - 1):+.2g}%"
     )
 
 
@@ -364,6 +399,7 @@ def _restored(layers: list[SpikingLayer], own: Mapping[str, Any] | None) -> tupl
         replace(
             layer,
             name=name,
+            leak=_told(layer.leak, own["leaks"][index]),
             connections=tuple(
                 as_identity(c, groups[index, number]) if (index, number) in groups else c
                 for number, c in enumerate(layer.connections)
@@ -371,6 +407,11 @@ def _restored(layers: list[SpikingLayer], own: Mapping[str, Any] | None) -> tupl
         )
         for index, (layer, name) in enumerate(zip(layers, own["layers"], strict=True))
     )
+
+
+def _told(leak: float | None, told: float | None) -> float | None:
+    """β as it was before it was exported as τ = 1/(1 − β), which may have moved its last bits; of a node changed since, its own."""
+    return told if leak is not None and told is not None and abs(leak - told) <= _LAST_BITS else leak
 
 
 def _input_note(code: str, scale: float) -> str:

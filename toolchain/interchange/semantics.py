@@ -15,12 +15,35 @@ from toolchain.errors import InvalidValue
 from toolchain.interchange.graph import Graph
 from toolchain.ir import COMPARES
 
-__all__ = ["DEFAULT_PRESET", "PRESETS", "RESETS_OF_NIR", "STARTS", "Contract", "guess", "preset"]
+__all__ = [
+    "DECAYS",
+    "DEFAULT_PRESET",
+    "DRIVES",
+    "ORDERS_OF_NIR",
+    "PRESETS",
+    "RESETS_OF_NIR",
+    "STARTS",
+    "Contract",
+    "guess",
+    "preset",
+]
 
 RESETS_OF_NIR = ("subtract", "zero", "value")
 """After a spike: θ is subtracted; the membrane is 0; the membrane is the file's ``v_reset``."""
-STARTS = ("zero", "reset")
-"""Membrane before the first step: 0, or ``v_reset``."""
+STARTS = ("zero", "reset", "leak")
+"""Membrane before the first step: 0, ``v_reset``, or ``v_leak`` (0 where a neuron has none)."""
+DECAYS = ("euler", "exp")
+"""Share of a leaky membrane that stays in a step: 1 − dt/τ, or exp(−dt/τ)."""
+DRIVES = ("tau", "share", "whole")
+"""What a leaky neuron adds of its input: r·dt/τ, r·(1 − share that stays), or r."""
+ORDERS_OF_NIR = ("reset_first", "leak_first")
+"""Of reset and leak: V = β·(V after the reset), or the reset waits for the next step, V = β·V − θ·s."""
+
+
+_CHOICES = {
+    "reset": RESETS_OF_NIR, "compare": COMPARES, "start": STARTS, "decay": DECAYS, "drive": DRIVES, "readout_drive": DRIVES,
+    "order": ORDERS_OF_NIR,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,7 +51,8 @@ class Contract:
     """How a graph's equations become time steps.
 
     One step of every neuron: ``V += gain·(Σ w·s + b)``, compare, then reset, all in the same step, and the spike reaches
-    the next neuron in the same step; one spike a step at most; nothing is clamped.
+    the next neuron in the same step; one spike a step at most; nothing is clamped. Leaky neurons begin every step with
+    ``V = β·V + (1 − β)·v_leak``.
 
     Members
     -------
@@ -41,15 +65,19 @@ class Contract:
     dt : float or None
         Time step of I and IF, ``gain = r·dt``; ``None``: not known.
     leaky_dt : float
-        Time step of LI, LIF and CubaLIF: keeps ``1 − dt/τ`` a step, ``gain = r·dt/τ``.
+        Time step of LI, LIF and CubaLIF, in the unit of the file's τ.
     unit_gain : bool
         Whether the exporter writes ``r = τ/dt``, so that gain is 1 where both are infinite.
     start : str
         One of ``STARTS``.
     clamp : str
         Lower bound of the membrane; ``none`` is all there is.
-    synapse : str
-        Whether a synaptic current reaches the membrane in the ``same`` step or the ``next`` one (CubaLIF).
+    decay : str
+        One of ``DECAYS``: the share β that stays.
+    drive, readout_drive : str
+        One of ``DRIVES``: the gain of LIF and CubaLIF, and that of LI.
+    order : str
+        One of ``ORDERS_OF_NIR``. A reset to 0 or to a value that waits comes before the next leak, so that both orders are one.
     """
 
     preset: str
@@ -60,10 +88,13 @@ class Contract:
     unit_gain: bool = False
     start: str = "zero"
     clamp: str = "none"
-    synapse: str = "same"
+    decay: str = "euler"
+    drive: str = "tau"
+    readout_drive: str = "tau"
+    order: str = "reset_first"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("reset", RESETS_OF_NIR), ("compare", COMPARES), ("start", STARTS)):
+        for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InvalidValue(f"{name} is {getattr(self, name)!r}, must be one of {', '.join(allowed)}")
         if self.clamp != "none":
@@ -76,11 +107,17 @@ class Contract:
                 raise InvalidValue(f"time step is {dt:g}, must be above 0 and at most 1e6")
 
     def changed(self, **chosen: Any) -> "Contract":
-        """With all that is not ``None``; ``dt`` holds for every neuron."""
+        """With all that is not ``None``; ``dt`` and ``drive`` hold for every neuron."""
         given = {name: value for name, value in chosen.items() if value is not None}
-        if "dt" in given:
-            given["leaky_dt"] = given["dt"]
+        for name, other in (("dt", "leaky_dt"), ("drive", "readout_drive")):
+            if name in given:
+                given[other] = given[name]
         return replace(self, **given)
+
+    @property
+    def leaks_first(self) -> bool:
+        """Whether what leaks is the membrane before its reset."""
+        return self.order == "leak_first" and self.reset == "subtract"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -89,13 +126,22 @@ class Contract:
     def lines(self) -> list[str]:
         """For a reader, one rule a line."""
         resets = {"subtract": "θ is subtracted", "zero": "set to 0", "value": "set to the file's v_reset"}
+        starts = {"zero": "0", "reset": "v_reset", "leak": "v_leak"}
+        shares = {"euler": "1 − dt/τ", "exp": "exp(−dt/τ)"}
+        drives = {"tau": "r·dt/τ", "share": "r·(1 − β)", "whole": "r"}
         dt = "not known" if self.dt is None else f"{self.dt:g}"
+        drive = drives[self.drive]
+        if self.readout_drive != self.drive:
+            drive += f", of LI {drives[self.readout_drive]}"
+        order = "before the reset, which comes a step later: V = β·V − θ·s" if self.leaks_first else "after the reset"
         return [
             f"preset {self.preset}",
-            f"step: V += r·dt·(Σ w·s + b), dt = {dt} (leaky neurons {self.leaky_dt:g}); then compare; then reset",
+            f"step: V += r·dt·(Σ w·s + b), dt = {dt}; then compare; then reset",
+            f"leaky neurons: V = β·V + (1 − β)·v_leak + gain·(Σ w·s + b), β = {shares[self.decay]}, dt = {self.leaky_dt:g}, "
+            f"gain = {drive}; the membrane leaks {order}",
             f"fires at {'V ≥ θ' if self.compare == 'ge' else 'V > θ'}, at most once a step; the spike arrives in the same step",
             f"reset: {resets[self.reset]}",
-            f"start: V(0) = {'0' if self.start == 'zero' else 'v_reset'}; lower clamp: {self.clamp}",
+            f"start: V(0) = {starts[self.start]}; lower clamp: {self.clamp}",
         ]
 
 
@@ -111,41 +157,53 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "nir": Preset(
         Contract("nir", "value", "gt", None),
-        "equations in the docstrings of nir 1.0.8: z = 1 where v > v_threshold, then v = v_reset; dt is open",
+        "equations in the docstrings of nir 1.0.8: z = 1 where v > v_threshold, then v = v_reset; dt is open, and so is how "
+        "a step is taken: Euler's, 1e-4, as most exporters mean it",
     ),
     "snntorch": Preset(
-        Contract("snntorch", "subtract", "gt", 1e-4, unit_gain=True),
-        "snntorch 1.0.0, export_nir (Leaky becomes LIF with τ = dt/(1 − β), r = τ/dt, dt = 1e-4) and Leaky.forward: fires "
-        "where V − θ > 0; the reset waits for the next step, which changes no spike",
+        Contract("snntorch", "subtract", "gt", 1e-4, unit_gain=True, order="leak_first"),
+        "snntorch 1.0.0, export_nir (Leaky becomes LIF with τ = dt/(1 − β), r = τ/dt, dt = 1e-4; Synaptic CubaLIF) and "
+        "Leaky.forward: mem = β·mem + x − θ·(the spike of the step before), fires where mem − θ > 0. Reset to zero: "
+        "mem = β·(1 − spike)·mem + x, which drops nothing; Synaptic's does, the input of that step",
         (
             "the file does not say reset_mechanism: subtract, snnTorch's default, is assumed; else choose --reset zero",
-            "reset_delay is not in the file: True, the default, is assumed; False with subtract is another neuron above 2θ",
+            "reset_delay is not in the file: True, the default, is assumed; False is --leak-order reset_first, and with "
+            "subtract another neuron above 2θ",
         ),
     ),
     "spikingjelly": Preset(
         Contract("spikingjelly", "value", "ge", 1e-4, start="reset"),
-        "spikingjelly 2.0.0, nir_exchange.to_nir (r = 1/dt, dt = 1e-4 unless told otherwise; soft reset is not exported) "
-        "and IFNode: charge, fire where V − θ ≥ 0, V = v_reset, which is where it starts too",
+        "spikingjelly 2.0.0, nir_exchange.to_nir (IFNode: r = 1/dt; LIFNode, ParametricLIFNode: τ·dt, r = 1, or τ without "
+        "decay_input, v_leak = v_reset; CUBALIFNode; dt = 1e-4 unless told otherwise; soft reset is not exported) and "
+        "lif_step: v + (x − (v − v_reset))/τ, fires where v − θ ≥ 0, v = v_reset, which is where it starts too",
     ),
     "sinabs": Preset(
-        Contract("sinabs", "subtract", "ge", 1.0, leaky_dt=1.0),
-        "sinabs 3.1.3, nir.to_nir (IAF becomes IF with r = 1; min_v_mem, spike_fn and reset_fn are not exported) and "
-        "lif_forward_single",
+        Contract("sinabs", "subtract", "ge", 1.0, leaky_dt=1.0, decay="exp", drive="share", readout_drive="whole"),
+        "sinabs 3.1.3, nir.to_nir (IAF becomes IF, LIF becomes LIF, ExpLeak LI, all with r = 1, τ in steps; min_v_mem, spike_fn, "
+        "reset_fn, tau_syn and norm_input are not exported) and lif_forward_single: α·v + (1 − α)·x with norm_input, else "
+        "α·v + x, α = exp(−1/τ), fires where v ≥ θ, v − θ",
         (
             "sinabs fires several times a step by default (MultiSpike): the import is exact for spike_fn=SingleSpike only",
-            "min_v_mem is not in the file: None, the default of IAF, is assumed",
+            "min_v_mem is not in the file: None, the default of IAF and LIF, is assumed",
+            "norm_input and tau_syn are not in the file: the defaults are assumed, True for LIF, False for ExpLeak, and no "
+            "tau_syn; else choose --drive share (True) or whole (False)",
         ),
     ),
     "norse": Preset(
-        Contract("norse", "value", "gt", 1.0, leaky_dt=1e-3, synapse="next"),
-        "norse 1.1.0, export_nir (IAFCell becomes IF with r = 1, without v_reset) and iaf_feed_forward_step: v + input, "
-        "fires where v − v_th > 0, then v_reset; its dt is not used",
-        ("the file does not hold IAFCell's v_reset: 0, the default, is assumed",),
+        Contract("norse", "value", "gt", 1.0, leaky_dt=1e-6, start="leak"),
+        "norse 1.1.0, export_nir (IAFCell becomes IF with r = 1, LIFBoxCell LIF, LIBoxCell LI, LIFCell CubaLIF; τ is written as "
+        "dt·τ, so that a step of 1e-3 is one of 1e-6 in the file; no v_reset), iaf_feed_forward_step (v + input, dt is not used) "
+        "and lif_box_feed_forward_step: v + dt/τ·(v_leak − v + input), fires where v − v_th > 0, then v_reset; starts at v_leak",
+        (
+            "the file does not hold v_reset and reset_method: 0 and reset_value, the defaults, are assumed",
+            "τ of leaky neurons is multiplied by dt in the file: 1e-3 is assumed for both the cell's dt and to_nir's, so that "
+            "dt = 1e-6; else choose --dt, the product of the two",
+        ),
     ),
     "rockpool": Preset(
-        Contract("rockpool", "subtract", "ge", 1e-3, leaky_dt=1e-3, unit_gain=True),
-        "rockpool 3.1.0, nn.modules.torch.nir (LIFTorch becomes CubaLIF, LIFNeuronTorch LIF) and StepPWL: fires ⌊V/θ⌋ times "
-        "where V ≥ θ and subtracts; decay is exp(−dt/τ), never 1, so its neurons are refused as leaky",
+        Contract("rockpool", "subtract", "ge", 1e-3, leaky_dt=1e-3, unit_gain=True, decay="exp"),
+        "rockpool 3.1.0, nn.modules.torch.nir (LIFTorch becomes CubaLIF, ExpSynTorch LI with r = τ/dt·exp(−dt/τ)) and StepPWL: "
+        "fires ⌊V/θ⌋ times where V ≥ θ and subtracts; decay is exp(−dt/τ); LIFTorch's synaptic current always lasts, so that it is refused",
         ("rockpool fires several times a step by default: the import is exact for max_spikes_per_dt = 1 only",),
     ),
 }

@@ -5,7 +5,7 @@ import numpy as np
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.interchange.graph import Node
 
-__all__ = ["MAX_PLACES", "extents", "numbers", "pair", "per_channel", "weights", "whole"]
+__all__ = ["MAX_PLACES", "extents", "in_file", "numbers", "pair", "per_channel", "weights", "whole"]
 
 MAX_PLACES = 1 << 26
 """Values of one signal, channels times places."""
@@ -26,6 +26,16 @@ def numbers(node: Node, name: str) -> np.ndarray:
     if np.isnan(array).any():
         raise InvalidValue(f"{node}: {name} holds NaN; train or export the network again")
     return array
+
+
+def in_file(node: Node, name: str, values: np.ndarray) -> np.ndarray:
+    """What belongs to a value of the node, rounded to the precision that this has in the file; float64 of any shape.
+
+    Exporters make τ of β and dt in float32. With dt rounded so, and what follows of both too, β comes back as it was, and not
+    as a neighbour 1e-8 beside it.
+    """
+    dtype = node.values[name].dtype
+    return values.astype(dtype).astype(np.float64) if dtype.kind == "f" else values
 
 
 def weights(node: Node, name: str, *dims: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolchain.connection import Connection
+from toolchain.connection import Connection, Shape
 from toolchain.errors import InvalidValue
 from toolchain.interchange.identities import as_matrix
 from toolchain.interchange.metadata import metadata_of
@@ -22,9 +22,9 @@ __all__ = ["to_nir", "write_nir"]
 
 _NETWORK = (
     "name", "input_shape", "schedule", "time_steps", "layers", "provenance", "negative", "reset", "compare", "input", "seed",
-    "pixel_scale",
+    "pixel_scale", "leak_order",
 )  # fmt: skip
-_LAYER = ("name", "connections", "threshold", "bias", "initial")
+_LAYER = ("name", "connections", "threshold", "bias", "initial", "leak")
 _CONVOLUTION = ("source", "weight", "stride", "padding", "pool", "kind", "padding_after", "dilation", "groups")
 _MATRIX = ("source", "weight", "pool", "kind")
 _IDENTITY_OF_A_VECTOR = ("source", "weight", "kind", "groups")
@@ -126,14 +126,15 @@ class _Export:
         return self.vectors[index]
 
     def layer(self, index: int, layer: SpikingLayer) -> None:
-        """Its synapses, and its neuron unless it is the readout, whose sums go to the Output."""
+        """Its synapses, and its neuron; a readout that does not leak is none, its sums go to the Output."""
         import nir
 
         vector = layer.threshold is None or any(
             c.kind == "linear" or self.is_vector(c.source) for c in layer.connections
         )
         self.vectors.append(vector)
-        target = self.name(index) if layer.threshold is not None else "output"
+        silent = layer.threshold is None
+        target = "output" if silent and layer.leak is None else self.name(index)
         for number, connection in enumerate(layer.connections):
             bias = layer.bias if number == 0 else None
             last = self.synapse(f"{index}_{number}", layer, connection, bias)
@@ -143,12 +144,27 @@ class _Export:
                 self.edges.append((last, f"{index}_{number}_vector"))
                 last = f"{index}_{number}_vector"
             self.edges.append((last, target))
-        if layer.threshold is None:
+        if target == "output":
             return
-        shape = self.network.shapes[index]
-        threshold = np.broadcast_to(layer.threshold[:, None, None], shape)
-        threshold = np.array(threshold[:, 0, 0] if vector else threshold)
-        self.nodes[target] = nir.IF(r=np.ones_like(threshold), v_threshold=threshold, v_reset=np.zeros_like(threshold))
+        self.nodes[target] = self.neuron(layer, self.network.shapes[index], vector)
+        if silent:
+            self.edges.append((target, "output"))
+
+    def neuron(self, layer: SpikingLayer, shape: Shape, vector: bool) -> Any:
+        """IF, or with a leak LIF or LI of dt = 1: share 1 − 1/τ, gain r/τ = 1."""
+        import nir
+
+        said = np.ones(shape[:1] if vector else shape)
+        if layer.leak is not None:
+            tau = said / (1 - layer.leak)
+            if layer.threshold is None:
+                return nir.LI(tau=tau, r=tau, v_leak=np.zeros_like(said))
+        assert layer.threshold is not None
+        threshold = said * (layer.threshold if vector else layer.threshold[:, None, None])
+        zeros = np.zeros_like(said)
+        if layer.leak is None:
+            return nir.IF(r=said, v_threshold=threshold, v_reset=zeros)
+        return nir.LIF(tau=tau, r=tau, v_leak=zeros, v_threshold=threshold, v_reset=zeros)
 
     def synapse(self, key: str, layer: SpikingLayer, connection: Connection, bias: np.ndarray | None) -> str:
         """Nodes from the source to the sum, pooling and flattening included; the last one's name."""
