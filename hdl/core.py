@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.capacity import Capacity
 from hdl.chain_place import ChainPlace
 from hdl.counters import Counters
+from hdl.host import ErrorCode
 from hdl.layouts import event_layout, width_for
 from hdl.loaded import LoadedPort, loaded
 from hdl.loader import Loader
@@ -35,7 +36,8 @@ class Core(wiring.Component):
     """Event-driven integrate-and-fire neuron array for one fixed-point network, or for any within a capacity.
 
     A frame packet on ``s_axis`` gives a result packet on ``m_axis`` (see ``hdl.host``); a malformed
-    packet gives an error packet. One frame at a time: ``s_axis_tready`` falls while it runs.
+    packet gives an error packet, and so does a frame whose external weights come with a bus error. One frame at a time:
+    ``s_axis_tready`` falls while it runs.
     Latency: data dependent, ``cycles`` in the result; about (synaptic operations + input
     multiply-accumulates) / lanes.
 
@@ -220,6 +222,8 @@ class Core(wiring.Component):
         )
         m.d.comb += [
             sequencer.weights_ready.eq(prefetcher.ready),
+            sequencer.weights_spoilt.eq(prefetcher.spoilt),
+            prefetcher.restart.eq(sequencer.abandon),
             prefetcher.release.eq(sequencer.scanned),
             neurons.bank.eq(prefetcher.bank),
             neurons.cache_write.eq(prefetcher.write),
@@ -445,6 +449,11 @@ class Core(wiring.Component):
                 loader.accept.eq(sequencer.accept & ~receiver.done & ~receiver.failed),
                 sender.send_loaded.eq(sequencer.send_loaded),
             ]
+        if self.sizes.external is not None:
+            abandoned = Signal()
+            with m.If(sequencer.send_error):
+                m.d.sync += abandoned.eq(sequencer.abandon)
+            error = Mux(abandoned, ErrorCode.MEMORY, error)
         m.d.comb += [
             sequencer.frame_done.eq(receiver.done),
             sequencer.frame_failed.eq(failed),

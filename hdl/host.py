@@ -39,13 +39,15 @@ class ErrorCode(enum.IntEnum):
 
     Of load packets only: ``VERSION`` of the format; ``FEATURES``: another neuron, other lanes, or made for a core of another
     capacity; ``CAPACITY``: too large, with the number of the dimension (``hdl.capacity.DIMENSIONS``) in bits 15…8;
-    ``CHECKSUM``. Of frames: ``NETWORK``: none was loaded.
+    ``CHECKSUM``. Of frames: ``NETWORK``: none was loaded; ``MEMORY``: the external memory answered a read of weights with an
+    error or with another number of beats, and the frame was given up.
     """
 
     TYPE = 1
     SIZE = 2
     SHORT = 3
     LONG = 4
+    MEMORY = 5
     VERSION = 8
     FEATURES = 9
     CAPACITY = 10

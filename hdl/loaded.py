@@ -1,9 +1,13 @@
 """Memories that are written by a load while others of their kind are read."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.back import rtlil
 from amaranth.hdl import Value
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
@@ -11,7 +15,7 @@ from amaranth.lib.memory import Memory
 from hdl.capacity import Capacity
 from hdl.layouts import load_layout, width_for
 
-__all__ = ["LoadedPort", "bus_layout", "loaded", "without_contents"]
+__all__ = ["LoadedPort", "bus_layout", "left_out", "loaded", "without_contents"]
 
 _PART = r"(?:program|rows|columns|channels|parameters|weights)_\d+"
 """Memories that are loaded; each part of one has its lowest bit behind its name."""
@@ -21,6 +25,9 @@ _COLLISIONS = re.compile(
     re.M,
 )
 _VERILOG = re.compile(rf"^  initial begin\n(?:    {_PART}\[\d+\] = \d+'\w0+;\n)+  end\n", re.M)
+
+
+_NAME = re.compile(_PART)
 
 
 @dataclass(frozen=True)
@@ -81,3 +88,27 @@ def without_contents(text: str) -> str:
     no port of theirs reads while another writes, so that nothing is built around memories of two ports; Verilog cannot say so.
     """
     return _VERILOG.sub("", _COLLISIONS.sub(r"\g<1>1'1", _RTLIL.sub("", text)))
+
+
+@contextmanager
+def left_out() -> Iterator[None]:
+    """Within, Amaranth writes no contents of loaded memories that ``without_contents`` would take out again.
+
+    It makes a number and a letter of every bit, and Yosys a line of every word: of VGG-16 that is gigabytes and tens of minutes. An
+    Amaranth that goes about it in another way writes them, and ``without_contents`` then has its work; the text is the same.
+    """
+    emitter: Any = getattr(rtlil, "ModuleEmitter", None)
+    before = getattr(emitter, "emit_memory", None)
+    if before is None:
+        yield
+        return
+
+    def emit_memory(self: Any, index: int, cell: Any) -> None:
+        if not _NAME.fullmatch(cell.name) or any(cell.init):
+            before(self, index, cell)
+
+    emitter.emit_memory = emit_memory
+    try:
+        yield
+    finally:
+        emitter.emit_memory = before

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth import Array, Cat, Const, Module, Signal, unsigned
+from amaranth import Array, Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,6 +14,8 @@ __all__ = ["Prefetcher", "memory_port"]
 
 _INCREMENT = 1
 """Kind of burst."""
+_QUIET = 1024
+"""Clocks without a beat after which nothing more comes of bursts that went wrong."""
 
 
 def memory_port(data_bits: int) -> dict[str, wiring.Member]:
@@ -28,6 +30,7 @@ def memory_port(data_bits: int) -> dict[str, wiring.Member]:
         "m_axi_rvalid": In(1),
         "m_axi_rready": Out(1),
         "m_axi_rdata": In(unsigned(data_bits)),
+        "m_axi_rresp": In(unsigned(2)),
         "m_axi_rlast": In(1),
     }
 
@@ -40,7 +43,10 @@ class Prefetcher(wiring.Component):
     tile that its bank still holds is not read again.
 
     Reads are INCR bursts of whole beats in order; none crosses 4 KiB, and the requests of a tile do not wait for its data.
-    Beats are counted: ``rlast`` is not looked at, nor is there an ``rresp``.
+    Beats are counted. A tile of which a beat has ``rresp`` SLVERR or DECERR is spoilt; so is one whose ``rlast`` comes at another
+    beat than a burst's last, or not there. After the latter nothing is asked for until no beat came for 1,024 clocks, so that none is
+    taken for another's. Who meets a spoilt tile says ``restart``: both banks are then dropped and the first tile is read again.
+    A memory that does not answer at all is waited for.
     Throughput: a beat a clock, or a weight word a clock where a beat holds several. Latency: 4 clocks from a bank that is
     released to the request, 3 from a tile's last beat to ``ready``.
 
@@ -58,6 +64,8 @@ class Prefetcher(wiring.Component):
     Members
     -------
     ready : Out, the bank that is read holds the tile of the instruction at which the sequencer is
+    spoilt : Out, with ``ready``, but it came with an error
+    restart : In, one cycle, a frame is given up: the next tile is the program's first
     release : In, one cycle, its scan is over: the banks change places
     bank : Out, the bank that is read
     write, address, data : Out, a weight word for the cache; the bank is the lowest bit of the address
@@ -79,6 +87,8 @@ class Prefetcher(wiring.Component):
         super().__init__(
             {
                 "ready": Out(1),
+                "spoilt": Out(1),
+                "restart": In(1),
                 "release": In(1),
                 "bank": Out(1),
                 "write": Out(1),
@@ -92,31 +102,54 @@ class Prefetcher(wiring.Component):
         m = Module()
         place, tile = self._tile(m)
         filling = Signal()
-        full, known = Signal(2), Signal(2)
+        full, known, spoilt = Signal(2), Signal(2), Signal(2)
+        restarting = Signal()
         held = Array(Signal.like(place, name=f"held_{bank}") for bank in range(2))
         begin, done = Signal(), Signal()
         layer_start, step = Signal.like(place), Signal(range(max(2, self._steps)))
-        m.d.comb += self.ready.eq(full.bit_select(self.bank, 1))
+        wrong, lost, drained = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.ready.eq(full.bit_select(self.bank, 1) & ~restarting),
+            self.spoilt.eq(spoilt.bit_select(self.bank, 1)),
+        ]
         with m.If(self.release):
             m.d.sync += [full.bit_select(self.bank, 1).eq(0), self.bank.eq(~self.bank)]
-        self._request(m, tile, begin)
-        self._receive(m, tile, begin, filling, done)
+        with m.If(self.restart):
+            m.d.sync += restarting.eq(1)
+        self._request(m, tile, begin, lost)
+        self._receive(m, tile, begin, filling, done, lost)
+        self._watch(m, tile, begin, wrong, lost, drained)
         with m.FSM():
             with m.State("READ"):
                 m.next = "DECODE"
             with m.State("DECODE"):
                 m.next = "WAIT"
-            with m.State("WAIT"), m.If(~full.bit_select(filling, 1)):
-                with m.If(known.bit_select(filling, 1) & (held[filling] == place)):
+            with m.State("WAIT"):
+                with m.If(restarting):
+                    m.next = "RESTART"
+                with m.Elif(~full.bit_select(filling, 1)):
+                    with m.If(known.bit_select(filling, 1) & (held[filling] == place)):
+                        m.next = "FULL"
+                    with m.Else():
+                        m.d.comb += begin.eq(1)
+                        m.next = "FILL"
+            with m.State("FILL"):
+                with m.If(lost):
+                    m.next = "DRAIN"
+                with m.Elif(done):
                     m.next = "FULL"
-                with m.Else():
-                    m.d.comb += begin.eq(1)
-                    m.next = "FILL"
-            with m.State("FILL"), m.If(done):
+            with m.State("DRAIN"), m.If(drained):
                 m.next = "FULL"
+            with m.State("RESTART"):
+                m.d.sync += [
+                    register.eq(0)
+                    for register in (place, layer_start, step, filling, self.bank, full, known, restarting)
+                ]
+                m.next = "READ"
             with m.State("FULL"):
                 m.d.sync += [
                     full.bit_select(filling, 1).eq(1),
+                    spoilt.bit_select(filling, 1).eq(wrong | lost),
                     known.bit_select(filling, 1).eq(1),
                     held[filling].eq(place),
                     filling.eq(~filling),
@@ -151,8 +184,32 @@ class Prefetcher(wiring.Component):
         m.d.sync += tile.as_value().eq(port.data)
         return place, tile
 
-    def _request(self, m: Module, tile: data.View, begin: Signal) -> None:
-        """Bursts for all beats of a tile; each but the first begins at a multiple of the longest burst's size."""
+    def _watch(
+        self, m: Module, tile: data.View, begin: Signal, wrong: Signal, lost: Signal, drained: Signal
+    ) -> None:
+        """Whether a beat of the tile was ``wrong``, whether beats and bursts were ``lost`` count of, and when none comes any more."""
+        left = Signal.like(tile.beats, name="beats_to_watch")
+        place = Signal(range(self._external.burst))
+        last, quiet = Signal(), Signal(range(_QUIET))
+        m.d.comb += [last.eq((place == self._external.burst - 1) | (left == 1)), drained.eq(quiet == _QUIET - 1)]
+        with m.If(begin):
+            m.d.sync += [left.eq(tile.beats), place.eq(tile.base), wrong.eq(0), lost.eq(0)]
+        with m.Elif(self.m_axi_rvalid & self.m_axi_rready):
+            m.d.sync += [
+                left.eq(left - 1),
+                place.eq(place + 1),
+                wrong.eq(wrong | self.m_axi_rresp[1]),
+                lost.eq(lost | (last ^ self.m_axi_rlast)),
+            ]
+        m.d.sync += quiet.eq(quiet + 1)
+        with m.If(self.m_axi_rvalid | self.m_axi_arvalid | ~lost):
+            m.d.sync += quiet.eq(0)
+
+    def _request(self, m: Module, tile: data.View, begin: Signal, lost: Signal) -> None:
+        """Bursts for all beats of a tile; each but the first begins at a multiple of the longest burst's size.
+
+        What is asked for when beats are lost is taken back only once it was taken, as AXI4 demands.
+        """
         burst = self._external.burst
         beat_bytes = self._external.data_bits // 8
         assert burst * beat_bytes <= PAGE
@@ -174,15 +231,22 @@ class Prefetcher(wiring.Component):
         with m.If(begin):
             m.d.sync += [beat.eq(tile.base), left.eq(tile.beats)]
         with m.Elif(self.m_axi_arvalid & self.m_axi_arready):
-            m.d.sync += [beat.eq(beat + length), left.eq(left - length)]
+            m.d.sync += [beat.eq(beat + length), left.eq(Mux(lost, 0, left - length))]
 
-    def _receive(self, m: Module, tile: data.View, begin: Signal, filling: Signal, done: Signal) -> None:
-        """Beats into weight words, and these into the cache."""
+    def _receive(
+        self, m: Module, tile: data.View, begin: Signal, filling: Signal, done: Signal, lost: Signal
+    ) -> None:
+        """Beats into weight words, and these into the cache; once beats are lost, any beat is taken."""
         left = Signal.like(tile.beats, name="beats_to_receive")
         entry = Signal(len(self.address) - 1)
         word, complete, taken = Signal(self._word_bits), Signal(), Signal()
         beats, words = self._external.beats_a_word(self._word_bits), self._external.words_a_beat(self._word_bits)
-        m.d.comb += [taken.eq(self.m_axi_rvalid & self.m_axi_rready), done.eq(left == 0)]
+        room = Signal()
+        m.d.comb += [
+            self.m_axi_rready.eq(room | lost),
+            taken.eq(self.m_axi_rvalid & self.m_axi_rready),
+            done.eq(left == 0),
+        ]
         m.d.sync += [self.write.eq(complete), self.data.eq(word), self.address.eq(Cat(filling, entry))]
         with m.If(begin):
             m.d.sync += [left.eq(tile.beats), entry.eq(0)]
@@ -192,19 +256,19 @@ class Prefetcher(wiring.Component):
             with m.If(complete):
                 m.d.sync += entry.eq(entry + 1)
         if beats > 1:
-            self._gather(m, beats, left, taken, word, complete)
+            m.d.comb += room.eq(left != 0)
+            self._gather(m, beats, begin, taken, word, complete)
         elif words > 1:
-            self._share_out(m, words, left, taken, word, complete, done)
+            self._share_out(m, words, left, room, taken, word, complete, done)
         else:
-            m.d.comb += [self.m_axi_rready.eq(left != 0), complete.eq(taken), word.eq(self.m_axi_rdata)]
+            m.d.comb += [room.eq(left != 0), complete.eq(taken), word.eq(self.m_axi_rdata)]
 
-    def _gather(self, m: Module, beats: int, left: Signal, taken: Signal, word: Signal, complete: Signal) -> None:
+    def _gather(self, m: Module, beats: int, begin: Signal, taken: Signal, word: Signal, complete: Signal) -> None:
         """A weight word from several beats, the lowest first."""
         bits = self._external.data_bits
         earlier = Signal((beats - 1) * bits)
         part = Signal(range(beats))
         m.d.comb += [
-            self.m_axi_rready.eq(left != 0),
             complete.eq(taken & (part == beats - 1)),
             word.eq(Cat(earlier, self.m_axi_rdata)),
         ]
@@ -212,15 +276,25 @@ class Prefetcher(wiring.Component):
             m.d.sync += [earlier.eq(Cat(earlier, self.m_axi_rdata)[bits:]), part.eq(part + 1)]
             with m.If(complete):
                 m.d.sync += part.eq(0)
+        with m.If(begin):
+            m.d.sync += part.eq(0)
 
     def _share_out(
-        self, m: Module, words: int, left: Signal, taken: Signal, word: Signal, complete: Signal, done: Signal
+        self,
+        m: Module,
+        words: int,
+        left: Signal,
+        room: Signal,
+        taken: Signal,
+        word: Signal,
+        complete: Signal,
+        done: Signal,
     ) -> None:
         """Several weight words from a beat, one a clock."""
         kept = Signal(words * self._word_bits)
         waiting = Signal(range(words + 1))
         m.d.comb += [
-            self.m_axi_rready.eq((left != 0) & (waiting <= 1)),
+            room.eq((left != 0) & (waiting <= 1)),
             complete.eq(waiting != 0),
             word.eq(kept),
             done.eq((left == 0) & (waiting == 0)),

@@ -33,6 +33,8 @@ class Sequencer(wiring.Component):
     store : Out, one cycle, the layer's counters are final
     load_done : In, one cycle, a network was loaded; ``send_loaded``: Out, to say so
     weights_ready : In, those of the instruction are there; ``scanned``: Out, one cycle, they are not needed any more
+    weights_spoilt : In, with ``weights_ready``, but they are not what memory holds; ``abandon``: Out, one cycle, the frame is
+        given up with an error
     """
 
     def __init__(
@@ -68,7 +70,8 @@ class Sequencer(wiring.Component):
                 "send_error": Out(1),
                 "sender_busy": In(1),
                 **load,
-                **({"weights_ready": In(1), "scanned": Out(1)} if external else {}),
+                **({name: In(1) for name in ("weights_ready", "weights_spoilt")} if external else {}),
+                **({name: Out(1) for name in ("scanned", "abandon")} if external else {}),
             }
         )
 
@@ -105,7 +108,10 @@ class Sequencer(wiring.Component):
                 m.next = "START SCAN"
             with m.State("START SCAN"):
                 if self._external:
-                    with m.If(self.weights_ready):
+                    with m.If(self.weights_ready & self.weights_spoilt):
+                        m.d.comb += [self.abandon.eq(1), self.send_error.eq(1)]
+                        m.next = "SENDING"
+                    with m.Elif(self.weights_ready):
                         m.d.comb += self.scan.eq(1)
                         m.next = "SCAN"
                 else:

@@ -5,12 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdl.host import COUNTERS, PacketType, result_words
+from hdl.host import COUNTERS, ErrorCode, PacketType, result_words
 from hdl.packing import SpikePacking
 from hdl.program import Program
 from toolchain.errors import InvalidValue
 
-__all__ = ["Result", "frame_packet", "input_packet", "read_result", "spike_packet"]
+__all__ = ["Result", "error_of", "frame_packet", "input_packet", "read_result", "spike_packet"]
+
+_ERRORS = {
+    ErrorCode.TYPE: "the packet is of another type than the network takes",
+    ErrorCode.SIZE: "the frame has another size than the network takes",
+    ErrorCode.SHORT: "the packet is shorter than it says",
+    ErrorCode.LONG: "the packet is longer than it says",
+    ErrorCode.MEMORY: "the external memory answered a read of weights with an error",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +61,25 @@ def input_packet(frame: np.ndarray, program: Program) -> list[int]:
     return frame_packet(frame) if program.packing is None else spike_packet(frame, program.packing)
 
 
+def error_of(words: Sequence[int]) -> int | None:
+    """The code of an error packet (``hdl.host.ErrorCode``); None for other packets."""
+    return int(words[1]) if len(words) == 2 and words[0] == PacketType.ERROR << 24 | 1 else None
+
+
 def read_result(words: Sequence[int], *, classes: int, layers: int) -> Result:
     """Take a result packet apart.
 
     Raises
     ------
     InvalidValue
-        Not a result packet of a network with so many classes and layers.
+        Not a result packet of a network with so many classes and layers; of an error packet, which error.
     """
     following = result_words(classes, layers)
     header = PacketType.RESULT << 24 | following
+    code = error_of(words)
+    if code is not None:
+        known = {int(each): f"{each.name}: {why}" for each, why in _ERRORS.items()}
+        raise InvalidValue(f"the core answers with error {code} ({known.get(code, 'unknown')}) instead of a result")
     if not words or words[0] != header or len(words) != 1 + following:
         shown = f"{words[0]:#010x} and {len(words) - 1} more" if words else "no word"
         raise InvalidValue(f"a result packet is {header:#010x} and {following} more words, not {shown}")

@@ -33,7 +33,10 @@ from toolchain.loading import load_packet, loaded_answer
 from toolchain.segments import segments
 from toolchain.tools import Simulator, find_simulator
 
-__all__ = ["Answers", "build", "check", "environment", "exchange", "verify"]
+__all__ = ["MOST_LATENCY", "Answers", "build", "check", "check_latency", "environment", "exchange", "verify"]
+
+MOST_LATENCY = 10_000
+"""Clocks that the memory of the test bench may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +149,16 @@ def _check_stall(stall: float) -> None:
         raise InvalidValue(f"stall is {stall}, must be at least 0 and below 1")
 
 
+def check_latency(latency: int | None, memories: str) -> None:
+    """Refuse a latency of the test bench's memory that is out of range, or for hardware that has no such memory."""
+    if latency is None:
+        return
+    if memories != "external":
+        raise InvalidValue(f"--memory-latency needs --memories external: hardware of memories {memories} reads none")
+    if not 1 <= latency <= MOST_LATENCY:
+        raise InvalidValue(f"memory latency is {latency} clocks, must be 1 to {MOST_LATENCY:,}")
+
+
 def check(network: FixedPointNetwork, frames: np.ndarray, *, simulator: str, stall: float) -> None:
     """Refuse at once what ``verify`` would refuse after hardware was generated; raises as ``verify`` does."""
     check_frames(frames, network)
@@ -161,6 +174,7 @@ def exchange(
     simulator: str = "verilator",
     stall: float = 0.0,
     seed: int = 0,
+    plusargs: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Answers:
     """Send packets to the simulated core and collect as many answers.
@@ -171,6 +185,8 @@ def exchange(
         Clocks without stalls in which each answer must come; then the exchange ends without it.
     stall : float
         Chance, 0 to less than 1, that the host's end of a stream holds back in a clock.
+    plusargs : sequence of str
+        For the test bench: ``+latency=`` and ``+slverr=`` of its external memory.
     progress : callable
         Called with the number of answers since the last call.
 
@@ -195,7 +211,7 @@ def exchange(
         (job / "job.json").write_text(json.dumps({"stall": stall, "seed": seed, "patience": limit}))
         begun = time.perf_counter()
         with environment({**found.environment, "SPIKELOOM_JOB": str(job), "COCOTB_LOG_LEVEL": "WARNING"}):
-            _simulate(found.name, built, job, seed, progress, bundle)
+            _simulate(found.name, built, job, seed, progress, bundle, plusargs)
         seconds = time.perf_counter() - begun
         if not (job / "answers.npz").exists():
             log = (job / "simulation.log").read_text(errors="replace").strip().splitlines()
@@ -213,7 +229,13 @@ def exchange(
 
 
 def _simulate(
-    simulator: str, built: Path, job: Path, seed: int, progress: Callable[[int], None] | None, bundle: RtlBundle
+    simulator: str,
+    built: Path,
+    job: Path,
+    seed: int,
+    progress: Callable[[int], None] | None,
+    bundle: RtlBundle,
+    plusargs: Sequence[str],
 ) -> None:
     """Run the bench in a thread and report its progress file meanwhile."""
 
@@ -228,7 +250,7 @@ def _simulate(
                 build_dir=built,
                 test_dir=job,
                 seed=seed,
-                plusargs=[f"+spikes={job / 'spikes.txt'}", *weights],
+                plusargs=[f"+spikes={job / 'spikes.txt'}", *weights, *plusargs],
                 results_xml=str(job / "results.xml"),
                 log_file=job / "simulation.log",
                 timescale=("1ns", "1ps"),
@@ -256,6 +278,7 @@ def verify(
     simulator: str = "verilator",
     stall: float = 0.0,
     seed: int = 0,
+    memory_latency: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> VerificationResult:
     """Compare the generated core, or its netlist, with the golden model on frames, uint8 ``[N, C, H, W]`` or int8 spikes ``[N, T, C, H, W]``.
@@ -264,15 +287,16 @@ def verify(
     layer's cycles to ``toolchain.cycles``; the cycle counter must equal the clocks that the bench saw. ``stall`` makes the host's end of both
     streams hold back at random, reproducibly for one ``seed``. Hardware whose memories are loaded gets the network first. Where
     weights come from external memory, the test bench's one holds back at random too, so that the cycles of a layer must not be
-    less than the model's, but may be more.
+    less than the model's, but may be more; with ``memory_latency`` it does not, and a burst's first beat comes so many clocks after its request.
 
     Raises
     ------
     InvalidValue
-        The bundle belongs to another network, or has no room for it, wrong frames, ``stall`` out of range.
+        The bundle belongs to another network, or has no room for it, wrong frames, ``stall`` or ``memory_latency`` out of range.
     ToolMissing
         No simulator or compiler, or it fails.
     """
+    check_latency(memory_latency, bundle.memories)
     capacity = None if bundle.capacity is None else Capacity.restored(bundle.capacity)
     if capacity is None and bundle.fingerprint != network.fingerprint:
         raise InvalidValue(
@@ -290,6 +314,7 @@ def verify(
         simulator=simulator,
         stall=stall,
         seed=seed,
+        plusargs=() if memory_latency is None else (f"+latency={memory_latency}",),
         progress=progress,
     )
     before = len(loads)

@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -18,9 +18,10 @@ from hdl.capacity import Capacity
 from hdl.chain import Chain
 from hdl.core import Core
 from hdl.host import COUNTERS, ErrorCode, PacketType
-from hdl.loaded import without_contents
+from hdl.loaded import left_out, without_contents
 from hdl.prefetch import memory_port
 from hdl.program import Program, check_lanes
+from hdl.rom import zeros_in_loops
 from hdl.sizes import Sizes
 from hdl.tiles import ExternalWeights, TiledProgram
 from toolchain.bundle import BENCH_FILES, CORE, LOAD_FILE, PORTS_FILE, TESTBENCH, WEIGHTS_FILE, RtlBundle
@@ -88,8 +89,13 @@ def _external_lines(core: Core | Chain) -> tuple[str, ...]:
 
 def _verilog(network: FixedPointNetwork, core: Core | Chain) -> str:
     # without source locations the text is the same on every machine
-    text = verilog.convert(core, name=CORE, emit_src=False, strip_internal_attrs=True)
-    return _header(network, core) + (without_contents(text) if core.loadable else text)
+    with left_out() if core.loadable else nullcontext():
+        text = verilog.convert(core, name=CORE, emit_src=False, strip_internal_attrs=True)
+    if core.loadable:
+        text = without_contents(text)
+    elif _tiled(core) is not None:
+        text = zeros_in_loops(text)
+    return _header(network, core) + text
 
 
 _WATCHER = """\

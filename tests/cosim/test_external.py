@@ -4,12 +4,19 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from sim import runner
+from hdl.host import ErrorCode
+from hdl.tiles import program_of
+from sim import golden, runner
+from sim.packets import error_of, input_packet, read_result
 from tests.cosim.test_verify import SIMULATORS
 from tests.networks import frames_for, random_network
+from toolchain.bandwidth import waiting
 from toolchain.bundle import load_bundle
+from toolchain.cycles import cycles
+from toolchain.errors import InvalidValue
 from toolchain.flow import external_for, generate
 
 NETWORK = random_network(1)
@@ -37,6 +44,45 @@ def test_generated_core_is_exact_and_a_wrong_weight_shows(folder, simulator):
         assert not runner.verify(bundle, NETWORK, frames, simulator=simulator).passed
     finally:
         bundle.weights.write_bytes(content)
+
+
+@pytest.mark.usefixtures("fast_compile")
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_a_memory_of_a_set_latency_waits_as_estimated(folder, simulator):
+    bundle = load_bundle(folder)
+    frames = np.repeat(frames_for(NETWORK, 3, 1), 2, axis=0)
+    program = program_of(bundle.external, NETWORK, bundle.lanes)
+    trace = golden.run(NETWORK, frames, "spikes")
+    for latency in (1, 64):
+        result = runner.verify(bundle, NETWORK, frames, simulator=simulator, memory_latency=latency)
+        assert result.passed, result.differences
+        waited = int((result.layer_cycles[1] - cycles(NETWORK, frames, trace, 3, program).layers[1]).sum())
+        estimated = waiting(program, frames, trace, latency=latency).total
+        assert waited > 500 and abs(estimated - waited) < waited / 10
+
+
+@pytest.mark.usefixtures("fast_compile")
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_a_bus_error_is_named_and_the_next_frame_is_exact(folder, simulator):
+    bundle = load_bundle(folder)
+    frames = frames_for(NETWORK, 3, 2)
+    program = program_of(bundle.external, NETWORK, bundle.lanes)
+    packets = [input_packet(frame, program) for frame in frames]
+    answers = runner.exchange(
+        bundle, packets, patience=program.longest_inference, simulator=simulator, plusargs=["+slverr=40"]
+    ).packets
+    assert error_of(answers[0]) == ErrorCode.MEMORY
+    with pytest.raises(InvalidValue, match=r"error 5 \(MEMORY: the external memory answered a read of weights"):
+        read_result(answers[0], classes=1, layers=1)
+    result = read_result(answers[1], classes=NETWORK.shapes[-1][0], layers=len(NETWORK.layers))
+    assert result.scores.tolist() == golden.run(NETWORK, frames).scores[1].tolist()
+
+
+def test_a_latency_without_memory_or_out_of_range_is_refused(folder):
+    with pytest.raises(InvalidValue, match="must be 1 to 10,000"):
+        runner.verify(load_bundle(folder), NETWORK, frames_for(NETWORK, 3, 1), memory_latency=0)
+    with pytest.raises(InvalidValue, match="needs --memories external"):
+        runner.check_latency(64, "rom")
 
 
 def test_the_port_map_says_where_tiles_stand_and_who_waits(folder):

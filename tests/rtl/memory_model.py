@@ -1,24 +1,42 @@
-"""A memory behind the read channels of an AXI4 port, in Amaranth's simulator: latency, stalls, and a watch on the rules."""
+"""A memory behind the read channels of an AXI4 port, in Amaranth's simulator: latency, stalls, errors, and a watch on the rules."""
 
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from amaranth.sim import SimulatorContext
 
-__all__ = ["MemoryModel"]
+__all__ = ["ERRORS", "RESPONSES", "MemoryModel"]
+
+RESPONSES = {"okay": 0, "exokay": 1, "slverr": 2, "decerr": 3}
+"""Of a beat, as AXI4 numbers them."""
+ERRORS = ("slverr", "decerr", "early", "missing", "short", "long")
+"""What makes a tile worthless: either response; ``rlast`` before the last beat, or not at it; a burst cut off behind
+this beat, which has ``rlast``; or one that has a beat more.
+"""
 
 
 class MemoryModel:
     """Answers bursts in order, ``latency`` clocks after each request at least; keeps what was against the rules in ``wrong``.
 
     ``stall`` is the chance that a channel holds back in a clock; with it the latency is drawn anew for each burst, up to
-    ``latency``. ``beats`` counts what was read, ``bursts`` the requests ``(address, beats)``.
+    ``latency``. ``beats`` counts what was read, ``bursts`` the requests ``(address, beats)``. ``errors``: what is wrong, once, with the
+    n-th beat of all, one of ``ERRORS`` or ``RESPONSES``; what asks for a burst's last beat, or another, waits for the next such one.
     """
 
-    def __init__(self, content: bytes, *, latency: int = 0, stall: float = 0.0, seed: int = 0):
+    def __init__(
+        self,
+        content: bytes,
+        *,
+        latency: int = 0,
+        stall: float = 0.0,
+        seed: int = 0,
+        errors: Mapping[int, str] | None = None,
+    ):
         self._content, self._latency, self._stall = content, latency, stall
+        self._errors = dict(errors or {})
+        self.made: list[str] = []
         self._rng = random.Random(seed)
         self.bursts: list[tuple[int, int]] = []
         self.wrong: list[str] = []
@@ -32,6 +50,26 @@ class MemoryModel:
         if address + beats * width > len(self._content):
             self.wrong.append(f"burst of {beats} beats at {address:#x} ends behind the weights")
 
+    def _spoil(self, waiting: deque[tuple[int, int, bool]]) -> tuple[bool, int]:
+        """``rlast`` and ``rresp`` of the beat in front, after what is due to go wrong did."""
+        clock, address, last = waiting[0]
+        due = min((place for place in self._errors if place <= self.beats), default=None)
+        if due is None:
+            return last, 0
+        if self._errors[due] not in RESPONSES and last != (self._errors[due] in ("missing", "long")):
+            return last, 0
+        what = self._errors.pop(due)
+        self.made.append(what)
+        if what in RESPONSES:
+            return last, RESPONSES[what]
+        if what == "long":
+            waiting.insert(1, (clock, address, True))
+        while what == "short" and not waiting[1][2]:
+            del waiting[1]
+        if what == "short":
+            del waiting[1]
+        return what in ("early", "short"), 0
+
     def serve(self, core: Any) -> Callable[[SimulatorContext], Awaitable[None]]:
         """The process that drives the port of ``core``."""
         width = len(core.m_axi_rdata) // 8
@@ -43,10 +81,12 @@ class MemoryModel:
             ready = 0
             while True:
                 if not offered and waiting and waiting[0][0] <= clock and self._rng.random() >= self._stall:
-                    _, address, last = waiting[0]
+                    _, address, _ = waiting[0]
+                    last, response = self._spoil(waiting)
                     word = self._content[address : address + width].ljust(width, b"\xa5")
                     ctx.set(core.m_axi_rdata, int.from_bytes(word, "little"))
                     ctx.set(core.m_axi_rlast, last)
+                    ctx.set(core.m_axi_rresp, response)
                     offered = True
                 ctx.set(core.m_axi_rvalid, offered)
                 ready = int(self._rng.random() >= self._stall)

@@ -5,16 +5,17 @@ import pytest
 
 from hdl.capacity import Capacity
 from hdl.core import Core
+from hdl.host import ErrorCode
 from hdl.program import Program
 from hdl.tiles import DATA_BITS, ExternalWeights, TiledProgram
 from sim import golden
 from sim.comparison import Comparison
-from sim.packets import input_packet, read_result
+from sim.packets import error_of, input_packet, read_result
 from tests.cosim.planted import faulty_core
 from tests.networks import NEURONS, frames_for, random_network
 from tests.pooled_networks import pooled_network
 from tests.rtl import harness
-from tests.rtl.memory_model import MemoryModel
+from tests.rtl.memory_model import ERRORS, MemoryModel
 from toolchain.bandwidth import waiting
 from toolchain.cycles import cycles
 from toolchain.errors import InvalidValue
@@ -166,7 +167,7 @@ def test_what_does_not_fit_is_refused():
 
 FAULTS = {
     "banks_exchanged_early": ("hdl.core", "prefetcher.release.eq(sequencer.scanned)", "prefetcher.release.eq(sequencer.scan)"),
-    "scan_does_not_wait": ("hdl.sequencer", "with m.If(self.weights_ready):", "with m.If(1):"),
+    "scan_does_not_wait": ("hdl.sequencer", "with m.Elif(self.weights_ready):", "with m.Else():"),
     "last_beat_dropped": ("hdl.prefetch", "left.eq(tile.beats), entry", "left.eq(tile.beats - 1), entry"),
     "wrong_tile_base": ("hdl.prefetch", "beat.eq(tile.base)", "beat.eq(tile.base + 1)"),
     "wrong_first_group": ("hdl.tiles", "(1, columns, tile.first,", "(1, columns, 0,"),
@@ -196,3 +197,99 @@ def test_faults_show(monkeypatch, name):
     with faulty_core(module, ((healthy, faulty),)) as core:
         monkeypatch.setattr(harness, "Core", core)
         assert not sound()
+
+
+READ_OFTEN = random_network(11)
+
+
+def frames_given_up(program, memory, *, images=4):
+    """Whether each frame was answered by ``MEMORY``; every other answer is exact."""
+    network = program.network
+    frames = frames_for(network, 5, images)
+    packets = [input_packet(frame, program) for frame in frames]
+    answers = harness.run_core(
+        network, packets, lanes=program.lanes, external=program.external, memory=memory, limit=20_000
+    )
+    trace = golden.run(network, frames)
+    found = []
+    for image, packet in enumerate(answers.packets):
+        found.append(error_of(packet) == ErrorCode.MEMORY)
+        if not found[-1]:
+            result = read_result(packet, classes=network.shapes[-1][0], layers=len(network.layers))
+            assert result.scores.tolist() == trace.scores[image].tolist()
+            for place, name in enumerate(("events", "operations", "spikes"), 1):
+                assert result.counters[:, place].tolist() == getattr(trace.activity, name)[image].tolist()
+    assert not memory.wrong
+    return found
+
+
+@pytest.mark.parametrize(("lanes", "data_bits"), [(3, 32), (8, 32), (3, 512)])
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_bus_error_ends_one_frame_and_the_next_is_exact(error, lanes, data_bits):
+    program = smallest(READ_OFTEN, lanes, data_bits)
+    beats = program.tiles[-1].base + program.tiles[-1].beats
+    for place in (0, 3, beats // 2, beats + 2):
+        memory = MemoryModel(program.weight_bytes(), latency=6, stall=0.1, errors={place: error})
+        assert sum(frames_given_up(program, memory)) == 1, place
+        assert memory.made == [error]
+
+
+def test_errors_one_behind_the_other_and_a_wrong_packet_between():
+    program = smallest(READ_OFTEN, 3, 64)
+    memory = MemoryModel(program.weight_bytes(), errors={0: "decerr", 1: "slverr", 2: "exokay", 60: "short", 200: "long"})
+    found = frames_given_up(program, memory, images=6)
+    assert memory.made == ["decerr", "slverr", "exokay", "short", "long"]
+    assert 2 <= sum(found) <= 4 and not found[-1]
+    frame = frames_for(READ_OFTEN, 5, 1)[0]
+    good = input_packet(frame, program)
+    memory = MemoryModel(program.weight_bytes(), errors={0: "slverr"})
+    packets = [good[:-1], good, good[:-1], good]
+    answers = harness.run_core(READ_OFTEN, packets, lanes=3, external=program.external, memory=memory).packets
+    assert [error_of(answer) for answer in answers] == [ErrorCode.SHORT, ErrorCode.MEMORY, ErrorCode.SHORT, None]
+
+
+def test_what_both_banks_held_is_read_again_after_an_error():
+    network = random_network(0)
+    program = TiledProgram(network, 4, external=ExternalWeights.of(network, lanes=4))
+    memory = MemoryModel(program.weight_bytes(), errors={2: "slverr"})
+    assert frames_given_up(program, memory) == [True, False, False, False]
+    assert memory.beats == 3 * program.tiles[0].beats
+
+
+ERROR_FAULTS = {
+    "response_not_looked_at": ("hdl.prefetch", "wrong | self.m_axi_rresp[1]", "wrong", "slverr"),
+    "slave_errors_only": ("hdl.prefetch", "self.m_axi_rresp[1]", "(self.m_axi_rresp == 2)", "decerr"),
+    "last_not_looked_at": ("hdl.prefetch", "lost | (last ^ self.m_axi_rlast)", "lost", "early"),
+    "missing_last_taken": ("hdl.prefetch", "(last ^ self.m_axi_rlast)", "(~last & self.m_axi_rlast)", "missing"),
+    "early_last_taken": ("hdl.prefetch", "(last ^ self.m_axi_rlast)", "(last & ~self.m_axi_rlast)", "short"),
+    "beats_left_over": ("hdl.prefetch", "m.If(drained):", "m.If(1):", "early"),
+    "spoilt_tile_used": ("hdl.sequencer", "self.weights_ready & self.weights_spoilt", "0", "slverr"),
+    "no_new_start": ("hdl.core", "prefetcher.restart.eq(sequencer.abandon)", "prefetcher.restart.eq(0)", "slverr"),
+    "what_is_held_stays_known": ("hdl.prefetch", "full, known, restarting", "full, restarting", "slverr"),
+    "place_stays": ("hdl.prefetch", "in (place, layer_start,", "in (layer_start,", "slverr"),
+    "word_begun_before_goes_on": ("hdl.prefetch", "        with m.If(begin):\n            m.d.sync += part.eq(0)\n", "", "short"),
+    "another_code": ("hdl.core", "Mux(abandoned, ErrorCode.MEMORY, error)", "error", "slverr"),
+}  # fmt: skip
+"""Module, healthy text, faulty text, the error of the memory that shows it."""
+
+
+def recovers(error):
+    """Whether a core with the fault gives one frame up and the others right."""
+    program = smallest(READ_OFTEN, 8, 32)
+    for place in (0, 3):
+        memory = MemoryModel(program.weight_bytes(), latency=20, stall=0.3, errors={place: error})
+        try:
+            if sum(frames_given_up(program, memory, images=3)) != 1:
+                return False
+        except (AssertionError, InvalidValue):  # silent, or another answer
+            return False
+    return True
+
+
+@pytest.mark.parametrize("name", ERROR_FAULTS)
+def test_faults_in_what_watches_the_memory_show(monkeypatch, name):
+    module, healthy, faulty, error = ERROR_FAULTS[name]
+    assert recovers(error)
+    with faulty_core(module, ((healthy, faulty),)) as core:
+        monkeypatch.setattr(harness, "Core", core)
+        assert not recovers(error)

@@ -146,6 +146,12 @@ def verify(
     banks: Banks = None,
     weight_cache: WeightCache = None,
     memory_bits: MemoryBits = None,
+    memory_latency: Annotated[
+        int | None,
+        typer.Option(
+            "--memory-latency", help="Clocks to a burst's first beat, then a beat a clock; by default it stalls at random."
+        ),
+    ] = None,
     netlist: Annotated[
         bool, typer.Option("--netlist", help="Run the netlist that Yosys makes of the Verilog, not the Verilog.")
     ] = False,
@@ -160,6 +166,7 @@ def verify(
     """
     from sim import runner
     from toolchain import flow
+    from toolchain.bundle import load_bundle
     from toolchain.synth import find_device
 
     if device is not None and not netlist:
@@ -168,6 +175,7 @@ def verify(
     fixed = flow.network_of(network)
     frames = frames_of(fixed, data, data_folder, images, seed)
     runner.check(fixed, frames, simulator=simulator, stall=stall)  # before hardware is generated
+    runner.check_latency(memory_latency, load_bundle(network).memories if network.is_dir() else memories or "rom")
     if network.is_dir():
         if cores != 1 or cut is not None:
             raise InvalidValue(f"{network} is generated already; leave out --cores and --cut, or generate it again")
@@ -192,7 +200,16 @@ def verify(
             level = flow.netlist_for(bundle, target, progress=say)
         bundle = level.bundle
     with bar(f"compiling for {simulator}, then simulating", images) as move:
-        result = runner.verify(bundle, fixed, frames, simulator=simulator, stall=stall, seed=seed, progress=move)
+        result = runner.verify(
+            bundle,
+            fixed,
+            frames,
+            simulator=simulator,
+            stall=stall,
+            seed=seed,
+            memory_latency=memory_latency,
+            progress=move,
+        )
     if as_json:
         print_json({**result.summary(), **({"gate_level": level.describe()} if level else {})})
     else:

@@ -36,6 +36,7 @@ _CORE_ERRORS = {
     ErrorCode.SIZE: "the frame has another number of pixels than its network takes",
     ErrorCode.SHORT: "the packet is shorter than it says",
     ErrorCode.LONG: "the packet is longer than it says",
+    ErrorCode.MEMORY: "its external memory answered a read of weights with an error",
 }
 
 
