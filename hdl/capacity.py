@@ -11,8 +11,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from hdl.layouts import width_for
 from hdl.program import WINDOW_MEMBERS, Instruction, Program, check_lanes
+from hdl.widths import width_for
 from toolchain.errors import InvalidValue
 from toolchain.ir import (
     COMPARES,

@@ -3,6 +3,8 @@
 from amaranth import Shape, signed, unsigned
 from amaranth.lib import data
 
+from hdl.widths import width_for
+
 __all__ = [
     "AxiWord",
     "channel_layout",
@@ -14,11 +16,6 @@ __all__ = [
     "synapse_layout",
     "width_for",
 ]
-
-
-def width_for(largest: int) -> int:
-    """Bits of an unsigned signal that holds ``0 … largest``, at least 1 (no zero-width ports)."""
-    return max(1, int(largest).bit_length())
 
 
 class AxiWord(data.Struct):

@@ -10,8 +10,6 @@ from torch import nn
 
 from toolchain import zoo
 from toolchain.errors import InvalidValue, NetworkFileError, SpikeloomError
-from toolchain.onnx import read_onnx
-from toolchain.train import load_source
 
 __all__ = ["load_module"]
 
@@ -52,7 +50,14 @@ def load_module(source: str, weights: Path | None = None) -> nn.Module:
     if model or source.endswith(".safetensors"):
         if weights is not None:
             raise InvalidValue(f"--weights {weights} goes with FILE.py:FUNCTION only; {source} holds its own weights")
-        return read_onnx(Path(source)) if model else load_source(Path(source)).module
+        # each only where it is needed: readers of all formats take longer to load than a module to check
+        if model:
+            from toolchain.onnx import read_onnx
+
+            return read_onnx(Path(source))
+        from toolchain.train import load_source
+
+        return load_source(Path(source)).module
     name, separator, function = source.rpartition(":")
     if not separator:
         raise InvalidValue(f"source {source!r} is neither FILE.safetensors nor FILE.onnx nor FILE.py:FUNCTION")

@@ -76,3 +76,16 @@ def test_a_core_is_placed_and_comes_out_the_same_twice(tmp_path):
     assert result.path and not [hop.name for hop in result.path if re.search(r"SB_|LUT|\$", hop.name)]
     assert sum(hop.logic_ns + hop.routing_ns for hop in result.path) == pytest.approx(1000 / result.fmax_mhz, rel=0.01)
     assert netlist(TINY, "hx8k", 1, tmp_path).sha256 == result.netlist_sha256
+
+
+XILINX = [name for name, device in DEVICES.items() if device.family.name == "xilinx"]
+
+
+@pytest.mark.parametrize("name", [XILINX[0], *(pytest.param(name, marks=pytest.mark.slow) for name in XILINX[1:])])
+def test_xilinx_devices_are_counted_and_the_whole_log_is_kept(tmp_path, name):
+    """Without ``-flatten`` ABC9 of Yosys 0.70 stops at an assertion, on this very core."""
+    result = synthesize(TINY, tmp_path, find_device(name), lanes=2)
+    assert result.fits and result.status == "estimated" and result.fmax_mhz is None
+    assert 200 < result.used["lut"] < 2_000 and 500 < result.used["ff"] < 2_000 and result.used["dsp"] == 0
+    log = (tmp_path / "yosys.log").read_text()
+    assert "Executing JSON backend" in log and not (tmp_path / "yosys-own.log").exists()

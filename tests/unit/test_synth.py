@@ -119,6 +119,7 @@ def test_success(fakes, tmp_path):
     out = str(tmp_path / "out")
     assert yosys[:3] == ["yosys", out, "-p"]
     assert yosys[3].startswith("read_rtlil top.il; synth_ecp5 -top top; ")
+    assert yosys[4:] == ["-L", "yosys-own.log"]
     assert placer[:2] == ["nextpnr-ecp5", out]
     assert placer[2:] == [
         *("--85k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained", "--json", "netlist.json"),
@@ -200,6 +201,16 @@ def test_crashed(fakes, tmp_path):
     fakes.set("yosys", says="ERROR: Module `top' not found!", code=1)
     with pytest.raises(ToolMissing, match=r"yosys failed with exit code 1: ERROR: Module `top' not found!; log in"):
         run(tmp_path)
+    # a Yosys whose output ends early says why in the log that it writes itself; names with "error" in them are not the reason
+    own = "1/1: \\send_error\nERROR: Assert failed"
+    fakes.set("yosys", says="1/1: \\send_error", code=1, files={"yosys-own.log": own})
+    with pytest.raises(ToolMissing, match=r"exit code 1: ERROR: Assert failed; log in .*yosys\.log$"):
+        run(tmp_path)
+    assert (tmp_path / "out" / "yosys.log").read_text() == own
+    # one that dies says so in its output only
+    fakes.set("yosys", says="Traceback: a trap", code=1, files={"yosys-own.log": "1. Executing ABC9."})
+    with pytest.raises(ToolMissing, match="exit code 1: Traceback: a trap; log in"):
+        run(tmp_path)
 
 
 def test_killed(fakes, tmp_path):
@@ -258,6 +269,7 @@ def test_gowin_gets_its_pins_and_xilinx_a_vivado_script(fakes, tmp_path):
     result = run(tmp_path, "xc7a35t", clock_mhz=125.0)
     assert result.status == "estimated" and result.meets and result.fmax_mhz is None
     assert (result.used["lut"], result.used["bram"]) == (15, 5)
+    assert "; synth_xilinx -family xc7 -noiopad -flatten -top top; " in fakes.calls[-1][3]
     assert not (tmp_path / "out" / "pins.cst").exists()  # of the run before
     script = (tmp_path / "out" / "vivado.tcl").read_text()
     assert "synth_design -top top -part xc7a35tcpg236-1 -mode out_of_context" in script

@@ -1,8 +1,11 @@
 """Check a PyTorch module, trained or not: every layer and call that its scores depend on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from toolchain import zoo
@@ -16,7 +19,6 @@ from toolchain.convert.replace import replace_max_pooling
 from toolchain.errors import InvalidValue, SpikeloomError, UnsupportedModule
 from toolchain.ir import SpikingLayer, SpikingNetwork
 from toolchain.sources import load_module
-from toolchain.train import load_source
 
 __all__ = ["NOTES", "check_module", "check_source", "neuron", "sketch"]
 
@@ -139,6 +141,17 @@ def _with_average_pooling(
     return checked if checked.converts else None
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One frame is little work: several threads would wait for each other for longer than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def check_module(source: str, module: nn.Module, input_shape: Shape, options: CheckOptions) -> Checked:
     """Every layer of a module that takes frames of ``input_shape`` (C, H, W); (C, 1, 1) are vectors.
 
@@ -151,7 +164,8 @@ def check_module(source: str, module: nn.Module, input_shape: Shape, options: Ch
     steps = USUAL_STEPS if options.time_steps is None else options.time_steps
     kind = f"PyTorch module {type(module).__name__}"
     try:
-        graph = read_module(module, input_shape, found=found)
+        with _one_thread():
+            graph = read_module(module, input_shape, found=found)
     except UnsupportedModule as error:  # not even its layers can be told
         return Checked(source, kind, (finding_of("", type(module).__name__, error),), None)
     wrong: dict[str, list[SpikeloomError]] = {}
@@ -213,6 +227,8 @@ def check_source(source: str, options: CheckOptions) -> Checked:
             f"--activation {options.activation} goes with an untrained architecture: {', '.join(zoo.ARCHITECTURES)}"
         )
     if source == "bundled" or source.endswith(".safetensors"):
+        from toolchain.train import load_source  # with its data sets, which no other source needs
+
         path = zoo.BUNDLED_WEIGHTS if source == "bundled" else Path(source)
         trained = load_source(path)
         shape = shape or zoo.ARCHITECTURES[trained.provenance["architecture"]].input_shape

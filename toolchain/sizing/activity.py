@@ -42,7 +42,8 @@ def _service(program: Program, connection: Connection) -> tuple[float, float]:
     """Mean cycles that an event of a source neuron occupies the synapse engine, and the share of neurons that reach any synapse."""
     source = program.network.source_shape(connection)
     rows, columns = (axis_taps(connection, source, axis).count for axis in (0, 1))
-    words = np.array([1 + program.channel_range(connection, channel).words for channel in range(source[0])])
+    different = source[0] if connection.groups > 1 else 1  # channels that may reach other words than the first
+    words = np.array([1 + program.channel_range(connection, channel).words for channel in range(different)])
     return (
         float(words.mean() * rows.mean() * columns.mean()),
         float((rows > 0).mean() * (columns > 0).mean()),

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdl.layouts import width_for
 from hdl.program import CoordinateTaps, Program, amplitude_bits
+from hdl.widths import width_for
 from toolchain.ir import COUNTING_NEGATIVES, MEMBRANE_LIMIT_BITS
 
 __all__ = [
+    "FIFO_DEPTH",
     "MAPPINGS",
     "Mapped",
     "Mapping",
@@ -22,22 +23,24 @@ __all__ = [
     "event_bits",
     "memories",
     "parameter_columns",
+    "spike_slices",
     "weight_depth",
 ]
 
 _COUNTER_BITS = 4 * 32
-_FIFO_DEPTH = 16
+FIFO_DEPTH = 16
 _SLICES = {512: 36, 1024: 18, 2048: 9, 4096: 4, 8192: 2}
 
 
 @dataclass(frozen=True)
 class Memory:
-    """``depth`` words of ``bits`` bits; ``rom`` is never written."""
+    """``depth`` words of ``bits`` bits; ``rom`` is never written; ``single`` has one address for both ways, and nothing in it at the start."""
 
     name: str
     bits: int
     depth: int
     rom: bool = False
+    single: bool = False
 
     @property
     def size(self) -> int:
@@ -57,18 +60,22 @@ class Mapping:
         Of a block RAM.
     lutram : (bits, words) of one LUT RAM, or None where there is none
     lutram_cost : int
+    single : (bits, words) of one single-port RAM, or None where there is none
+    single_cost : int
     """
 
     blocks: tuple[tuple[int, int], ...]
     block_cost: int
     lutram: tuple[int, int] | None = None
     lutram_cost: int = 4
+    single: tuple[int, int] | None = None
+    single_cost: int = 0
 
 
 _BLOCKS_18K = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 MAPPINGS = {
     "ecp5": Mapping(_BLOCKS_18K, 128, (4, 16)),
-    "ice40": Mapping(((16, 256), (8, 512), (4, 1024), (2, 2048)), 64),
+    "ice40": Mapping(((16, 256), (8, 512), (4, 1024), (2, 2048)), 64, single=(16, 16384), single_cost=2048),
     "gowin": Mapping(_BLOCKS_18K, 128, (4, 16)),
     "xilinx": Mapping(_BLOCKS_18K, 129, (2, 64), 8),
 }
@@ -81,7 +88,7 @@ _LOGIC_COST = {True: 1 / 16, False: 1.0}
 
 @dataclass(frozen=True)
 class Mapped:
-    """What a memory takes: ``blocks``, or ``lutrams``, or ``logic_bits`` (of a ROM) or ``register_bits`` in logic.
+    """What a memory takes: ``blocks``, or ``lutrams``, or ``singles``, or ``logic_bits`` (of a ROM) or ``register_bits`` in logic.
 
     ``choices`` are the bits of 2:1 choices between blocks above one another, ``folded`` those of memories whose rows share blocks.
     """
@@ -92,14 +99,15 @@ class Mapped:
     lutrams: int = 0
     logic_bits: int = 0
     register_bits: int = 0
+    singles: int = 0
 
 
 def _ceiling(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def map_memory(memory: Memory, family: str) -> Mapped:
-    """The cheapest that ``family``, a key of ``MAPPINGS``, can make of ``memory``.
+def map_memory(memory: Memory, family: str, *, singles: bool = False) -> Mapped:
+    """The cheapest that ``family``, a key of ``MAPPINGS``, can make of ``memory``; ``singles``: the device has single-port RAMs.
 
     Blocks of one depth stand in rows; the bits of all rows at one address share blocks, so that only the last is not full.
     """
@@ -117,6 +125,10 @@ def map_memory(memory: Memory, family: str) -> Mapped:
         width, depth = mapping.lutram
         lutrams = _ceiling(memory.bits, width) * _ceiling(memory.depth, depth)
         offers.append((mapping.lutram_cost * lutrams, Mapped(lutrams=lutrams)))
+    if mapping.single and singles and memory.single:
+        width, depth = mapping.single
+        taken = Mapped(singles=_ceiling(memory.bits, width) * _ceiling(memory.depth, depth))
+        offers.append((mapping.single_cost * taken.singles, taken))
     return min(offers, key=lambda offer: (offer[0], offer[1].blocks))[1]
 
 
@@ -186,6 +198,12 @@ def event_bits(program: Program) -> int:
     return plain + width_for(max(e.words for e in program.channels)) + 2 * width_for(program.lanes - 1)
 
 
+def spike_slices(bits: int, words: int) -> list[Memory]:
+    """The spike memory, cut so that one block RAM is deep enough for each slice."""
+    width = next((width for most, width in _SLICES.items() if words <= most), 1)
+    return [Memory("spikes", min(width, bits - low), words) for low in range(0, bits, width)]
+
+
 def memories(program: Program) -> tuple[Memory, ...]:
     """Every memory of a core."""
     network, lanes = program.network, program.lanes
@@ -203,14 +221,10 @@ def memories(program: Program) -> tuple[Memory, ...]:
         Memory("columns", table_bits(columns), max(2, len(columns)), True),
         Memory("membranes", network.membrane_bits * lanes, membrane_words),
         Memory("frame", 32, program.frame_words),
-        Memory("queue", event_bits(program), _FIFO_DEPTH),
+        Memory("queue", event_bits(program), FIFO_DEPTH),
         Memory("counters", _COUNTER_BITS, max(2, len(network.layers))),
     ]
-    width = next((width for most, width in _SLICES.items() if spike_words <= most), 1)
-    found += [
-        Memory("spikes", min(width, program.spike_bits - low), spike_words)
-        for low in range(0, program.spike_bits, width)
-    ]
+    found += spike_slices(program.spike_bits, spike_words)
     if program.grouped:
         found.append(Memory("channels", _channel_bits(program), max(2, len(program.channels)), True))
     if network.negative in COUNTING_NEGATIVES:

@@ -6,12 +6,12 @@ These are the quantities that ``toolchain.sizing.model`` weighs with fitted coef
 
 from dataclasses import dataclass
 
-from hdl.layouts import width_for
-from hdl.program import Program, amplitude_bits, weighing
+from hdl.program import Neuron, Program, amplitude_bits, weighing
+from hdl.widths import width_for
 from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, PIXEL_MAX
 from toolchain.sizing.memories import Mapped, Memory, event_bits, memories, parameter_columns, weight_depth
 
-__all__ = ["Structure", "multipliers", "structure"]
+__all__ = ["LEAST_PRODUCT", "Lane", "Structure", "lane_of", "multipliers", "structure", "total"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Structure:
     multiplied : bool
         Whether each lane has a multiplier.
     memories : tuple of Memory
+    loader : int
+        Bits of registers of what loads networks; 0 where the network is in ROM.
     """
 
     lanes: int
@@ -49,9 +51,10 @@ class Structure:
     control: int
     multiplied: bool
     memories: tuple[Memory, ...]
+    loader: int = 0
 
 
-_LEAST_PRODUCT = {"ecp5": 9, "ice40": 11, "xilinx": 9}
+LEAST_PRODUCT = {"ecp5": 9, "ice40": 11, "xilinx": 9}
 """Bits of the least product that Yosys gives a multiplier of its own, of the families whose multipliers take 2-bit operands."""
 
 
@@ -70,7 +73,7 @@ def multipliers(program: Program, family: str) -> int:
     stride = max(instruction.lane_stride for instruction in program.instructions).bit_length()
     if family == "gowin":
         return lanes + (number >= 4) * (2 if stride > 9 else 1)
-    return lanes + (number >= 2 and number + stride >= _LEAST_PRODUCT[family] and "lane_stride" in _varying(program))
+    return lanes + (number >= 2 and number + stride >= LEAST_PRODUCT[family] and "lane_stride" in _varying(program))
 
 
 def _varying(program: Program) -> dict[str, int]:
@@ -79,25 +82,33 @@ def _varying(program: Program) -> dict[str, int]:
     return {name: 1 for name in vars(program.instructions[0]) if program.alike(name) in varying}
 
 
-def _product_bits(program: Program) -> int:
+def _product_bits(neuron: Neuron, weight_bits: int) -> int:
     """Width of a lane's product register."""
-    bits = program.network.weight_bits
-    if weighing(program.network) == "multiply":
-        return bits + amplitude_bits(program.network)
-    if weighing(program.network) == "shift":
-        exponent = program.steps - 1 if program.network.schedule == "radix" else 0
-        return bits + max(exponent, PIXEL_MAX.bit_length() - 1 if program.network.input == "bitplane" else 0)
-    return bits + program.network.signed_spikes
+    if weighing(neuron) == "multiply":
+        return weight_bits + amplitude_bits(neuron)
+    if weighing(neuron) == "shift":
+        exponent = neuron.time_steps - 1 if neuron.schedule == "radix" else 0
+        return weight_bits + max(exponent, PIXEL_MAX.bit_length() - 1 if neuron.input == "bitplane" else 0)
+    return weight_bits + neuron.signed_spikes
 
 
-def structure(program: Program) -> Structure:
-    """Count it."""
-    network, lanes = program.network, program.lanes
-    bits, weight = network.membrane_bits, network.weight_bits
-    stream, signed = network.schedule == "stream", network.signed_spikes
-    counting = width_for(program.steps) if network.negative in COUNTING_NEGATIVES else 0
-    shift = program.steps - 1 if network.schedule == "radix" else 0
-    product = min(bits, _product_bits(program))
+@dataclass(frozen=True)
+class Lane:
+    """One lane, in bits: ``registers``, ``adders``, 2:1 ``choices``, and ``products``, partial ones or choices of a shifter."""
+
+    registers: int
+    adders: int
+    choices: int
+    products: int
+
+
+def lane_of(neuron: Neuron, *, weight_bits: int, membrane_bits: int) -> Lane:
+    """What a lane of such a neuron is made of, ``time_steps`` at most."""
+    bits, weight = membrane_bits, weight_bits
+    stream, signed = neuron.schedule == "stream", neuron.signed_spikes
+    counting = width_for(neuron.time_steps) if neuron.negative in COUNTING_NEGATIVES else 0
+    shift = neuron.time_steps - 1 if neuron.schedule == "radix" else 0
+    product = min(bits, _product_bits(neuron, weight))
     threshold = bits - 1 + shift
     # weight, product, held, sum, potential, after, a spike
     registers = weight + product + 4 * bits + 1 + signed
@@ -110,25 +121,33 @@ def structure(program: Program) -> Structure:
     if signed:
         adders += max(bits, threshold + 1) + 1
         choices += bits
-    if network.negative == "asymmetric":
+    if neuron.negative == "asymmetric":
         choices += threshold
     if shift:
         choices += threshold
     registers += 2 * counting
     adders += 2 * counting
     products = 0
-    if weighing(program.network) == "multiply":
-        products = weight * amplitude_bits(program.network)
-    elif weighing(program.network) == "shift":
-        products = product * max(1, amplitude_bits(program.network) - signed)
-    if weighing(program.network) != "multiply" and signed:
+    if weighing(neuron) == "multiply":
+        products = weight * amplitude_bits(neuron)
+    elif weighing(neuron) == "shift":
+        products = product * max(1, amplitude_bits(neuron) - signed)
+    if weighing(neuron) != "multiply" and signed:
         adders += product
-    if network.negative in BELOW_ZERO:
+    if neuron.negative in BELOW_ZERO:
         choices -= bits // 2
+    return Lane(registers, adders, choices, products)
+
+
+def structure(program: Program) -> Structure:
+    """Count it."""
+    network, lanes = program.network, program.lanes
+    bits = network.membrane_bits
+    lane = lane_of(network, weight_bits=network.weight_bits, membrane_bits=bits)
     columns = parameter_columns(program)
     # each behind its memory and, but for ``initial``, in a register of its own; initial and threshold once more where they are used
     held = sum(columns.values()) * 2 + sum(count for name, count in columns.items() if "threshold" in name)
-    held += lanes * shift
+    held += lanes * (program.steps - 1 if network.schedule == "radix" else 0)
     address, membrane = width_for(weight_depth(program) - 1), width_for(max(2, program.membrane_words) - 1)
     event = event_bits(program)
     spike = width_for(max(1, program.spike_words - 1))
@@ -138,20 +157,20 @@ def structure(program: Program) -> Structure:
     control += 2 * rows + 2 * places + sum(width_for(most) for most in program.varying().values())
     return Structure(
         lanes,
-        lanes * registers,
+        lanes * lane.registers,
         held,
-        lanes * adders,
-        lanes * choices,
-        lanes * products,
+        lanes * lane.adders,
+        lanes * lane.choices,
+        lanes * lane.products,
         0 if program.grouped else width_for(lanes - 1) * address,
-        lanes * bits if signed else 0,
+        lanes * bits if network.signed_spikes else 0,
         control,
-        weighing(program.network) == "multiply",
+        weighing(network) == "multiply",
         memories(program),
     )
 
 
 def total(mapped: list[Mapped]) -> Mapped:
     """What several memories take together."""
-    names = ("blocks", "choices", "folded", "lutrams", "logic_bits", "register_bits")
+    names = ("blocks", "choices", "folded", "lutrams", "logic_bits", "register_bits", "singles")
     return Mapped(**{name: sum(getattr(each, name) for each in mapped) for name in names})

@@ -33,7 +33,7 @@ __all__ = ["RESULT", "check_clock", "check_seed", "find_tools", "implement", "sy
 RESULT = "synthesis.json"
 """File with the result, in the folder of the run."""
 _LEFTOVERS = (
-    RTLIL, RESULT, "netlist.json", "cells.json", "yosys.log", "report.json", "nextpnr.log", "pins.cst", "top.v", "top.xdc",
+    RTLIL, RESULT, "netlist.json", "cells.json", "yosys.log", "yosys-own.log", "report.json", "nextpnr.log", "pins.cst", "top.v", "top.xdc",
     "vivado.tcl",
 )  # fmt: skip
 _PREFIX = "harness.core."

@@ -14,16 +14,16 @@ from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.netfile import replacing
 from toolchain.synth.models import OURS, CellModels, cell_models
 from toolchain.synth.targets import Device
-from toolchain.synth.yosys import CELLS, LOG, NETLIST, synthesize_cells
+from toolchain.synth.yosys import CELLS, LOG, NETLIST, OWN_LOG, synthesize_cells
 from toolchain.tools import find_synthesis, yosys_share
 
 __all__ = ["GateLevel", "synthesize_netlist"]
 
 _RTL = "rtl.v"
 _NETLIST_VERILOG = "netlist.v"
-_CORE_ONLY = {"gowin": ("-noiopads",), "xilinx": ("-flatten",)}
+_CORE_ONLY = {"gowin": ("-noiopads",)}
 """Options that keep pads away from ports that are no pins, and make one module; other families' commands do so by themselves."""
-_LEFTOVERS = (PORTS_FILE, MODELS_FILE, f"{CORE}.v", NETLIST, CELLS, LOG)
+_LEFTOVERS = (PORTS_FILE, MODELS_FILE, f"{CORE}.v", NETLIST, CELLS, LOG, OWN_LOG)
 _HEAD = re.compile(r"\A/\*.*?\*/\s*", re.S)
 _NO_CELLS = ("$scopeinfo",)
 

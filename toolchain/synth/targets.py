@@ -212,9 +212,9 @@ def _gowin(name: str, part: str, yosys: str, nextpnr: str, pins: str, **has: int
 
 
 def _xilinx(name: str, title: str, family: str, part: str, clock: float, **has: int) -> Device:
-    return Device(
-        name, f"AMD {title}", FAMILIES["xilinx"], has, ("synth_xilinx", "-family", family, "-noiopad"), part, clock
-    )
+    # flat, as the commands of the other families do by themselves: module by module, ABC9 of Yosys 0.70 gives two wires one name
+    yosys = ("synth_xilinx", "-family", family, "-noiopad", "-flatten")
+    return Device(name, f"AMD {title}", FAMILIES["xilinx"], has, yosys, part, clock)
 
 
 DEVICES = {

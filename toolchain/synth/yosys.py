@@ -12,12 +12,14 @@ from toolchain.errors import ToolMissing
 from toolchain.synth.targets import Device
 from toolchain.tools import Tool, tool_failed, watch_tool
 
-__all__ = ["CELLS", "LOG", "NETLIST", "RTLIL", "Netlist", "synthesize_cells"]
+__all__ = ["CELLS", "LOG", "NETLIST", "OWN_LOG", "RTLIL", "Netlist", "synthesize_cells"]
 
 RTLIL = "top.il"
 NETLIST = "netlist.json"
 CELLS = "cells.json"
 LOG = "yosys.log"
+OWN_LOG = "yosys-own.log"
+"""Yosys writes it itself: what it prints ends at the first ABC9 where ABC is linked in, as in YoWASP's 0.70."""
 _PASS = re.compile(r"^\d+\.\d+(?:\.\d+)*\. Executing (\w+) pass")
 
 
@@ -89,6 +91,7 @@ def synthesize_cells(
     ToolMissing
         Yosys fails, or leaves no netlist.
     """
+    (folder / OWN_LOG).unlink(missing_ok=True)
     # without the places of Yosys's own cell libraries, which differ between installations
     script = (
         f"{'read_verilog' if design.endswith('.v') else 'read_rtlil'} {design}",
@@ -105,7 +108,8 @@ def synthesize_cells(
             progress(found[1].lower())
 
     log = folder / LOG
-    code = watch_tool([tool.executable, "-p", "; ".join(script)], log=log, folder=folder, see=see)
+    code = watch_tool([tool.executable, "-p", "; ".join(script), "-L", OWN_LOG], log=log, folder=folder, see=see)
+    _keep_whole_log(folder, code)
     if code != 0:
         raise tool_failed(tool.executable, code, log)
     try:
@@ -118,3 +122,10 @@ def synthesize_cells(
             f"{tool.executable} ended well but left no netlist or no cell counts; log in {log}"
         ) from error
     return Netlist(counted, digest)
+
+
+def _keep_whole_log(folder: Path, code: int) -> None:
+    """Put Yosys's own log in the place of what it printed, unless it died of something that only its output tells."""
+    own = folder / OWN_LOG
+    if own.exists() and (code == 0 or "\nERROR: " in own.read_text(errors="replace")):
+        own.replace(folder / LOG)
