@@ -14,7 +14,7 @@ from toolchain.datasets import Dataset
 from toolchain.errors import InvalidValue
 from toolchain.nn import ThresholdReLU
 from toolchain.recurrent import Leak
-from toolchain.train import TrainedSource, pixels_to_input
+from toolchain.train import TrainedSource, descend, pixels_to_input
 
 __all__ = ["RecurrentSource", "ResidualThresholdReLU", "accuracy", "rows", "train_recurrent"]
 
@@ -152,11 +152,7 @@ def train_recurrent(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=epochs * batches)
     for epoch in range(epochs):
         for chosen in torch.randperm(len(sequences)).split(BATCH):
-            loss = nn.functional.cross_entropy(module(sequences[chosen]), labels[chosen])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
+            loss = descend(module, sequences[chosen], labels[chosen], optimizer, schedule)
         if progress:
             progress(epoch, loss.item())
     module.eval()

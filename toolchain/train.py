@@ -19,7 +19,16 @@ from toolchain.errors import InvalidValue, NetworkFileError
 from toolchain.netfile import replacing
 from toolchain.nn import ACTIVATIONS, QCFS, QuantizedReLU
 
-__all__ = ["TrainedSource", "accuracy", "calibration", "load_source", "pixels_to_input", "save_source", "train"]
+__all__ = [
+    "TrainedSource",
+    "accuracy",
+    "calibration",
+    "descend",
+    "load_source",
+    "pixels_to_input",
+    "save_source",
+    "train",
+]
 
 BATCH = 128
 LEARNING_RATE = 0.1
@@ -162,6 +171,22 @@ _UNSAID = {
 """Options that provenance leaves out at these values, so that files of before they existed stay the same."""
 
 
+def descend(
+    module: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> Tensor:
+    """One step of training on a batch ``x`` with ``labels`` int64 ``[N]``; returns the cross-entropy before it."""
+    loss = nn.functional.cross_entropy(module(x), labels)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    schedule.step()
+    return loss
+
+
 def _digest(dataset: Dataset) -> str:
     return hashlib.sha256(dataset.frames.tobytes() + dataset.labels.tobytes()).hexdigest()[:16]
 
@@ -265,11 +290,7 @@ def train(
                 x = crop_at_random(x)
             if flip:
                 x = _mirror_half(x)
-            loss = nn.functional.cross_entropy(module(x), labels[chosen])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
+            loss = descend(module, x, labels[chosen], optimizer, schedule)
             if progress:
                 progress(epoch, loss.item())
         if state:

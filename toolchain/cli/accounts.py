@@ -143,8 +143,8 @@ def diagnose(
     """
     from toolchain import flow
     from toolchain.diagnose import Deployment, diagnose_and_try
-    from toolchain.diagnose.picture import check_format
     from toolchain.netfile import check_writable, load_spiking
+    from toolchain.pictures import check_format
     from toolchain.sources import load_module
 
     if picture is not None:

@@ -21,7 +21,7 @@ def check_targets(csv: Path | None, js: Path | None, picture: Path | None) -> No
         A picture of another format, a folder that cannot be written, two outputs that are one file.
     """
     if picture is not None:
-        from toolchain.compare.picture import check_format  # matplotlib is heavy
+        from toolchain.pictures import check_format  # matplotlib is heavy
 
         check_format(picture)
     given = [path for path in (csv, js, picture) if path is not None]

@@ -6,7 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,28 +17,16 @@ from toolchain.compare.conclusion import AXES
 from toolchain.compare.labels import Box, place
 from toolchain.compare.measure import AGAINST, Comparison, Measured
 from toolchain.energy import BASELINES
-from toolchain.errors import InvalidValue
-from toolchain.netfile import replacing
+from toolchain.pictures import check_format, save, styled
 
-__all__ = ["FORMATS", "check_format", "draw", "labels_of", "painted"]
+__all__ = ["draw", "labels_of", "painted"]
 
-FORMATS = (".svg", ".png", ".pdf")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
 """After Okabe & Ito, "Color universal design", 2008."""
 _GREY = "#777777"
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _ALONE = ("#333333", "o")
-_STYLE: Any = {
-    "svg.hashsalt": "spikeloom",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.parse_math": False,  # file names are no formulas
-}
-_UNDATED = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
+_STYLE = {"text.parse_math": False}  # file names are no formulas
 _UNITS = {"energy": 1e6, "cycles": 1.0, "size": 8192.0, "sop": 1e6}
 _TITLES = {
     "energy": "energy of an image, µJ (mark: upper bound; bar: down to the lower bound over the memory policies)",
@@ -54,12 +41,6 @@ _LABEL_SIZE = 8.0
 _Segment = tuple[tuple[float, float], tuple[float, float]]
 _LINE, _BAR = 2.0, 0.1
 """How far off, for each square pixel that it covers, a label goes to leave the front's or a source's line, and a bar, free."""
-
-
-def check_format(path: Path) -> None:
-    """Refuse a file whose ending is none of ``FORMATS``."""
-    if path.suffix not in FORMATS:
-        raise InvalidValue(f"picture {path} ends in {path.suffix or 'nothing'!r}, must end in {', '.join(FORMATS)}")
 
 
 def _looks(comparison: Comparison) -> dict[str, tuple[str, str]]:
@@ -321,7 +302,6 @@ def draw(comparison: Comparison, path: Path) -> None:
         Another ending, or a file that cannot be written.
     """
     check_format(path)
-    with matplotlib.rc_context(_STYLE):
+    with styled(_STYLE):
         figure, _ = painted(comparison)
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=_UNDATED[path.suffix])
+        save(figure, path)

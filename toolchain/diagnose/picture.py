@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,12 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from toolchain.diagnose.account import PARTS, Diagnosis
-from toolchain.errors import InvalidValue
-from toolchain.netfile import replacing
+from toolchain.pictures import check_format, save, styled
 
-__all__ = ["COLOURS", "FORMATS", "check_format", "draw"]
+__all__ = ["COLOURS", "draw"]
 
-FORMATS = (".svg", ".png", ".pdf")
 COLOURS = {
     "clipping": "#D55E00",
     "quantization": "#0072B2",
@@ -28,23 +24,7 @@ COLOURS = {
 }
 """Of Okabe & Ito, "Color universal design", 2008: told apart in all kinds of colour blindness; grey for what is inherited."""
 HATCHES = {"clipping": "///", "quantization": "", "inherited": "", "unevenness": "xx", "fixed_point": "\\\\\\"}
-_STYLE: Any = {
-    "svg.hashsalt": "spikeloom",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9.5,
-    "hatch.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-_UNDATED = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
-
-
-def check_format(path: Path) -> None:
-    """Refuse a file whose ending is none of ``FORMATS``."""
-    if path.suffix not in FORMATS:
-        raise InvalidValue(f"picture {path} ends in {path.suffix or 'nothing'!r}, must end in {', '.join(FORMATS)}")
+_STYLE = {"hatch.linewidth": 0.6}
 
 
 def _stack(axes: Axes, stacks: Sequence[Mapping[str, float]]) -> None:
@@ -109,7 +89,7 @@ def draw(diagnosis: Diagnosis, path: Path, title: str) -> None:
     """
     check_format(path)
     parts = [part for part in PARTS if part != "fixed_point" or diagnosis.accuracy_integers is not None]
-    with matplotlib.rc_context(_STYLE):
+    with styled(_STYLE):
         figure = Figure(figsize=(max(7.2, 2.2 + 0.85 * len(diagnosis.layers)), 8.0), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title, x=0.01, ha="left", fontsize=10)
@@ -127,5 +107,4 @@ def draw(diagnosis: Diagnosis, path: Path, title: str) -> None:
             axes.spines["bottom"].set_visible(False)
             axes.tick_params(bottom=False)
         _legend(figure, parts)
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=_UNDATED[path.suffix])
+        save(figure, path)
