@@ -17,7 +17,7 @@ from sim import floating, golden, runner
 from sim.result import VerificationResult
 from toolchain import datasets, zoo
 from toolchain.balance import Split, balance, check_cores, named_cuts, split_at
-from toolchain.bandwidth import LATENCY, Waiting, waiting
+from toolchain.bandwidth import waiting
 from toolchain.bundle import PORTS_FILE, RtlBundle, load_bundle
 from toolchain.convert import convert
 from toolchain.cycles import cycles
@@ -43,6 +43,7 @@ from toolchain.report import Evidence, checked
 from toolchain.reporting import examples, write_report
 from toolchain.synth import Device, GateLevel, synthesize_netlist
 from toolchain.testbench import write_testbench
+from toolchain.timeline import LATENCY, Waiting
 from toolchain.tools import find_simulator
 from toolchain.trace import Activity
 from toolchain.train import accuracy, calibration, load_source
