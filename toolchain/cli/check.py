@@ -107,7 +107,8 @@ def check(
     memories: Annotated[
         str,
         typer.Option(
-            "--memories", help="rom, or external: weights from a memory outside; sizes of loadable ones are not estimated."
+            "--memories",
+            help="rom, or external: weights from a memory outside; sizes of loadable ones are not estimated.",
         ),
     ] = "rom",
     weight_cache: WeightCache = None,

@@ -57,9 +57,7 @@ def _service(program: Program, connection: Connection, reached: _Reached) -> tup
     )
 
 
-def _scan(
-    program: Program, connection: Connection, reached: _Reached, activity: Activity, *, per_step: bool
-) -> float:
+def _scan(program: Program, connection: Connection, reached: _Reached, activity: Activity, *, per_step: bool) -> float:
     """Cycles of the scans of one instruction, all rounds together."""
     network, lanes, steps = program.network, program.lanes, program.steps
     channels, height, width = connection.reduced(network.source_shape(connection))
