@@ -461,7 +461,7 @@ def show_outside(predictions: "Sequence[Prediction]", *, tried: bool) -> None:
         out.print("No device holds the weights; with --memories external these hold the core:")
         show_predictions(predictions, None)
     else:
-        out.print("Nor does one hold the core with --memories external.")
+        out.print("Nor does one hold the core with --memories external; add that and --device to see what is short.")
 
 
 def show_predictions(predictions: "Sequence[Prediction]", best: "Prediction | None") -> None:

@@ -10,7 +10,7 @@ from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
 from toolchain.sizing.activity import Activity, expected_cycles, expected_scans, passes, sending
 from toolchain.sizing.model import Model, features, load_models, mapped, speed_class
-from toolchain.sizing.structure import multipliers, prefetch_registers, structure
+from toolchain.sizing.structure import Structure, multipliers, prefetch_registers, structure
 from toolchain.synth.result import Shortage, find_shortages
 from toolchain.synth.targets import DEVICES, Device
 from toolchain.timeline import Waiting, time_line
@@ -164,6 +164,29 @@ def predict(
     InvalidValue
         ``lanes`` out of range, a cache that is too small, or a device whose family has no built points.
     """
+    return _predict(_draft(network, lanes, activity, external), device, activity)
+
+
+@dataclass(frozen=True, eq=False)
+class _Draft:
+    """What is the same on every device: the core, how long its scans take, and what it waits."""
+
+    program: Program
+    core: Structure
+    cycles: float
+    waiting: Waiting | None
+
+
+def _draft(network: FixedPointNetwork, lanes: int, activity: Activity, external: External | None) -> _Draft:
+    program = _program(network, lanes, external)
+    scans = expected_scans(program, activity)
+    cycles = expected_cycles(program, activity, scans)
+    waiting = _waiting(program, scans, cycles) if isinstance(program, TiledProgram) else None
+    return _Draft(program, structure(program), cycles, waiting)
+
+
+def _predict(draft: _Draft, device: Device, activity: Activity) -> Prediction:
+    """As ``predict``."""
     family = device.family.name
     models = load_models()
     if family not in models:
@@ -171,29 +194,24 @@ def predict(
             f"device {device.name} is not predicted, since no core was built for it; these are: {', '.join(_known(models))}"
         )
     model = models[family]
-    program = _program(network, lanes, external)
-    core = structure(program)
+    program, core, cycles, waiting = draft.program, draft.core, draft.cycles, draft.waiting
     memory = mapped(core, family)
     dsp = multipliers(program, family)
     # where blocks run out Yosys has no say in it: it would still use as many
     used = model.sizes(features(core, family, dsp=device.has["dsp"] > 0), core, family)
     used |= {"bram": memory.blocks, "dsp": dsp if device.has["dsp"] else 0, "lutram": memory.lutrams}
-    scans = expected_scans(program, activity)
-    cycles, waiting, cache_words = expected_cycles(program, activity, scans), None, 0
     if isinstance(program, TiledProgram):
         registers = prefetch_registers(program)
         used |= {name: used[name] + registers for name in ("lut", "ff")}
-        waiting, cache_words = _waiting(program, scans, cycles), program.external.cache_words
-        cycles += waiting.total
     clock = model.clocks.get(speed_class(device))
     fmax = clock.fmax_mhz(memory.blocks) if clock is not None and clock.honest else None
     used_clock = (device.clock_mhz, "assumed") if clock is None else (clock.slowest, "slowest built")
     used_clock = used_clock if fmax is None else (fmax, "predicted")
     return Prediction(
         device=device,
-        lanes=lanes,
-        weight_bits=network.weight_bits,
-        membrane_bits=network.membrane_bits,
+        lanes=program.lanes,
+        weight_bits=program.network.weight_bits,
+        membrane_bits=program.network.membrane_bits,
         used=used,
         has=dict(device.has),
         shortages=find_shortages(used, device.has),
@@ -203,9 +221,9 @@ def predict(
         fmax_error=None if clock is None or fmax is None else clock.error,
         clock_mhz=used_clock[0],
         clock_is=used_clock[1],
-        cycles=cycles,
+        cycles=cycles + (0.0 if waiting is None else waiting.total),
         activity=activity,
-        cache_words=cache_words,
+        cache_words=program.external.cache_words if isinstance(program, TiledProgram) else 0,
         waiting=waiting,
     )
 
@@ -258,8 +276,9 @@ def holding(
     """Of ``devices``, or of all, those that hold the network with any of these lanes, by name, each with its recommended prediction."""
     found = {}
     looked = [DEVICES[name] for name in _known(load_models())] if devices is None else devices
+    drafts = [_draft(network, number, activity, external) for number in lanes]
     for device in looked:
-        best = recommended([predict(network, device, number, activity, external) for number in lanes])
+        best = recommended([_predict(draft, device, activity) for draft in drafts])
         if best is not None:
             found[device.name] = best
     return found
