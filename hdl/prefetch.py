@@ -184,9 +184,7 @@ class Prefetcher(wiring.Component):
         m.d.sync += tile.as_value().eq(port.data)
         return place, tile
 
-    def _watch(
-        self, m: Module, tile: data.View, begin: Signal, wrong: Signal, lost: Signal, drained: Signal
-    ) -> None:
+    def _watch(self, m: Module, tile: data.View, begin: Signal, wrong: Signal, lost: Signal, drained: Signal) -> None:
         """Whether a beat of the tile was ``wrong``, whether beats and bursts were ``lost`` count of, and when none comes any more."""
         left = Signal.like(tile.beats, name="beats_to_watch")
         place = Signal(range(self._external.burst))
@@ -233,9 +231,7 @@ class Prefetcher(wiring.Component):
         with m.Elif(self.m_axi_arvalid & self.m_axi_arready):
             m.d.sync += [beat.eq(beat + length), left.eq(Mux(lost, 0, left - length))]
 
-    def _receive(
-        self, m: Module, tile: data.View, begin: Signal, filling: Signal, done: Signal, lost: Signal
-    ) -> None:
+    def _receive(self, m: Module, tile: data.View, begin: Signal, filling: Signal, done: Signal, lost: Signal) -> None:
         """Beats into weight words, and these into the cache; once beats are lost, any beat is taken."""
         left = Signal.like(tile.beats, name="beats_to_receive")
         entry = Signal(len(self.address) - 1)

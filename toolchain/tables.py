@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from toolchain.trial import Trial
 
 __all__ = [
-    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_layers", "show_leaks", "show_netlist",
+    "out", "show_critical_path", "show_cycles", "show_diagnosis", "show_energy", "show_errors", "show_exits", "show_layers", "show_leaks", "show_netlist", "show_outside",
     "show_predictions", "show_split", "show_survey", "show_synthesis", "show_trial", "show_tried", "show_verdict",
 ]  # fmt: skip
 
@@ -462,6 +462,32 @@ def show_layers(checked: "Checked") -> None:
     out.print("Every layer converts." if not count else f"{count} of {len(rows)} layers do not convert as they are.")
 
 
+def show_ports(predictions: "Sequence[Prediction]") -> None:
+    """What cores with external weights ask of the memory's port, a line each."""
+    for each in predictions:
+        found = each.waiting
+        if found is None:
+            continue
+        waits = f"waits {found.total / each.cycles:.1%} of its cycles" if found.starving else "never waits"
+        out.print(
+            f"External weights, {each.device.name}, {each.lanes} lanes (estimated): cache {each.cache_words:,} words, port {found.data_bits} bits, "
+            f"latency {found.latency}; an image reads {found.read_bytes / 1e6:,.1f} MB, {each.memory_bytes_per_second / 1e6:,.1f} MB/s at that speed, "
+            f"of {found.data_bits / 8 * each.clock_mhz:,.0f} that the port has, and {waits}.",
+            markup=False,
+        )
+
+
+def show_outside(predictions: "Sequence[Prediction]", *, tried: bool) -> None:
+    """Which devices hold a core that nobody holds with its weights, if they are external; ``tried``: they were already."""
+    if tried:
+        out.print("The membranes, spikes and the cache stay on chip, and are too much, or the lanes' logic is.")
+    elif predictions:
+        out.print("No device holds the weights; with --memories external these hold the core:")
+        show_predictions(predictions, None)
+    else:
+        out.print("Nor does one hold the core with --memories external; add that and --device to see what is short.")
+
+
 def show_predictions(predictions: "Sequence[Prediction]", best: "Prediction | None") -> None:
     """Predicted sizes and speed, a row for each device and number of lanes; ``best`` is recommended."""
     if not predictions:
@@ -506,6 +532,7 @@ def show_predictions(predictions: "Sequence[Prediction]", best: "Prediction | No
     for text, values in notes.items():
         if values:
             out.print(text.format(", or ".join(values)), markup=False)
+    show_ports(predictions)
     margin = max(each.margin for each in predictions)
     clocks = [each.fmax_error for each in predictions if each.fmax_error is not None]
     told = f"; clocks by up to {100 * max(clocks):.0f} %" if clocks else ""

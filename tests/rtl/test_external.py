@@ -7,6 +7,7 @@ from hdl.capacity import Capacity
 from hdl.core import Core
 from hdl.host import ErrorCode
 from hdl.program import Program
+from hdl.rom import zeros_in_loops
 from hdl.tiles import DATA_BITS, ExternalWeights, TiledProgram
 from sim import golden
 from sim.comparison import Comparison
@@ -236,7 +237,9 @@ def test_a_bus_error_ends_one_frame_and_the_next_is_exact(error, lanes, data_bit
 
 def test_errors_one_behind_the_other_and_a_wrong_packet_between():
     program = smallest(READ_OFTEN, 3, 64)
-    memory = MemoryModel(program.weight_bytes(), errors={0: "decerr", 1: "slverr", 2: "exokay", 60: "short", 200: "long"})
+    memory = MemoryModel(
+        program.weight_bytes(), errors={0: "decerr", 1: "slverr", 2: "exokay", 60: "short", 200: "long"}
+    )
     found = frames_given_up(program, memory, images=6)
     assert memory.made == ["decerr", "slverr", "exokay", "short", "long"]
     assert 2 <= sum(found) <= 4 and not found[-1]
@@ -293,3 +296,14 @@ def test_faults_in_what_watches_the_memory_show(monkeypatch, name):
     with faulty_core(module, ((healthy, faulty),)) as core:
         monkeypatch.setattr(harness, "Core", core)
         assert not recovers(error)
+
+
+def test_zeros_in_loops_hold_only_what_was_zero():
+    def memory(name, values):
+        return "  initial begin\n" + "".join(f"    {name}[{n}] = {v};\n" for n, v in enumerate(values)) + "  end\n"
+
+    zero = ["4'h0"] * 20
+    text = zeros_in_loops("module m;\n" + memory("a", zero) + memory("b", [*zero[1:], "4'h1"]) + memory("c", zero[:3]))
+    assert "for (word = 0; word < 20; word = word + 1) a[word] = 4'h0;" in text
+    assert memory("b", [*zero[1:], "4'h1"]) in text and memory("c", zero[:3]) in text
+    assert text.count("initial") == 3 and "a[1]" not in text

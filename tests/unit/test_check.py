@@ -418,7 +418,11 @@ def test_a_model_with_problems_exits_with_1(run, tmp_path):
         ("cnn -P 0", "lanes is 0, must be 1 to 64"),
         ("cnn -P x", "lanes 'x' is not a list such as 4,16"),
         ("cnn -T 0", "time steps is 0, must be 1 to 1024"),
-        ("cnn --memories loadable", "--memories is 'loadable', must be rom"),
+        ("cnn --memories loadable", "--memories is 'loadable', must be rom or external"),
+        ("cnn --memory-bits 64", "--weight-cache and --memory-bits need --memories external"),
+        ("cnn --memories external --memory-bits 48", "48 bits, must be one of 32"),
+        ("cnn --memories external --weight-cache 1", "1 words, must be 2"),
+        ("cnn --memories external --weight-cache 40", "take --weight-cache"),
         ("cnn -b 1", "weight bits is 1, must be 2 to 16"),
         ("cnn --density 2", "share of spikes is 2, must be 0 to 1"),
         ("cnn --input-shape 1,28", "input shape '1,28' is not C,H,W"),
@@ -453,3 +457,23 @@ def test_checkpoints_and_spiking_files_are_told_apart(tmp_path):
     spiking: SpikingNetwork = variant({})
     save_network(spiking, tmp_path / "net.safetensors")
     assert check(str(tmp_path / "net.safetensors"), PLAIN).kind == "spiking network"
+
+
+def test_external_weights_are_sized_and_offered(run, tmp_path):
+    save_network(quantize(variant({}), 8), tmp_path / "net.safetensors")
+    code, told, _ = run(tmp_path / "net.safetensors", "-d", "ecp5-85k", "-P", "4", "--memories", "external", "--json")
+    (found,) = json.loads(told)["predictions"]
+    memory = found["external_memory"]
+    assert code == 0 and found["beyond_built_points"] == ["weights from external memory"]
+    assert memory["status"] == "estimated" and memory["bytes_per_image"] > 0 and memory["data_bits"] == 32
+    assert abs(memory["bytes_per_second"] / (memory["bytes_per_image"] * found["images_per_second"]) - 1) < 0.01
+
+
+def test_where_weights_do_not_fit_external_ones_are_offered(run):
+    code, told, _ = run("vgg11", "-d", "ecp5-85k,up5k", "-P", "8")
+    assert code == 1 and "with --memories external these hold the core" in told
+    assert "External weights, ecp5-85k, 8 lanes (estimated): cache 9,216 words, port 64 bits" in told
+    code, told, _ = run("vgg11", "-d", "up5k", "-P", "1")
+    assert code == 1 and "Nor does one hold the core with --memories external" in told
+    code, told, _ = run("vgg11", "-d", "up5k", "-P", "1", "--memories", "external")
+    assert code == 1 and "stay on chip" in told

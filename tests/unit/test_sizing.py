@@ -14,6 +14,7 @@ from amaranth.back import rtlil
 
 from hdl import Core
 from hdl.program import Program
+from hdl.tiles import ExternalWeights, TiledProgram
 from sim import golden
 from tests.bench.cell_counts import variant
 from tests.bench.synthesis_table import read_table
@@ -25,7 +26,7 @@ from toolchain.errors import InvalidValue
 from toolchain.netfile import save_network
 from toolchain.pooling import MaxPooling
 from toolchain.quantize import quantize
-from toolchain.sizing import USUAL, Activity, expected_cycles, holding, predict, recommended
+from toolchain.sizing import USUAL, Activity, External, expected_cycles, holding, predict, recommended
 from toolchain.sizing import prediction as predictions
 from toolchain.sizing.memories import Memory, map_memory, memories
 from toolchain.sizing.model import FITTED, load_models
@@ -275,3 +276,34 @@ def test_a_check_loads_nothing_in_vain_and_takes_two_seconds_beside_torch(cnn, t
     exit_code, spent, *loaded = done.stderr.split()
     assert exit_code == "0" and loaded == [] and float(spent) < 2
     assert json.loads(done.stdout)["recommended"].keys() == {"ecp5-85k"}
+
+
+EXTERNAL = pd.read_csv(REPORTS / "external.csv")
+
+
+def external_misses(network):
+    """Of the built cores with external weights, those that are further off than ``LIMIT``, or whose multipliers are not equal."""
+    found = []
+    for row in EXTERNAL[EXTERNAL.memories == "external"].to_dict(orient="records"):
+        given = External(int(row["cache_words"]), int(row["port_bits"]))
+        used = predict(network, find_device(row["device"]), int(row["lanes"]), USUAL, given).used
+        found += [name for name in ("lut", "ff", "bram") if abs(used[name] / row[name] - 1) > LIMIT]
+        found += ["dsp"] * (used["dsp"] != row["dsp"])
+    return found
+
+
+def test_built_cores_with_external_weights_are_met(cnn, monkeypatch):
+    assert cnn.fingerprint.startswith(EXTERNAL.fingerprint[0]) and len(EXTERNAL) >= 3
+    assert external_misses(cnn) == []
+    monkeypatch.setattr(predictions, "prefetch_registers", lambda program: 0)
+    assert "ff" in external_misses(cnn)
+
+
+def test_expected_cycles_with_external_weights_are_near_those_counted(cnn):
+    program = TiledProgram(cnn, 16, external=ExternalWeights(2048, 64))
+    frames = datasets.load("bundled").frames[:4]
+    trace = golden.run(cnn, frames, "spikes")
+    spikes = float(np.mean([train.mean() for train in trace.spikes]))
+    expected = expected_cycles(program, Activity(spikes, float((frames > 0).mean())))
+    counted = cycles(cnn, frames, trace, 16, program).latency.mean()
+    assert len(program.tiles) > len(cnn.layers) and abs(expected / counted - 1) < 0.25

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolchain.cli.interchange import shape_of
-from toolchain.cli.shared import AsJson, app, lanes_list, listed, print_json
+from toolchain.cli.shared import AsJson, MemoryBits, WeightCache, app, lanes_list, listed, print_json
 from toolchain.errors import InvalidValue
-from toolchain.tables import out, show_layers, show_predictions
+from toolchain.tables import out, show_layers, show_outside, show_predictions
 
 if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
+    from toolchain.sizing import External
 
 __all__: list[str] = []
 
@@ -41,6 +42,24 @@ def _memory(network: "FixedPointNetwork") -> dict[str, Any]:
             for layer, shape, ranges in zip(network.layers, network.shapes, network.ranges, strict=True)
         ],
     }
+
+
+def _external(memories: str, weight_cache: int | None, memory_bits: int | None) -> "External | None":
+    """What a core has whose weights are external; None where they are on chip."""
+    from hdl.tiles import ExternalWeights
+    from toolchain.sizing import External
+
+    if memories not in ("rom", "external"):
+        raise InvalidValue(
+            f"--memories is {memories!r}, must be rom or external: sizes of others are not estimated; "
+            "spikeloom synth --memories loadable counts them"
+        )
+    if memories == "rom":
+        if weight_cache is not None or memory_bits is not None:
+            raise InvalidValue("--weight-cache and --memory-bits need --memories external, not rom")
+        return None
+    ExternalWeights(2 if weight_cache is None else weight_cache, 32 if memory_bits is None else memory_bits)
+    return External(weight_cache, memory_bits)
 
 
 def _kbit(bits: int) -> str:
@@ -85,26 +104,31 @@ def check(
     pixels: Annotated[
         float | None, typer.Option("--pixels", help="Share of pixels that are not 0, likewise; 0.5 assumed.")
     ] = None,
-    memories: Annotated[str, typer.Option("--memories", help="rom; sizes of loadable ones are not estimated.")] = "rom",
+    memories: Annotated[
+        str,
+        typer.Option(
+            "--memories",
+            help="rom, or external: weights from a memory outside; sizes of loadable ones are not estimated.",
+        ),
+    ] = "rom",
+    weight_cache: WeightCache = None,
+    memory_bits: MemoryBits = None,
     as_json: AsJson = False,
 ) -> int:
     """Whether a model converts, layer by layer with the way out, and what it will take of a device; nothing is trained or synthesized.
 
     Exit code 1 if a layer does not convert as it is, or no device asked for holds the network. Sizes are estimated by
-    a model of built cores (reports/synthesis); spikeloom synth tells for certain.
+    a model of built cores (reports/synthesis); spikeloom synth tells for certain. Where no device holds the weights, it says which would
+    hold the core with --memories external, and what that asks of the memory's port.
 
     Example: spikeloom check resnet20 --device ecp5-85k -P 4,16
     """
     from toolchain.checking import CheckOptions
     from toolchain.checking import check as check_model
-    from toolchain.sizing import CANDIDATES, USUAL, Activity, holding, predict, recommended
+    from toolchain.sizing import CANDIDATES, USUAL, Activity, External, holding, predict, recommended
     from toolchain.synth.targets import find_device
 
-    if memories != "rom":
-        raise InvalidValue(
-            f"--memories is {memories!r}, must be rom: sizes are estimated of cores that hold their network; "
-            "spikeloom synth --memories loadable counts the others"
-        )
+    external = _external(memories, weight_cache, memory_bits)
     devices = [] if device is None else [find_device(name) for name in listed(device, "device")]
     numbers = CANDIDATES if lanes is None else tuple(sorted(lanes_list(lanes)))
     activity = Activity(USUAL.spikes if density is None else density, USUAL.pixels if pixels is None else pixels)
@@ -115,14 +139,19 @@ def check(
     told = (
         []
         if network is None
-        else [[predict(network, each, number, activity) for number in numbers] for each in devices]
+        else [[predict(network, each, number, activity, external) for number in numbers] for each in devices]
     )
-    held = {} if network is None or devices else holding(network, activity, numbers)
+    held = {} if network is None or devices else holding(network, activity, numbers, external)
     chosen = {each.name: recommended(predictions) for each, predictions in zip(devices, told, strict=False)}
     if network is None:
         enough = True
     else:
         enough = any(best is not None for best in chosen.values()) if devices else bool(held)
+    outside = (
+        holding(network, activity, numbers, External(), devices or None)
+        if network is not None and not enough and external is None
+        else {}
+    )
     good = checked.converts and enough
     if as_json:
         print_json(
@@ -132,6 +161,7 @@ def check(
                 "predictions": [each.describe() for predictions in told for each in predictions],
                 "recommended": {name: None if best is None else best.lanes for name, best in chosen.items()},
                 "holding": {name: best.describe() for name, best in held.items()},
+                "holding_with_external_weights": {name: best.describe() for name, best in outside.items()},
                 "passed": good,
             }
         )
@@ -151,6 +181,8 @@ def check(
         show_predictions(predictions, chosen[predictions[0].device.name])
     if not devices:
         show_predictions(list(held.values()), None)
+    if not enough:
+        show_outside(list(outside.values()), tried=external is not None)
     assumed = [*checked.assumed]
     if density is None or pixels is None:
         assumed.append(

@@ -149,7 +149,8 @@ def verify(
     memory_latency: Annotated[
         int | None,
         typer.Option(
-            "--memory-latency", help="Clocks to a burst's first beat, then a beat a clock; by default it stalls at random."
+            "--memory-latency",
+            help="Clocks to a burst's first beat, then a beat a clock; by default it stalls at random.",
         ),
     ] = None,
     netlist: Annotated[

@@ -9,7 +9,7 @@ import numpy as np
 from hdl.capacity import Capacity
 from hdl.tiles import ExternalWeights, TiledProgram
 from sim import golden
-from toolchain.bandwidth import LATENCY, Waiting, waiting
+from toolchain.bandwidth import waiting
 from toolchain.bundle import PORTS_FILE, RtlBundle, load_bundle
 from toolchain.emit import emit
 from toolchain.encoding import check_frames
@@ -20,6 +20,7 @@ from toolchain.ir import FixedPointNetwork
 from toolchain.netfile import load_fixed_point
 from toolchain.synth import Device, GateLevel, synthesize_netlist
 from toolchain.testbench import write_testbench
+from toolchain.timeline import LATENCY, Waiting
 
 __all__ = ["bundle_for", "generate", "netlist_for", "network_of", "random_frames", "waits"]
 

@@ -1,16 +1,19 @@
 """Cycles of an image that are to be expected from how often neurons fire, without running a network."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from hdl.program import Program
+from hdl.program import ChannelRange, Program
+from hdl.tiles import TiledProgram
 from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
 from toolchain.geometry import axis_taps
 from toolchain.ir import INPUT
 
-__all__ = ["USUAL", "Activity", "expected_cycles"]
+__all__ = ["USUAL", "Activity", "expected_cycles", "expected_scans", "passes", "sending"]
 
 
 @dataclass(frozen=True)
@@ -38,23 +41,27 @@ USUAL = Activity(0.15, 0.5)
 """Where nothing is known: near what the bundled networks show at T = 4."""
 
 
-def _service(program: Program, connection: Connection) -> tuple[float, float]:
+_Reached = Callable[[int], ChannelRange]
+"""The words that a source channel reaches."""
+
+
+def _service(program: Program, connection: Connection, reached: _Reached) -> tuple[float, float]:
     """Mean cycles that an event of a source neuron occupies the synapse engine, and the share of neurons that reach any synapse."""
     source = program.network.source_shape(connection)
     rows, columns = (axis_taps(connection, source, axis).count for axis in (0, 1))
     different = source[0] if connection.groups > 1 else 1  # channels that may reach other words than the first
-    words = np.array([1 + program.channel_range(connection, channel).words for channel in range(different)])
+    words = np.array([1 + reached(channel).words for channel in range(different)])
     return (
         float(words.mean() * rows.mean() * columns.mean()),
         float((rows > 0).mean() * (columns > 0).mean()),
     )
 
 
-def _scan(program: Program, connection: Connection, activity: Activity, *, per_step: bool) -> float:
-    """Cycles of the scans of one connection, all rounds together."""
+def _scan(program: Program, connection: Connection, reached: _Reached, activity: Activity, *, per_step: bool) -> float:
+    """Cycles of the scans of one instruction, all rounds together."""
     network, lanes, steps = program.network, program.lanes, program.steps
     channels, height, width = connection.reduced(network.source_shape(connection))
-    service, reaching = _service(program, connection)
+    service, reaching = _service(program, connection, reached)
     if connection.source == INPUT and program.packing is None:
         repeats = steps if network.input == "rate" else 1
         each = activity.pixels * {"direct": 1.0, "bitplane": 4.0, "rate": 0.5}[network.input]
@@ -72,22 +79,51 @@ def _scan(program: Program, connection: Connection, activity: Activity, *, per_s
     return float(max(walked, events * service) + _EMPTYING * rounds)
 
 
-def expected_cycles(program: Program, activity: Activity) -> float:
+def _parts(program: Program) -> list[tuple[int, Connection, _Reached]]:
+    """Layer, connection and reach of each instruction."""
+    if isinstance(program, TiledProgram):
+        return [(tile.layer, tile.connection, partial(program.tile_range, tile)) for tile in program.tiles]
+    return [
+        (index, c, partial(program.channel_range, c))
+        for index, layer in enumerate(program.network.layers)
+        for c in layer.connections
+    ]
+
+
+def expected_scans(program: Program, activity: Activity) -> list[float]:
+    """Cycles of the scans of each instruction, all rounds together: as long as the scanner or the synapse engine takes, whichever has
+    more to do. What the queue between them costs is left out.
+    """
+    return [
+        _scan(program, connection, reached, activity, per_step=bool(instruction.per_step))
+        for (_, connection, reached), instruction in zip(_parts(program), program.instructions, strict=True)
+    ]
+
+
+def passes(program: Program) -> tuple[list[float], list[float], list[float]]:
+    """Cycles of each layer's initialization, firing over all rounds, and control; exact."""
+    initialization, fire, control = [], [], []
+    layers = [layer for layer, _, _ in _parts(program)]
+    for index in range(len(program.network.layers)):
+        instruction = program.instructions[layers.index(index)]
+        rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
+        initialization.append(float(instruction.words + 3))
+        fire.append(float(rounds * (instruction.words * firings + 5) if instruction.sweep else 0))
+        control.append(float(rounds * (4 * layers.count(index) + 1) + 1))
+    return initialization, fire, control
+
+
+def expected_cycles(program: Program, activity: Activity, scans: list[float] | None = None) -> float:
     """Cycles of an image, receiving and sending included, as ``toolchain.cycles`` counts them, of such activity; estimated.
 
-    Initialization, firing and control are exact; a scan takes as long as the scanner or the synapse engine, whichever has more to
-    do. What the queue between them costs is left out.
+    Initialization, firing, control and sending are exact, scans are those of ``expected_scans``, which whoever has them may give; weights are never
+    waited for.
     """
-    network, steps = program.network, program.steps
-    instructions = iter(program.instructions)
-    spent = 0.0
-    for layer in network.layers:
-        for connection in layer.connections:
-            instruction = next(instructions)
-            spent += _scan(program, connection, activity, per_step=bool(instruction.per_step))
-        rounds, firings = (steps, 1) if instruction.per_step else (1, steps)
-        spent += instruction.words + 3 + rounds * (4 * len(layer.connections) + 1) + 1
-        spent += rounds * (instruction.words * firings + 5) if instruction.sweep else 0
-    classes = network.shapes[-1][0]
-    spent += program.receiving
-    return spent + 4 + 3 * program.groups(classes) + 2 * classes + 10 * len(network.layers)
+    spent = sum(expected_scans(program, activity) if scans is None else scans) + sum(map(sum, passes(program)))
+    return spent + program.receiving + sending(program)
+
+
+def sending(program: Program) -> float:
+    """Cycles of the result's packet."""
+    classes = program.network.shapes[-1][0]
+    return float(4 + 3 * program.groups(classes) + 2 * classes + 10 * len(program.network.layers))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdl.program import CoordinateTaps, Program, amplitude_bits
+from hdl.tiles import TiledProgram
 from hdl.widths import width_for
 from toolchain.ir import COUNTING_NEGATIVES, MEMBRANE_LIMIT_BITS
 
@@ -175,7 +176,9 @@ def _columns(words: np.ndarray) -> int:
 
 
 def weight_depth(program: Program) -> int:
-    """Words of the weight memory."""
+    """Words of the weight memory; of a bank of the cache where weights are external."""
+    if isinstance(program, TiledProgram):
+        return program.weight_depth
     return sum(
         c.weight.shape[1] * c.kernel[0] * c.kernel[1] * program.groups(c.weight.shape[0])
         for layer in program.network.layers
@@ -204,6 +207,16 @@ def spike_slices(bits: int, words: int) -> list[Memory]:
     return [Memory("spikes", min(width, bits - low), words) for low in range(0, bits, width)]
 
 
+def _weight_memories(program: Program) -> list[Memory]:
+    """What holds weights: all of them, or two banks and where their tiles stand outside."""
+    bits, depth = program.network.weight_bits * program.lanes, weight_depth(program)
+    if not isinstance(program, TiledProgram):
+        return [Memory("weights", bits, max(2, depth), True)]
+    tiles = program.tiles
+    entry = changing(tile.base for tile in tiles) + changing(tile.beats for tile in tiles) + 1
+    return [Memory("cache", bits, 2 * depth), Memory("tiles", entry, max(2, len(tiles)), True)]
+
+
 def memories(program: Program) -> tuple[Memory, ...]:
     """Every memory of a core."""
     network, lanes = program.network, program.lanes
@@ -214,7 +227,7 @@ def memories(program: Program) -> tuple[Memory, ...]:
     parameter_words = sum(program.groups(layer.channels) for layer in network.layers)
     program_bits = sum(width_for(most) for most in program.varying().values())
     found = [
-        Memory("weights", network.weight_bits * lanes, max(2, weight_depth(program)), True),
+        *_weight_memories(program),
         Memory("parameters", parameters, max(2, parameter_words), True),
         Memory("program", program_bits, max(2, len(program.instructions)), True),
         Memory("rows", table_bits(rows), max(2, len(rows)), True),

@@ -5,20 +5,30 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hdl.program import Program
+from hdl.tiles import ExternalWeights, TiledProgram
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
-from toolchain.sizing.activity import Activity, expected_cycles
+from toolchain.sizing.activity import Activity, expected_cycles, expected_scans, passes, sending
 from toolchain.sizing.model import Model, features, load_models, mapped, speed_class
-from toolchain.sizing.structure import multipliers, structure
+from toolchain.sizing.structure import Structure, multipliers, prefetch_registers, structure
 from toolchain.synth.result import Shortage, find_shortages
 from toolchain.synth.targets import DEVICES, Device
+from toolchain.timeline import Waiting, time_line
 
-__all__ = ["CANDIDATES", "ENOUGH", "Prediction", "holding", "predict", "recommended"]
+__all__ = ["CANDIDATES", "ENOUGH", "External", "Prediction", "holding", "predict", "recommended"]
 
 CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
 """Lanes that are looked at where none are asked for."""
 ENOUGH = 0.9
 """Of the most images a second: the fewest lanes that reach this share are recommended."""
+
+
+@dataclass(frozen=True)
+class External:
+    """What a core is to have whose weights are external; ``hdl.tiles.ExternalWeights.of`` chooses what is None."""
+
+    cache_words: int | None = None
+    data_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,9 @@ class Prediction:
         What images a second are computed with: ``predicted``, ``slowest built`` point of the same speed, or the device's usual clock,
         ``assumed``.
     cycles : float
-        Of an image, for ``activity``.
+        Of an image, for ``activity``; those that it waits for external weights are in it.
+    cache_words, waiting : int, Waiting or None
+        Where weights are external: words of the cache, and what the memory's port is asked for.
     """
 
     device: Device
@@ -61,6 +73,13 @@ class Prediction:
     clock_is: str
     cycles: float
     activity: Activity
+    cache_words: int = 0
+    waiting: Waiting | None = None
+
+    @property
+    def memory_bytes_per_second(self) -> float:
+        """That are read of external memory, at ``images_per_second``."""
+        return 0.0 if self.waiting is None else self.waiting.read_bytes * self.images_per_second
 
     @property
     def fits(self) -> bool:
@@ -117,17 +136,57 @@ class Prediction:
             "cycles": round(self.cycles),
             "images_per_second": round(self.images_per_second, 1),
             "activity": asdict(self.activity),
+            **self._external(),
+        }
+
+    def _external(self) -> dict[str, Any]:
+        if self.waiting is None:
+            return {}
+        return {
+            "external_memory": {
+                **self.waiting.describe(),
+                "cache_words": self.cache_words,
+                "bytes_per_second": round(self.memory_bytes_per_second),
+            }
         }
 
 
-def predict(network: FixedPointNetwork, device: Device, lanes: int, activity: Activity) -> Prediction:
+def predict(
+    network: FixedPointNetwork, device: Device, lanes: int, activity: Activity, external: External | None = None
+) -> Prediction:
     """Resources, clock, cycles and images a second of ``network`` on ``device``, harness included as in ``toolchain.synth``.
+
+    With ``external`` of a core whose weights come from a memory outside: cache instead of weight memory, and the prefetcher, a LUT for each
+    of its flip-flops, as two built cores have it.
 
     Raises
     ------
     InvalidValue
-        ``lanes`` out of range, or a device whose family has no built points.
+        ``lanes`` out of range, a cache that is too small, or a device whose family has no built points.
     """
+    return _predict(_draft(network, lanes, activity, external), device, activity)
+
+
+@dataclass(frozen=True, eq=False)
+class _Draft:
+    """What is the same on every device: the core, how long its scans take, and what it waits."""
+
+    program: Program
+    core: Structure
+    cycles: float
+    waiting: Waiting | None
+
+
+def _draft(network: FixedPointNetwork, lanes: int, activity: Activity, external: External | None) -> _Draft:
+    program = _program(network, lanes, external)
+    scans = expected_scans(program, activity)
+    cycles = expected_cycles(program, activity, scans)
+    waiting = _waiting(program, scans, cycles) if isinstance(program, TiledProgram) else None
+    return _Draft(program, structure(program), cycles, waiting)
+
+
+def _predict(draft: _Draft, device: Device, activity: Activity) -> Prediction:
+    """As ``predict``."""
     family = device.family.name
     models = load_models()
     if family not in models:
@@ -135,22 +194,24 @@ def predict(network: FixedPointNetwork, device: Device, lanes: int, activity: Ac
             f"device {device.name} is not predicted, since no core was built for it; these are: {', '.join(_known(models))}"
         )
     model = models[family]
-    program = Program(network, lanes)
-    core = structure(program)
+    program, core, cycles, waiting = draft.program, draft.core, draft.cycles, draft.waiting
     memory = mapped(core, family)
     dsp = multipliers(program, family)
     # where blocks run out Yosys has no say in it: it would still use as many
     used = model.sizes(features(core, family, dsp=device.has["dsp"] > 0), core, family)
     used |= {"bram": memory.blocks, "dsp": dsp if device.has["dsp"] else 0, "lutram": memory.lutrams}
+    if isinstance(program, TiledProgram):
+        registers = prefetch_registers(program)
+        used |= {name: used[name] + registers for name in ("lut", "ff")}
     clock = model.clocks.get(speed_class(device))
     fmax = clock.fmax_mhz(memory.blocks) if clock is not None and clock.honest else None
     used_clock = (device.clock_mhz, "assumed") if clock is None else (clock.slowest, "slowest built")
     used_clock = used_clock if fmax is None else (fmax, "predicted")
     return Prediction(
         device=device,
-        lanes=lanes,
-        weight_bits=network.weight_bits,
-        membrane_bits=network.membrane_bits,
+        lanes=program.lanes,
+        weight_bits=program.network.weight_bits,
+        membrane_bits=program.network.membrane_bits,
         used=used,
         has=dict(device.has),
         shortages=find_shortages(used, device.has),
@@ -160,9 +221,24 @@ def predict(network: FixedPointNetwork, device: Device, lanes: int, activity: Ac
         fmax_error=None if clock is None or fmax is None else clock.error,
         clock_mhz=used_clock[0],
         clock_is=used_clock[1],
-        cycles=expected_cycles(program, activity),
+        cycles=cycles + (0.0 if waiting is None else waiting.total),
         activity=activity,
+        cache_words=program.external.cache_words if isinstance(program, TiledProgram) else 0,
+        waiting=waiting,
     )
+
+
+def _program(network: FixedPointNetwork, lanes: int, external: External | None) -> Program:
+    if external is None:
+        return Program(network, lanes)
+    chosen = ExternalWeights.of(network, lanes=lanes, cache_words=external.cache_words, data_bits=external.data_bits)
+    return TiledProgram(network, lanes, external=chosen)
+
+
+def _waiting(program: TiledProgram, scans: list[float], cycles: float) -> Waiting:
+    """For weights, with such scans of the instructions."""
+    initialization, fire, _ = passes(program)
+    return time_line(program, scans, initialization, fire, sending=sending(program), cycles=cycles)
 
 
 def _beyond(program: Program, model: Model) -> tuple[str, ...]:
@@ -171,7 +247,8 @@ def _beyond(program: Program, model: Model) -> tuple[str, ...]:
     maxima = "max pooling" if program.maxima else ""
     spikes = "" if program.packing is None else "frames of spikes"
     leaks = "leaks" if program.decays else ""
-    return tuple(filter(None, (lanes, groups, maxima, spikes, leaks)))
+    external = "weights from external memory" if isinstance(program, TiledProgram) else ""
+    return tuple(filter(None, (lanes, groups, maxima, spikes, leaks, external)))
 
 
 def _known(models: dict[str, Model]) -> list[str]:
@@ -190,11 +267,19 @@ def recommended(predictions: Sequence[Prediction]) -> Prediction | None:
     return min((p for p in fitting if p.images_per_second >= ENOUGH * most), key=lambda p: p.lanes)
 
 
-def holding(network: FixedPointNetwork, activity: Activity, lanes: Sequence[int] = CANDIDATES) -> dict[str, Prediction]:
-    """Devices that hold the network with any of these lanes, by name, each with its recommended prediction."""
+def holding(
+    network: FixedPointNetwork,
+    activity: Activity,
+    lanes: Sequence[int] = CANDIDATES,
+    external: External | None = None,
+    devices: Sequence[Device] | None = None,
+) -> dict[str, Prediction]:
+    """Of ``devices``, or of all, those that hold the network with any of these lanes, by name, each with its recommended prediction."""
     found = {}
-    for name in _known(load_models()):
-        best = recommended([predict(network, DEVICES[name], number, activity) for number in lanes])
+    looked = [DEVICES[name] for name in _known(load_models())] if devices is None else devices
+    drafts = [_draft(network, number, activity, external) for number in lanes]
+    for device in looked:
+        best = recommended([_predict(draft, device, activity) for draft in drafts])
         if best is not None:
-            found[name] = best
+            found[device.name] = best
     return found

@@ -7,11 +7,12 @@ These are the quantities that ``toolchain.sizing.model`` weighs with fitted coef
 from dataclasses import dataclass
 
 from hdl.program import Neuron, Program, amplitude_bits, weighing
+from hdl.tiles import TiledProgram
 from hdl.widths import width_for
 from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, PIXEL_MAX
 from toolchain.sizing.memories import Mapped, Memory, event_bits, memories, parameter_columns, weight_depth
 
-__all__ = ["LEAST_PRODUCT", "Lane", "Structure", "lane_of", "multipliers", "structure", "total"]
+__all__ = ["LEAST_PRODUCT", "Lane", "Structure", "lane_of", "multipliers", "prefetch_registers", "structure", "total"]
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,22 @@ def structure(program: Program) -> Structure:
         weighing(network) == "multiply",
         memories(program),
     )
+
+
+def prefetch_registers(program: TiledProgram) -> int:
+    """Flip-flops of ``hdl.prefetch``, and of the harness around the memory's port."""
+    external, word = program.external, program.word_bits
+    beats, words = external.beats_a_word(word), external.words_a_beat(word)
+    data_bits, burst = external.data_bits, external.burst.bit_length() - 1
+    tile = width_for(max(tile.beats for tile in program.tiles))
+    base = width_for(max(tile.base for tile in program.tiles))
+    place = width_for(len(program.tiles) - 1)
+    kept = (beats - 1) * data_bits if beats > 1 else words * word * (words > 1)
+    address = 1 + width_for(program.weight_depth - 1)
+    fetching = 32 - (data_bits // 8).bit_length() + 1 + 4 * tile + base + burst + 2 * address + word + kept
+    control = 4 * place + 10 + 24  # what the banks hold, quiet, states and flags
+    port = data_bits + 5 + 32 + 8 + 3 + 2 + 2 + 1
+    return fetching + control + port
 
 
 def total(mapped: list[Mapped]) -> Mapped:
