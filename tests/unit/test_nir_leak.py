@@ -231,11 +231,13 @@ def test_flags_and_choices():
 
 def test_check_says_that_a_leak_is_rounded_and_by_how_much(tmp_path):
     rng = np.random.default_rng(1)
-    nir.write(tmp_path / "net.nir", chain(dense(rng, 5, 6), lif(5, 1e-3), dense(rng, 3, 5)))
+    nodes = dense(rng, 5, 6), lif(5, 1e-3), dense(rng, 3, 5), lif(3, 4e-4)
+    nir.write(tmp_path / "net.nir", chain(*nodes))
     checked = check(str(tmp_path / "net.nir"), CheckOptions(time_steps=8, preset="snntorch"))
     verdicts = {f.layer: (f.verdict, f.reason) for f in checked.findings}
     assert checked.converts and verdicts["0"][0] == verdicts["2"][0] == "exact"
-    assert verdicts["1"][0] == "rounds"
+    assert verdicts["1"][0] == "rounds" and verdicts["3"][0] == "exact"
+    assert verdicts["3"][1].endswith("in integers 1 − 2^−2 = 0.75, off by +0, τ by +0%")
     assert re.match(
         r"keeps β = 0\.9 of its membrane.*1 − 2\^−3 \+ 2\^−5 − 2\^−7 = 0\.898438, off by -0\.0016", verdicts["1"][1]
     )
