@@ -188,7 +188,7 @@ def test_the_contract_and_the_error_of_the_shifts_are_said_and_kept(tmp_path, ca
     ):
         assert part in told
     network = load_spiking(target)
-    assert network.provenance["nir"]["contract"]["order"] == "leak_first" == network.leak_order
+    assert network.provenance["nir"]["contract"]["leak_order"] == "leak_first" == network.leak_order
     assert sum("keeps β" in note for note in network.provenance["nir"]["notes"]) == 2
     made = tmp_path / "net.safetensors"
     assert cli.run(["quantize", str(target), "--no-table", "-o", str(made)]) == 0
@@ -216,17 +216,33 @@ def test_flags_and_choices():
     contract = read_nir(leaky(), options(drive="whole", decay="euler", leak_order="leak_first")).provenance["nir"][
         "contract"
     ]
-    assert (contract["drive"], contract["readout_drive"], contract["decay"], contract["order"]) == (
+    assert (contract["drive"], contract["readout_drive"], contract["decay"], contract["leak_order"]) == (
         "whole", "whole", "euler", "leak_first",
     )  # fmt: skip
     for wrong, message in (
         ({"drive": "half"}, "drive is 'half', must be one of tau, share, whole"),
         ({"decay": "linear"}, "decay is 'linear', must be one of euler, exp"),
-        ({"leak_order": "never"}, "order is 'never', must be one of reset_first, leak_first"),
+        ({"leak_order": "never"}, "leak_order is 'never', must be one of reset_first, leak_first"),
         ({"start": "rest"}, "start is 'rest', must be one of zero, reset, leak"),
     ):
         with pytest.raises(InvalidValue, match=message):
             read_nir(leaky(), options(**wrong))
+
+
+def test_what_a_file_hides_of_leaks_is_warned_of_where_something_leaks():
+    """And only there."""
+    plain = chain(dense(np.random.default_rng(0), 3, 6), fires(3))
+    for preset, part in ((None, "without --dt it is 1e-4"), ("sinabs", "norm_input"), ("norse", "product of the two")):
+        told = [
+            " ".join(read_nir(graph, options(preset=preset, dt=1.0)).provenance["nir"]["warnings"])
+            for graph in (chain(dense(np.random.default_rng(0), 3, 6), lif(3)), plain)
+        ]
+        assert part in told[0] and part not in told[1]
+    both = chain(dense(np.random.default_rng(0), 3, 6), lif(3, 1e-3, r=10.0))
+    assert (
+        "(like snntorch or spikingjelly, by r = τ/1e-4)"
+        in read_nir(both, options(preset=None)).provenance["nir"]["warnings"][0]
+    )
 
 
 def test_check_says_that_a_leak_is_rounded_and_by_how_much(tmp_path):
@@ -277,7 +293,7 @@ def test_a_time_constant_that_was_changed_since_is_believed():
         with pytest.raises(InvalidValue, match="metadata are damaged"):
             read_nir(graph)
     graph.metadata["spikeloom"] = json.dumps({**told, "leak_order": "never"})
-    with pytest.raises(InvalidValue, match="order is 'never'"):
+    with pytest.raises(InvalidValue, match="leak_order is 'never'"):
         read_nir(graph)
     graph.metadata["spikeloom"] = json.dumps({k: v for k, v in told.items() if k not in ("leaks", "leak_order")})
     assert read_nir(graph).layers[0].leak == 0.75, "without the entries the node's own τ holds"
