@@ -188,7 +188,7 @@ def test_the_contract_and_the_error_of_the_shifts_are_said_and_kept(tmp_path, ca
     ):
         assert part in told
     network = load_spiking(target)
-    assert network.provenance["nir"]["contract"]["order"] == "leak_first" == network.leak_order
+    assert network.provenance["nir"]["contract"]["leak_order"] == "leak_first" == network.leak_order
     assert sum("keeps β" in note for note in network.provenance["nir"]["notes"]) == 2
     made = tmp_path / "net.safetensors"
     assert cli.run(["quantize", str(target), "--no-table", "-o", str(made)]) == 0
@@ -216,26 +216,44 @@ def test_flags_and_choices():
     contract = read_nir(leaky(), options(drive="whole", decay="euler", leak_order="leak_first")).provenance["nir"][
         "contract"
     ]
-    assert (contract["drive"], contract["readout_drive"], contract["decay"], contract["order"]) == (
+    assert (contract["drive"], contract["readout_drive"], contract["decay"], contract["leak_order"]) == (
         "whole", "whole", "euler", "leak_first",
     )  # fmt: skip
     for wrong, message in (
         ({"drive": "half"}, "drive is 'half', must be one of tau, share, whole"),
         ({"decay": "linear"}, "decay is 'linear', must be one of euler, exp"),
-        ({"leak_order": "never"}, "order is 'never', must be one of reset_first, leak_first"),
+        ({"leak_order": "never"}, "leak_order is 'never', must be one of reset_first, leak_first"),
         ({"start": "rest"}, "start is 'rest', must be one of zero, reset, leak"),
     ):
         with pytest.raises(InvalidValue, match=message):
             read_nir(leaky(), options(**wrong))
 
 
+def test_what_a_file_hides_of_leaks_is_warned_of_where_something_leaks():
+    """And only there."""
+    plain = chain(dense(np.random.default_rng(0), 3, 6), fires(3))
+    for preset, part in ((None, "without --dt it is 1e-4"), ("sinabs", "norm_input"), ("norse", "product of the two")):
+        told = [
+            " ".join(read_nir(graph, options(preset=preset, dt=1.0)).provenance["nir"]["warnings"])
+            for graph in (chain(dense(np.random.default_rng(0), 3, 6), lif(3)), plain)
+        ]
+        assert part in told[0] and part not in told[1]
+    both = chain(dense(np.random.default_rng(0), 3, 6), lif(3, 1e-3, r=10.0))
+    assert (
+        "(like snntorch or spikingjelly, by r = τ/1e-4)"
+        in read_nir(both, options(preset=None)).provenance["nir"]["warnings"][0]
+    )
+
+
 def test_check_says_that_a_leak_is_rounded_and_by_how_much(tmp_path):
     rng = np.random.default_rng(1)
-    nir.write(tmp_path / "net.nir", chain(dense(rng, 5, 6), lif(5, 1e-3), dense(rng, 3, 5)))
+    nodes = dense(rng, 5, 6), lif(5, 1e-3), dense(rng, 3, 5), lif(3, 4e-4)
+    nir.write(tmp_path / "net.nir", chain(*nodes))
     checked = check(str(tmp_path / "net.nir"), CheckOptions(time_steps=8, preset="snntorch"))
     verdicts = {f.layer: (f.verdict, f.reason) for f in checked.findings}
     assert checked.converts and verdicts["0"][0] == verdicts["2"][0] == "exact"
-    assert verdicts["1"][0] == "rounds"
+    assert verdicts["1"][0] == "rounds" and verdicts["3"][0] == "exact"
+    assert verdicts["3"][1].endswith("in integers 1 − 2^−2 = 0.75, off by +0, τ by +0%")
     assert re.match(
         r"keeps β = 0\.9 of its membrane.*1 − 2\^−3 \+ 2\^−5 − 2\^−7 = 0\.898438, off by -0\.0016", verdicts["1"][1]
     )
@@ -275,7 +293,7 @@ def test_a_time_constant_that_was_changed_since_is_believed():
         with pytest.raises(InvalidValue, match="metadata are damaged"):
             read_nir(graph)
     graph.metadata["spikeloom"] = json.dumps({**told, "leak_order": "never"})
-    with pytest.raises(InvalidValue, match="order is 'never'"):
+    with pytest.raises(InvalidValue, match="leak_order is 'never'"):
         read_nir(graph)
     graph.metadata["spikeloom"] = json.dumps({k: v for k, v in told.items() if k not in ("leaks", "leak_order")})
     assert read_nir(graph).layers[0].leak == 0.75, "without the entries the node's own τ holds"

@@ -8,6 +8,7 @@ from toolchain.checking.network_file import integers
 from toolchain.checking.options import USUAL_STEPS, CheckOptions
 from toolchain.errors import SpikeloomError
 from toolchain.interchange import Look, Options, import_graph, leak_text, load_graph, look_at_graph
+from toolchain.leak import Decay
 
 __all__ = ["check_nir"]
 
@@ -47,8 +48,9 @@ def check_nir(path: Path, options: CheckOptions) -> Checked:
         if node.name in wrong:
             findings.append(finding_of(node.name, node.kind, wrong[node.name]))
         elif node.name in look.leaks:
-            text = f"keeps {leak_text(look.leaks[node.name])}"
-            findings.append(Finding(node.name, node.kind, "rounds", text))
+            share = look.leaks[node.name]
+            verdict = "exact" if Decay.nearest(share).share == share else "rounds"
+            findings.append(Finding(node.name, node.kind, verdict, f"keeps {leak_text(share)}"))
         elif node.name in looked:
             findings.append(Finding(node.name, node.kind, "exact", NOTES.get(node.kind, "a neuron")))
         else:

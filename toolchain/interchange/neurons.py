@@ -140,7 +140,7 @@ def _synaptic_gain(node: Node, contract: Contract, shape: tuple[int, ...], dt: f
             f"{node}: its synaptic current keeps {share:.6g} of itself in a step of {dt:g}; golden model and hardware have "
             "no synaptic current; train without one (α = 0)"
         )
-    if contract.order == "leak_first" and contract.reset == "zero":
+    if contract.leak_order == "leak_first" and contract.reset == "zero":
         raise UnsupportedModule(
             f"{node}: where a reset to zero waits for the next step, the synaptic neuron of snnTorch drops the input of that "
             "step, and no layer here does; train with reset_delay=False and choose --leak-order reset_first, or with Leaky"

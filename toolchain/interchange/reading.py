@@ -292,30 +292,29 @@ def look_at_graph(graph: Graph, options: Options, time_steps: int, wrong: Collec
 def _agreed(graph: Graph, options: Options, own: Mapping[str, Any] | None) -> tuple[Contract, list[str]]:
     """The contract, and what the user should be warned of."""
     warnings: list[str] = []
+    leaky = any(node.kind in ("LI", "LIF", "CubaLIF") for node in graph.nodes.values())
     if options.preset is not None:
         chosen = preset(options.preset)
         contract = chosen.contract
-        warnings += chosen.hidden
+        warnings += chosen.hidden + (chosen.hidden_leaks if leaky else ())
     elif own is not None:
-        contract = Contract("spikeloom", own["reset"], own["compare"], 1.0, leaky_dt=1.0, order=own["leak_order"])
+        contract = Contract("spikeloom", own["reset"], own["compare"], 1.0, leaky_dt=1.0, leak_order=own["leak_order"])
     else:
         contract = preset(DEFAULT_PRESET).contract
         warnings.append(
             f"the file does not say which framework exported it (like {guess(graph)}): NIR's own equations are "
             "assumed; choose --preset"
         )
+        warnings += preset(DEFAULT_PRESET).hidden_leaks if leaky else ()
     contract = contract.changed(
         reset=options.reset, compare=options.compare, dt=options.dt, start=options.start, clamp=options.clamp,
-        decay=options.decay, drive=options.drive, order=options.leak_order,
+        decay=options.decay, drive=options.drive, leak_order=options.leak_order,
     )  # fmt: skip
-    if contract.dt is None and all(_unit_resistance(node) for node in graph.nodes.values()):
+    integrators = [node for node in graph.nodes.values() if node.kind in ("I", "IF")]
+    if contract.dt is None and integrators and all((numbers(node, "r") == 1).all() for node in integrators):
         contract = replace(contract, dt=1.0)
         warnings.append("the file does not say the time step; every r is 1, so that dt = 1 is assumed; choose --dt")
     return contract, warnings
-
-
-def _unit_resistance(node: Node) -> bool:
-    return node.kind not in ("I", "IF") or bool((numbers(node, "r") == 1).all())
 
 
 def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNetwork:

@@ -42,7 +42,7 @@ ORDERS_OF_NIR = ("reset_first", "leak_first")
 
 _CHOICES = {
     "reset": RESETS_OF_NIR, "compare": COMPARES, "start": STARTS, "decay": DECAYS, "drive": DRIVES, "readout_drive": DRIVES,
-    "order": ORDERS_OF_NIR,
+    "leak_order": ORDERS_OF_NIR,
 }  # fmt: skip
 
 
@@ -76,7 +76,7 @@ class Contract:
         One of ``DECAYS``: the share β that stays.
     drive, readout_drive : str
         One of ``DRIVES``: the gain of LIF and CubaLIF, and that of LI.
-    order : str
+    leak_order : str
         One of ``ORDERS_OF_NIR``. A reset to 0 or to a value that waits comes before the next leak, so that both orders are one.
     """
 
@@ -91,7 +91,7 @@ class Contract:
     decay: str = "euler"
     drive: str = "tau"
     readout_drive: str = "tau"
-    order: str = "reset_first"
+    leak_order: str = "reset_first"
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -117,7 +117,7 @@ class Contract:
     @property
     def leaks_first(self) -> bool:
         """Whether what leaks is the membrane before its reset."""
-        return self.order == "leak_first" and self.reset == "subtract"
+        return self.leak_order == "leak_first" and self.reset == "subtract"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -147,11 +147,12 @@ class Contract:
 
 @dataclass(frozen=True)
 class Preset:
-    """A contract, where it was read, and what a file of this framework may hide."""
+    """A contract, where it was read, and what a file of this framework may hide, always or of leaky neurons only."""
 
     contract: Contract
     source: str
     hidden: tuple[str, ...] = field(default=())
+    hidden_leaks: tuple[str, ...] = field(default=())
 
 
 PRESETS: dict[str, Preset] = {
@@ -159,9 +160,12 @@ PRESETS: dict[str, Preset] = {
         Contract("nir", "value", "gt", None),
         "equations in the docstrings of nir 1.0.8: z = 1 where v > v_threshold, then v = v_reset; dt is open, and so is how "
         "a step is taken: Euler's, 1e-4, as most exporters mean it",
+        hidden_leaks=(
+            "the file does not say the time step of leaky neurons: without --dt it is 1e-4, as most exporters mean it",
+        ),
     ),
     "snntorch": Preset(
-        Contract("snntorch", "subtract", "gt", 1e-4, unit_gain=True, order="leak_first"),
+        Contract("snntorch", "subtract", "gt", 1e-4, unit_gain=True, leak_order="leak_first"),
         "snntorch 1.0.0, export_nir (Leaky becomes LIF with τ = dt/(1 − β), r = τ/dt, dt = 1e-4; Synaptic CubaLIF) and "
         "Leaky.forward: mem = β·mem + x − θ·(the spike of the step before), fires where mem − θ > 0. Reset to zero: "
         "mem = β·(1 − spike)·mem + x, which drops nothing; Synaptic's does, the input of that step",
@@ -185,6 +189,8 @@ PRESETS: dict[str, Preset] = {
         (
             "sinabs fires several times a step by default (MultiSpike): the import is exact for spike_fn=SingleSpike only",
             "min_v_mem is not in the file: None, the default of IAF and LIF, is assumed",
+        ),
+        (
             "norm_input and tau_syn are not in the file: the defaults are assumed, True for LIF, False for ExpLeak, and no "
             "tau_syn; else choose --drive share (True) or whole (False)",
         ),
@@ -194,10 +200,10 @@ PRESETS: dict[str, Preset] = {
         "norse 1.1.0, export_nir (IAFCell becomes IF with r = 1, LIFBoxCell LIF, LIBoxCell LI, LIFCell CubaLIF; τ is written as "
         "dt·τ, so that a step of 1e-3 is one of 1e-6 in the file; no v_reset), iaf_feed_forward_step (v + input, dt is not used) "
         "and lif_box_feed_forward_step: v + dt/τ·(v_leak − v + input), fires where v − v_th > 0, then v_reset; starts at v_leak",
+        ("the file does not hold v_reset and reset_method: 0 and reset_value, the defaults, are assumed",),
         (
-            "the file does not hold v_reset and reset_method: 0 and reset_value, the defaults, are assumed",
-            "τ of leaky neurons is multiplied by dt in the file: 1e-3 is assumed for both the cell's dt and to_nir's, so that "
-            "dt = 1e-6; else choose --dt, the product of the two",
+            "τ of leaky neurons is multiplied by dt in the file: without --dt, which is the product of the two, 1e-3 is assumed "
+            "for both the cell's dt and to_nir's, so that dt = 1e-6",
         ),
     ),
     "rockpool": Preset(
@@ -242,4 +248,6 @@ def guess(graph: Graph) -> str:
             r = _numbers(node.values, "r")
             if tau.shape == r.shape and (np.isinf(tau) & np.isinf(r)).all():
                 return "snntorch, by infinite τ and r"
+            if tau.shape == r.shape and (np.abs(r * 1e-4 - tau) <= 1e-5 * np.abs(tau)).all():
+                return "snntorch or spikingjelly, by r = τ/1e-4"
     return "no framework that it shows"
