@@ -64,6 +64,8 @@ class Core(wiring.Component):
     spike_valid, spike_layer, spike_step, spike_word, spike_bits : Out
         Every spike word as it is written: neuron word ``(y·W + x)·G + g`` of a layer, P channels; if spikes
         have a sign, P more bits above them say which are −1.
+    settings : Signal or None
+        Of the network that is loaded now, for what stands in the same design; no port.
     m_axi_… : the read channels of an AXI4 port, where weights are external (``hdl.prefetch``)
 
     Raises
@@ -99,6 +101,7 @@ class Core(wiring.Component):
                 raise InvalidValue(f"lanes is {lanes}, but the capacity was made for {content.lanes}")
             self.sizes = Sizes.of_capacity(content)
         sizes = self.sizes
+        self.settings = None if sizes.settings is None else Signal(sizes.settings)
         layers = self._place.before + sizes.layers
         super().__init__(
             {
@@ -239,7 +242,9 @@ class Core(wiring.Component):
     ) -> Loader:
         """What takes load packets, and what it sets."""
         m.submodules.loader = loader = Loader(self.sizes)
+        assert self.settings is not None
         m.d.comb += [
+            self.settings.eq(loader.settings),
             neurons.bus.eq(loader.bus),
             sequencer.load_done.eq(loader.done),
             *(block.settings.eq(loader.settings) for block in (sequencer, receiver, sender)),

@@ -8,6 +8,9 @@ Beside the core's packets the link knows ``IDENTIFY``, a header alone, which it 
 
 identity: header, ``LINK_VERSION``, network id, channels, height, width, classes, layers, time steps, lanes, clock in Hz, baud
 
+Where networks are loaded, these words are about the one that was loaded last; channels and height are 0, and width is the number
+of its pixels. Before any is loaded, network id, width, classes, layers and time steps are 0.
+
 A packet whose checksum is wrong never reaches the core's end of packet: the link resets the core, which was only
 receiving, and answers with an error packet of its own (``LinkError``).
 """
@@ -16,6 +19,7 @@ import enum
 from collections.abc import Sequence
 
 from amaranth import Array, Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
@@ -203,7 +207,7 @@ class HostLink(wiring.Component):
     ----------
     divisor : int
         Clocks of a bit.
-    identity : sequence of int
+    identity : sequence of int or Value
         Words of the identity packet, in the order of ``IDENTITY``.
 
     Members
@@ -216,7 +220,7 @@ class HostLink(wiring.Component):
     refused : Out, the last answer sent was an error packet
     """
 
-    def __init__(self, *, divisor: int, identity: Sequence[int]):
+    def __init__(self, *, divisor: int, identity: Sequence[ValueLike]):
         if len(identity) != len(IDENTITY):
             raise ValueError(f"identity has {len(identity)} words, must be {len(IDENTITY)}")
         self._divisor, self._identity = divisor, tuple(identity)
@@ -309,7 +313,8 @@ class HostLink(wiring.Component):
         m.d.comb += taken.eq(sender.i.valid & sender.i.ready)
         index = Signal(range(len(IDENTITY) + 1))
         tag, reason = Signal(8), Signal(8)
-        identity = Array(Const(word, 32) for word in (LinkPacket.IDENTITY << 24 | len(IDENTITY), *self._identity))
+        words = (Const(LinkPacket.IDENTITY << 24 | len(IDENTITY), 32), *self._identity)
+        identity = Array(Const(word, 32) if isinstance(word, int) else word for word in words)
         is_error = out.data[24:] == PacketType.ERROR
         with m.FSM():
             with m.State("IDLE"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from amaranth import Array, Const, Module, Mux, Signal, unsigned
+from amaranth import Array, Const, Module, Mux, ResetSignal, Signal, unsigned
 from amaranth.hdl import Value, ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
@@ -32,6 +32,8 @@ class Loader(wiring.Component):
     change places and ``settings`` become the new network's, in one cycle. A refused packet is read up to its last word and
     changes nothing; with one bank it leaves no network, unless its header was refused.
     What the checksum covers is believed: a program that makes no sense is the host's fault.
+    The network stays where a ``ResetInserter`` resets all of the core but the domain (``hdl.station``, after half a packet); with one
+    bank, unless entries were being written. The domain's own reset forgets it.
 
     Latency: ``done`` or ``failed`` 2 cycles after the last word.
 
@@ -70,9 +72,13 @@ class Loader(wiring.Component):
                 "settings": Out(sizes.settings),
             }
         )
+        self._kept = Signal(sizes.settings, name="kept_settings", reset_less=True)
+        self._bank = Signal(name="kept_bank", reset_less=True)
+        self._written = Signal.like(self.bus, name="written")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        m.d.comb += [self.settings.eq(self._kept), self.bus.eq(self._written), self.bus.bank.eq(self._bank)]
         word, valid, last = Signal(32, name="word"), Signal(name="valid"), Signal(name="last")
         taken = self._route(m)
         m.d.sync += [word.eq(self.i.payload.data), last.eq(self.i.payload.last), valid.eq(taken)]
@@ -88,7 +94,7 @@ class Loader(wiring.Component):
         m.d.comb += [crc.data.eq(word), crc.valid.eq(valid)]
         with m.If(valid):
             m.d.sync += counted.eq(counted + 1)
-        m.d.sync += self.bus.write.eq(0)
+        m.d.sync += self._written.write.eq(0)
 
         def refuse(code: ErrorCode, detail: ValueLike = 0) -> None:
             m.d.sync += self.error.eq(code | Value.cast(detail) << 8)
@@ -130,6 +136,9 @@ class Loader(wiring.Component):
             with m.State("FAILED"):
                 m.d.comb += self.failed.eq(1)
                 m.next = "FIRST"
+        # reset with the domain, not by a ResetInserter
+        with m.If(ResetSignal(allow_reset_less=True)):
+            m.d.sync += [self._kept.eq(0), self._bank.eq(0)]
         return m
 
     def _route(self, m: Module) -> Signal:
@@ -201,7 +210,7 @@ class Loader(wiring.Component):
             with m.Elif(place == len(HEADER) - 1):
                 m.next = "ENTRIES"
                 if capacity.banks == 1:
-                    m.d.sync += self.settings.loaded.eq(0)
+                    m.d.sync += self._kept.loaded.eq(0)
             with m.If(at["features"]):
                 m.d.sync += streaming.eq(word[8:12] == SCHEDULES.index("stream"))
             with m.Switch(place):
@@ -221,7 +230,7 @@ class Loader(wiring.Component):
         refuse: _Refuse,
     ) -> None:
         """A word of an entry of a memory; it is on the bus a cycle later."""
-        sections, bus = self._capacity.sections, self.bus
+        sections, bus = self._capacity.sections, self._written
         section, entry, part = places
         last_part = part == Array(Const(each.words - 1, len(part)) for each in sections)[section]
         last_entry = entry + 1 == Array(header[each.count] for each in sections)[section]
@@ -245,10 +254,10 @@ class Loader(wiring.Component):
 
     def _commit(self, m: Module, header: dict[str, Signal], streaming: Signal) -> None:
         """The new network's bank and settings take the place of the old one's."""
-        settings = self.settings
+        settings = self._kept
         last_step = header["time_steps"] - 1
         m.d.sync += [
-            self.bus.bank.eq(~self.bus.bank),
+            self._bank.eq(~self._bank),
             settings.loaded.eq(1),
             settings.stream.eq(streaming),
             *(settings[name].eq(header[name]) for name in (*_KEPT, "pixels", "time_steps")),

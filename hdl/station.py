@@ -1,11 +1,14 @@
 """The core with its serial link and its lights: all of a board that is not the board's own."""
 
-from amaranth import Module, ResetInserter, Signal, unsigned
+from collections.abc import Sequence
+
+from amaranth import Module, Mux, ResetInserter, Signal, unsigned
+from amaranth.hdl import ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.core import Core
-from hdl.host import PacketType, result_words
+from hdl.host import PacketType
 from hdl.layouts import width_for
 from hdl.link import LINK_VERSION, HostLink
 from hdl.uart import clock_divisor
@@ -16,7 +19,8 @@ __all__ = ["Station"]
 class Station(wiring.Component):
     """A core behind a serial line, 8N1, with the packets of ``hdl.link``.
 
-    Latency of an image: its bytes on the line, the core's cycles, the answer's bytes; 10 bits a byte.
+    Latency of an image: its bytes on the line, the core's cycles, the answer's bytes; 10 bits a byte. A network that was loaded stays
+    when a packet comes in damaged, which resets all else of the core, and is forgotten by the domain's reset.
 
     Parameters
     ----------
@@ -40,21 +44,10 @@ class Station(wiring.Component):
 
     def __init__(self, core: Core, *, clock_hz: int, baud: int):
         self.core = core
-        assert core.program is not None
-        network = core.program.network
-        self._classes = network.shapes[-1][0]
+        self._classes = core.sizes.classes
         self._divisor = clock_divisor(clock_hz, baud)
-        self._identity = (
-            LINK_VERSION,
-            int(network.fingerprint[:8], 16),
-            *network.input_shape,
-            self._classes,
-            len(network.layers),
-            network.time_steps,
-            core.sizes.lanes,
-            clock_hz,
-            baud,
-        )
+        network_id, *shape = self._held()
+        self._identity = (LINK_VERSION, network_id, *shape, core.sizes.lanes, clock_hz, baud)
         super().__init__(
             {
                 "rx": In(1, init=1),
@@ -64,6 +57,20 @@ class Station(wiring.Component):
                 "prediction": Out(unsigned(width_for(self._classes - 1))),
             }
         )
+
+    def _held(self) -> Sequence[ValueLike]:
+        """Words of the identity about the network: the one in ROM, or the one that was loaded last."""
+        core, settings = self.core, self.core.settings
+        if settings is not None:
+            numbers = (settings.pixels, settings.last_class + 1, settings.last_layer + 1, settings.time_steps)
+            network_id, pixels, *others = (
+                Mux(settings.loaded, number, 0) for number in (settings.network_id, *numbers)
+            )
+            return (network_id, 0, 0, pixels, *others)
+        assert core.program is not None
+        network = core.program.network
+        layers, steps = len(network.layers), network.time_steps
+        return (int(network.fingerprint[:8], 16), *network.input_shape, self._classes, layers, steps)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -89,10 +96,12 @@ class Station(wiring.Component):
 
     def _watch_prediction(self, m: Module, link: HostLink) -> None:
         """Keep the class out of every result packet that passes."""
-        where = 2 + self._classes
-        place = Signal(range(where + 2))  # stops behind it
+        settings = self.core.settings
+        where: ValueLike = 2 + self._classes
+        if settings is not None:
+            where = settings.last_class + 3
+        place = Signal(range(self._classes + 4))  # stops behind it
         result = Signal()
-        header = result_words(self._classes, self.core.sizes.layers) | PacketType.RESULT << 24
         word = link.answer.payload
         with m.If(link.answer.valid & link.answer.ready):
             with m.If(word.last):
@@ -100,6 +109,6 @@ class Station(wiring.Component):
             with m.Elif(place <= where):
                 m.d.sync += place.eq(place + 1)
             with m.If(place == 0):
-                m.d.sync += result.eq(word.data == header)
+                m.d.sync += result.eq(word.data[24:] == PacketType.RESULT)
             with m.If((place == where) & result):
                 m.d.sync += self.prediction.eq(word.data)

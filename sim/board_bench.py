@@ -3,7 +3,9 @@
 The job folder comes in ``SPIKELOOM_JOB``: ``frames.npy`` (uint8 [N, C, H, W], or int8 spikes [N, T, C, H, W]) and ``job.json`` (``bit_ns``, ``clock_ps``,
 ``timeout`` in seconds of simulated time, ``attempts``, ``steps``, and for spikes the members of their ``packing``). A step is a list: its name and arguments.
 
-``connect``: the board's identity; ``classify`` IMAGE: a result packet's words; ``lose`` PLACE, ``change`` PLACE: what the next
+``connect``: the board's identity; ``load`` FILE: a load packet, uint32 in a ``.npy`` of the job's folder, its answer the
+board's identity with that network; ``classify`` IMAGE [FILE]: a result packet's words, the image
+one of another file if it is named; ``lose`` PLACE, ``change`` PLACE: what the next
 message to the board suffers; ``baud`` FACTOR: the host's bits are so many times as long from now on; ``lights``, ``hold``
 and ``release`` (the button). The bench leaves ``told.json`` there: what each step gave, or
 ``{"error": …}`` with the message that a user would read, and the host's repeats.
@@ -28,6 +30,10 @@ from toolchain.host import Host
 __all__ = ["talk"]
 
 
+def _job() -> Path:
+    return Path(os.environ["SPIKELOOM_JOB"])
+
+
 def _spoil_next(line: SerialLine, kind: str, place: int) -> None:
     def spoil(data: bytes) -> bytes:
         if len(data) <= place:
@@ -48,7 +54,11 @@ async def _step(
     if name == "connect":
         return vars(await line.converse(host.connect()))
     if name == "classify":
-        return (await line.converse(host.classify(frames[arguments[0]], packing)))[1]
+        image, *file = arguments
+        chosen = np.load(_job() / file[0]) if file else frames
+        return (await line.converse(host.classify(chosen[image], packing)))[1]
+    if name == "load":
+        return vars(await line.converse(host.load(np.load(_job() / arguments[0]).tolist())))
     if name in ("lose", "change"):
         _spoil_next(line, name, *arguments)
         return None
@@ -65,7 +75,7 @@ async def _step(
 @cocotb.test()
 async def talk(dut: HierarchyObject) -> None:
     """Do every step."""
-    job = Path(os.environ["SPIKELOOM_JOB"])
+    job = _job()
     options = json.loads((job / "job.json").read_text())
     frames = np.load(job / "frames.npy")
     host = Host(timeout=options["timeout"], attempts=options["attempts"])

@@ -14,6 +14,7 @@ from sim import golden
 from sim.packets import frame_packet
 from toolchain.cycles import cycles
 from toolchain.host.framing import Damaged, Decoder, encode
+from toolchain.loading import loaded_answer
 
 __all__ = ["FakeBoard", "answer_words", "identity_words"]
 
@@ -25,6 +26,14 @@ def identity_words(network, lanes):
     shape = network.input_shape
     told = (LINK_VERSION, int(network.fingerprint[:8], 16), *shape, network.shapes[-1][0], len(network.layers))
     return [LinkPacket.IDENTITY << 24 | len(IDENTITY), *told, network.time_steps, lanes, CLOCK_HZ, BAUD]
+
+
+def loaded_identity(network, lanes):
+    """Likewise of a board whose networks are loaded; of no network before any."""
+    if network is None:
+        return [LinkPacket.IDENTITY << 24 | len(IDENTITY), LINK_VERSION, *[0] * 7, lanes, CLOCK_HZ, BAUD]
+    words = identity_words(network, lanes)
+    return [*words[:3], 0, 0, int(np.prod(network.input_shape)), *words[6:]]
 
 
 def unpacked(packing, words):
@@ -78,15 +87,19 @@ class FakeBoard:
         Gets each answer's bytes and its number, returns what goes onto the line instead.
     hear : callable
         Likewise for what the host sends, by pieces as they come.
+    loads : dict, optional
+        Networks that the board takes, by load packet; it refuses others with ``CHECKSUM``, and ``network`` may be None.
     """
 
-    def __init__(self, network, lanes=4, *, spoil=lambda data, number: data, hear=lambda data: data):
+    def __init__(self, network, lanes=4, *, spoil=lambda data, number: data, hear=lambda data: data, loads=None):
         self.network, self.lanes, self._spoil, self._hear = network, lanes, spoil, hear
+        self._loads = loads
         self.answers = 0
 
     def __enter__(self):
         # the cycle model is compiled at its first use, which can take longer than a host waits
-        answer_words(self.network, self.lanes, frame_packet(np.zeros(self.network.input_shape, np.uint8)))
+        for network in (self._loads or {0: self.network}).values():
+            answer_words(network, self.lanes, frame_packet(np.zeros(network.input_shape, np.uint8)))
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         self.path = os.ttyname(self._slave)
@@ -101,6 +114,12 @@ class FakeBoard:
         for handle in (self._master, self._slave, self._stop, self._stopped):
             os.close(handle)
 
+    def _load(self, words):
+        if words not in self._loads:
+            return [PacketType.ERROR << 24 | 1, ErrorCode.CHECKSUM]
+        self.network = self._loads[words]
+        return loaded_answer(self.network)
+
     def _serve(self):
         decoder = Decoder()
         while True:
@@ -111,7 +130,12 @@ class FakeBoard:
                 if isinstance(packet, Damaged):
                     data = encode(0, [PacketType.ERROR << 24 | 1, LinkError.CHECKSUM])
                 elif packet.words == (LinkPacket.IDENTIFY << 24,):
-                    data = encode(packet.tag, identity_words(self.network, self.lanes))
+                    identity = identity_words if self._loads is None else loaded_identity
+                    data = encode(packet.tag, identity(self.network, self.lanes))
+                elif self._loads is not None and packet.words[0] >> 24 == PacketType.LOAD:
+                    data = encode(packet.tag, self._load(packet.words))
+                elif self.network is None:
+                    data = encode(packet.tag, [PacketType.ERROR << 24 | 1, ErrorCode.NETWORK])
                 else:
                     data = encode(packet.tag, answer_words(self.network, self.lanes, packet.words))
                 data = self._spoil(data, self.answers)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hdl.capacity import DIMENSIONS, FORMAT, Capacity, Section, needs
+from hdl.capacity import DIMENSIONS, FORMAT, HEADER, Capacity, Section, needs
 from hdl.host import PacketType
 from hdl.program import Program
+from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
 from toolchain.netfile import replacing
 
-__all__ = ["load_packet", "loaded_answer", "sealed", "write_load"]
+__all__ = ["load_packet", "loaded_answer", "read_load", "sealed", "write_load"]
 
 _WRAPPING = (
     "group_stride", "lane_stride", "row_stride", "column_stride", "row_words", "column_words", "target_base"
@@ -78,6 +79,30 @@ def write_load(network: FixedPointNetwork, capacity: Capacity, path: Path) -> in
     with replacing(path) as temporary:
         temporary.write_bytes(words.astype("<u4").tobytes())
     return len(words)
+
+
+def read_load(path: Path) -> list[int]:
+    """Words of the load packet in a file of ``write_load``.
+
+    Raises
+    ------
+    InvalidValue
+        No such file, no load packet, or one whose length or checksum is wrong.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidValue(f"cannot read {path}: {error.strerror}; name a file of spikeloom pack") from error
+    words = np.frombuffer(data[: len(data) // 4 * 4], "<u4")
+    if len(words) < len(HEADER) + 2 or words[0] >> 24 != PacketType.LOAD:
+        raise InvalidValue(f"{path} holds no load packet; spikeloom pack writes one")
+    if len(data) % 4 or int(words[0]) & 0xFFFFFF != len(words) - 1:
+        raise InvalidValue(
+            f"{path} has {len(data):,} bytes, the packet in it {4 + 4 * (int(words[0]) & 0xFFFFFF):,}; pack it again"
+        )
+    if zlib.crc32(data[:-4]) != int(words[-1]):
+        raise InvalidValue(f"{path} is damaged: its checksum is wrong; pack it again")
+    return [int(word) for word in words.tolist()]
 
 
 def _entries(program: Program, capacity: Capacity) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """Run images on a board, and hold what comes back against the golden model."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,15 @@ def frames_for(images: np.ndarray, identity: Identity, network: FixedPointNetwor
     if network is None or network.input != "spikes":
         if spikes:
             raise InvalidValue("the network takes pixels, not spikes; name a .npy file of uint8 images")
+        if identity.loadable and network is not None:
+            return as_frames(images, network.input_shape)
+        if identity.loadable:
+            if images.ndim not in (3, 4):
+                raise InvalidValue(
+                    f"images have shape {images.shape}, must be [N, C, H, W] or [C, H, W]: a board whose network is loaded does not "
+                    "know the shape; name the network with --net"
+                )
+            return images.reshape(-1, *images.shape[-3:])
         return as_frames(images, identity.input_shape)
     if not spikes:
         raise InvalidValue("the network takes spikes, not pixels; name a .npz file of spikeloom bin")
@@ -154,8 +163,10 @@ def frames_for(images: np.ndarray, identity: Identity, network: FixedPointNetwor
     return frames
 
 
-def meet(port: SerialPort, *, timeout: float, network: FixedPointNetwork | None = None) -> tuple[Host, Identity]:
-    """Ask the board at ``port`` who it is; with ``network``, whether it holds that.
+def meet(
+    port: SerialPort, *, timeout: float, network: FixedPointNetwork | None = None, load: Sequence[int] = ()
+) -> tuple[Host, Identity]:
+    """Ask the board at ``port`` who it is, send it the packet ``load`` if there is one; with ``network``, whether it holds that.
 
     Raises
     ------
@@ -166,10 +177,18 @@ def meet(port: SerialPort, *, timeout: float, network: FixedPointNetwork | None 
     """
     host = Host(timeout=timeout)
     identity = port.converse(host.connect())
-    if network is not None and int(network.fingerprint[:8], 16) != identity.network_id:
+    if load and not identity.loadable:
         raise InvalidValue(
-            f"the board holds network {identity.network_id:08x}, the file is {network.fingerprint[:8]}; "
-            "build and program its bitstream, or name the file that it was built from"
+            f"the board holds network {identity.network_id:08x} in ROM and takes no other; leave out --load, or build its bitstream with "
+            "--memories loadable"
+        )
+    if load:
+        identity = port.converse(host.load(load))
+    if network is not None and int(network.fingerprint[:8], 16) != identity.network_id:
+        held = f"network {identity.network_id:08x}" if identity.pixels else "no network"
+        way_out = "send its --load" if identity.loadable else "build and program its bitstream"
+        raise InvalidValue(
+            f"the board holds {held}, the file is {network.fingerprint[:8]}; {way_out}, or name the file that it was made from"
         )
     return host, identity
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cocotb_tools.runner import get_results, get_runner
 
+from hdl.capacity import Capacity
 from hdl.core import Core
 from hdl.program import Program
 from sim import golden, verilator
@@ -20,6 +21,7 @@ from toolchain.boards import BOARDS
 from toolchain.boards.job import board_files
 from toolchain.bundle import CORE, TESTBENCH, RtlBundle
 from toolchain.cycles import cycles
+from toolchain.loading import load_packet
 from toolchain.pooling import MaxPooling
 from toolchain.quantize import quantize
 from toolchain.tools import find_simulator, find_synthesis, watch_tool
@@ -70,9 +72,9 @@ def wrapper(board) -> str:
 class Simulated:
     """A board compiled for Verilator; ``talk`` does the steps of ``sim.board_bench``."""
 
-    def __init__(self, board, folder: Path, network=NETWORK):
+    def __init__(self, board, folder: Path, network=NETWORK, capacity=None):
         self.board, self.network = board, network
-        files = board_files(board, Core(network, lanes=LANES), clock_hz=board.clock_hz, baud=BAUD)
+        files = board_files(board, Core(capacity or network, lanes=LANES), clock_hz=board.clock_hz, baud=BAUD)
         (folder / "top.il").write_text(files["top.il"])
         yosys = find_synthesis("yosys").executable
         script = "read_rtlil top.il; proc; memory_collect; write_verilog -noattr -norename top.v"
@@ -86,10 +88,12 @@ class Simulated:
         bundle = RtlBundle(folder, LANES, network.fingerprint, ())
         verilator.build(bundle, self._simulator, self._built, folder / "build.log")
 
-    def talk(self, *steps, attempts=3, timeout=0.02, frames=FRAMES):
+    def talk(self, *steps, attempts=3, timeout=0.02, frames=FRAMES, files=()):
         with tempfile.TemporaryDirectory() as name:
             job = Path(name)
             np.save(job / "frames.npy", frames)
+            for file, content in dict(files).items():
+                np.save(job / file, content)
             options = {"bit_ns": 1e9 / BAUD, "clock_ps": 2 * round(5e11 / self.board.clock_hz)}
             options |= {"timeout": timeout, "attempts": attempts, "steps": steps}
             packing = Program(self.network, LANES).packing
@@ -173,6 +177,58 @@ def test_spikes_in_and_max_pooling_on_a_board(compiled, tmp_path):
     assert repeats == 0 and identity["network_id"] == int(network.fingerprint[:8], 16)
     for image, words in enumerate(answers):
         check(words, image, network, frames)
+
+
+@pytest.fixture(scope="module")
+def loadable(compiled, tmp_path_factory):
+    """A board with room for two networks, those, their frames, and what the host sends."""
+    networks = random_network(3), random_network(13)
+    room = Capacity.of(*networks, lanes=LANES)
+    compiled("icebreaker")  # its options of the compiler hold while the module runs
+    simulated = Simulated(BOARDS["icebreaker"], tmp_path_factory.mktemp("loadable"), networks[0], room)
+    frames = [frames_for(network, 1, 2) for network in networks]
+    names = ("a", "b")
+    files = {f"{name}.npy": load_packet(n, room) for name, n in zip(names, networks, strict=True)}
+    files |= {f"frames-{name}.npy": images for name, images in zip(names, frames, strict=True)}
+    spoilt = files["b.npy"].copy()
+    spoilt[len(spoilt) // 2] ^= 1  # its own checksum is wrong, that of the line is right
+    return simulated, networks, frames, files | {"spoilt.npy": spoilt}
+
+
+def test_networks_are_loaded_one_after_another_and_a_refused_one_leaves_the_one_before(loadable):
+    """Load A, image; load B, image; a load with a wrong checksum, one that stops half way: B runs on; then A again."""
+    simulated, networks, frames, files = loadable
+    (empty, none, a, first, b, second, error, third, _, broken, fourth, back, fifth), repeats = simulated.talk(
+        ["connect"], ["classify", 0, "frames-a.npy"],
+        ["load", "a.npy"], ["classify", 0, "frames-a.npy"],
+        ["load", "b.npy"], ["classify", 1, "frames-b.npy"],
+        ["load", "spoilt.npy"], ["classify", 0, "frames-b.npy"],
+        ["change", len(files["a.npy"]) * 2], ["load", "a.npy"], ["classify", 1, "frames-b.npy"],
+        ["load", "a.npy"], ["classify", 1, "frames-a.npy"],
+        attempts=1, files=files,
+    )  # fmt: skip
+    assert (empty["network_id"], empty["width"], empty["classes"], empty["time_steps"]) == (0, 0, 0, 0)
+    assert "it holds no network yet; send one with --load" in none["error"]
+    for told, network in ((a, networks[0]), (b, networks[1]), (back, networks[0])):
+        assert told["network_id"] == int(network.fingerprint[:8], 16)
+        assert told["width"] == np.prod(network.input_shape) and told["layers"] == len(network.layers)
+        assert told["classes"] == network.shapes[-1][0] and told["time_steps"] == network.time_steps
+    assert error["error"] == "the board refuses the network: the file's checksum is wrong; pack it again"
+    assert "the board received a wrong checksum" in broken["error"] and repeats == 0
+    for words, image, which in ((first, 0, 0), (second, 1, 1), (third, 0, 1), (fourth, 1, 1), (fifth, 1, 0)):
+        check(words, image, networks[which], frames[which])
+
+
+def test_a_damaged_load_is_repeated_and_the_button_forgets_the_network(loadable):
+    simulated, networks, frames, files = loadable
+    told, repeats = simulated.talk(
+        ["connect"], ["change", 40], ["load", "b.npy"], ["classify", 0, "frames-b.npy"],
+        ["hold"], ["release"], ["connect"], ["classify", 0, "frames-b.npy"],
+        files=files,
+    )  # fmt: skip
+    assert repeats == 1
+    check(told[3], 0, networks[1], frames[1])
+    assert told[6]["network_id"] == 0 and "holds no network yet" in told[7]["error"]
 
 
 def test_lost_and_changed_bytes_are_repeated_and_wrong_rates_are_errors_until_they_are_right(compiled):

@@ -102,11 +102,11 @@ def test_a_core_that_holds_its_network_refuses_loads():
 FAULTS = {
     "checksum_not_compared": ("hdl.loader", "m.Elif(word != crc.crc)", "m.Elif(0)", "wrong bit in the weights"),
     "taken_over_before_the_checksum": ("hdl.loader", 'm.next = "CHECKSUM"', 'm.next = "COMMIT"', "wrong checksum"),
-    "banks_not_exchanged": ("hdl.loader", "bus.bank.eq(~self.bus.bank)", "bus.bank.eq(self.bus.bank)", None),
+    "banks_not_exchanged": ("hdl.loader", "_bank.eq(~self._bank)", "_bank.eq(self._bank)", None),
     "written_where_it_is_read": ("hdl.loaded", "[~bus.bank]", "[bus.bank]", "cut behind checksum"),
     "settings_taken_from_the_header": (
         "hdl.loader", "m.d.sync += header[name].eq(word)",
-        'm.d.sync += [header[name].eq(word), *([self.settings.pixels.eq(word)] if name == "pixels" else [])]',
+        'm.d.sync += [header[name].eq(word), *([self._kept.pixels.eq(word)] if name == "pixels" else [])]',
         "cut behind entries",
     ),
     "capacity_not_checked": ("hdl.loader", "& too_much", "& 0", "spike_words over capacity"),

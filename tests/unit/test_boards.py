@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
+from hdl.capacity import Capacity
 from hdl.core import Core
 from tests.networks import random_network
 from tests.unit.test_synth import EMPTY, ROUTED, USED, Fakes
@@ -16,6 +17,7 @@ from toolchain.boards import catalog as catalog_module
 from toolchain.boards.clocks import ecp5_pll, ice40_pll
 from toolchain.boards.job import board_files
 from toolchain.errors import InvalidValue, ToolMissing
+from toolchain.loading import load_packet, read_load
 from toolchain.netfile import save_network
 from toolchain.tools import find_packer
 
@@ -239,17 +241,43 @@ def test_command_line(fakes, tmp_path, capsys, folder):
 
 
 @pytest.mark.parametrize(
-    ("options", "what"), [(("--cores", "2"), "a chain of 2 cores"), (("--memories", "loadable"), "whose memories")]
+    ("verb", "options", "what"),
+    [
+        (("build", "--board", "ulx3s"), ("--cores", "2"), "a chain of 2 cores"),
+        (("certify",), ("--cores", "2"), "a chain of 2 cores"),
+        (("certify",), ("--memories", "loadable"), "whose memories"),
+    ],
 )
-def test_folders_of_other_hardware_are_refused(tmp_path, capsys, options, what):
+def test_folders_of_other_hardware_are_refused(tmp_path, capsys, verb, options, what):
     save_network(NETWORK, tmp_path / "net.safetensors")
     assert cli.run(["generate", str(tmp_path / "net.safetensors"), *options, "-o", str(tmp_path / "rtl")]) == 0
     capsys.readouterr()
-    for verb in (("build", "--board", "ulx3s"), ("certify",)):
-        assert cli.run([*verb, str(tmp_path / "rtl"), "-o", str(tmp_path / "out")]) == 2
-        error = capsys.readouterr().err
-        assert error.count("\n") == 1 and what in error and "network.safetensors" in error
-        assert not (tmp_path / "out").exists()
+    assert cli.run([*verb, str(tmp_path / "rtl"), "-o", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and what in error and "network.safetensors" in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_board_for_many_networks(fakes, tmp_path, capsys, folder):
+    """``build --memories loadable``: the capacity is in the result, ``pack`` finds it there, and NET is packed at once."""
+    network, out = tmp_path / "net.safetensors", tmp_path / "out"
+    save_network(NETWORK, network)
+    options = ("-P", "2", "--memories", "loadable")
+    source = network
+    if folder:
+        source = tmp_path / "rtl"
+        assert cli.run(["generate", str(network), *options, "-o", str(source)]) == 0
+        options = ()
+    assert cli.run(["build", str(source), "--board", "ulx3s", *options, "-o", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "spikeloom run --port PORT --load " in told
+    result = json.loads((out / "board.json").read_text())
+    room = Capacity.of(NETWORK, lanes=2)
+    assert Capacity.restored(result["capacity"]) == room and result["synthesis"]["memories"] == "loadable"
+    assert read_load(out / "network.load") == load_packet(NETWORK, room).tolist()
+    assert cli.run(["pack", str(network), "--core", str(out), "-o", str(tmp_path / "again.load")]) == 0
+    assert (tmp_path / "again.load").read_bytes() == (out / "network.load").read_bytes()
 
 
 def test_wrong_words_on_the_command_line(tmp_path, capsys):
@@ -265,6 +293,12 @@ def test_wrong_words_on_the_command_line(tmp_path, capsys):
         (("--board", "icebreaker", "--baud", "9000000"), "choose a lower --baud"),
         (("--board", "ulx3s", "-P", "65"), "lanes is 65"),
         (("--board", "ulx3s", "--seed", "-1"), "seed is -1"),
+        (
+            ("--board", "ulx3s", "--memories", "external"),
+            "memories is 'external', must be one of rom, loadable on a board",
+        ),
+        (("--board", "ulx3s", "--capacity", "ecp5-85k"), "--capacity and --banks need --memories loadable"),
+        (("--board", "ulx3s", "--memories", "loadable", "--capacity", "hx8k"), "no capacity is named 'hx8k'"),
         (("--board", "icebreaker", "-o", str(tmp_path / "file")), "cannot write folder"),
         ((), "--board"),
     ]:

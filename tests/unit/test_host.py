@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdl.host import PacketType
+from hdl.capacity import Capacity
+from hdl.host import ErrorCode, PacketType
 from hdl.link import IDENTITY, LinkError, LinkPacket
 from sim import golden
 from tests.bench.cell_counts import variant
@@ -22,6 +23,7 @@ from toolchain import cli
 from toolchain.errors import InvalidValue, LinkFailed
 from toolchain.host import DEFAULT_BAUD, Damaged, Decoder, Host, Packet, encode
 from toolchain.host.framing import LONGEST
+from toolchain.loading import load_packet, sealed, write_load
 from toolchain.netfile import save_network
 from toolchain.pooling import MaxPooling
 from toolchain.quantize import quantize
@@ -392,6 +394,77 @@ def test_run_goes_on_after_a_lost_byte(files, capsys):
             capsys, "run", "--port", board.path, files / "images.npy", "--net", files / "net.safetensors"
         )
     assert code == 0 and lost and "PASS" in out and "1 packets were damaged" in out
+
+
+@pytest.fixture
+def loads(tmp_path):
+    """Two networks packed for one capacity, their images, and a board that takes them."""
+    networks = (NETWORK, random_network(13))
+    room = Capacity.of(*networks, lanes=4)
+    packets = {}
+    for name, network in zip("ab", networks, strict=True):
+        save_network(network, tmp_path / f"{name}.safetensors")
+        write_load(network, room, tmp_path / f"{name}.load")
+        np.save(tmp_path / f"{name}.npy", frames_for(network, 1, 2))
+        packets[tuple(load_packet(network, room).tolist())] = network
+    return tmp_path, packets
+
+
+def test_run_loads_one_network_after_another(loads, capsys):
+    folder, packets = loads
+    with FakeBoard(None, loads=packets) as board:
+        for name in "aba":
+            words = ("--load", folder / f"{name}.load", "--net", folder / f"{name}.safetensors")
+            code, out, err = spikeloom(capsys, "run", "--port", board.path, folder / f"{name}.npy", *words)
+            assert code == 0 and "PASS 2 images" in out, err
+        # what is loaded stays; without a network the shape of the images counts
+        code, out, _ = spikeloom(capsys, "run", "--port", board.path, folder / "a.npy", "--json")
+        assert code == 0 and json.loads(out)["board"]["network_id"] == NETWORK.fingerprint[:8]
+
+
+def test_run_says_in_one_line_what_is_wrong_with_a_load(loads, capsys):
+    folder, packets = loads
+    good = (folder / "a.load").read_bytes()
+    (folder / "cut.load").write_bytes(good[:-4])
+    (folder / "spoilt.load").write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    other = sealed(next(iter(packets))[1:-1])
+    other[10] ^= 1
+    other = sealed(other[1:-1])
+    (folder / "other.load").write_bytes(other.astype("<u4").tobytes())
+    np.save(folder / "flat.npy", np.zeros((4, 4), np.uint8))
+    np.save(folder / "large.npy", np.zeros((1, 40, 40), np.uint8))
+    with FakeBoard(None, loads=packets) as board, FakeBoard(NETWORK) as rom:
+        a = folder / "a.npy"
+        cases = [
+            ((board, a), "holds no network yet; send one with --load"),
+            ((board, a, "--net", folder / "a.safetensors"), "the board holds no network, the file is"),
+            ((board, a, "--load", folder / "none.load"), "No such file"),
+            ((board, a, "--load", folder / "a.safetensors"), "holds no load packet; spikeloom pack writes one"),
+            ((board, a, "--load", folder / "cut.load"), "bytes, the packet in it"),
+            ((board, a, "--load", folder / "spoilt.load"), "is damaged: its checksum is wrong"),
+            ((board, a, "--load", folder / "other.load"), "the board refuses the network: the file's checksum is wrong"),
+            ((rom, a, "--load", folder / "a.load"), "in ROM and takes no other; leave out --load"),
+            ((board, a, "--load", folder / "b.load", "--net", folder / "a.safetensors"), "; send its --load"),
+            ((board, folder / "flat.npy", "--load", folder / "a.load"), "must be [N, C, H, W] or [C, H, W]"),
+            ((board, folder / "large.npy"), "the frame has 1600 pixels, the network that the board holds takes"),
+        ]  # fmt: skip
+        for (which, *words), what in cases:
+            code, out, err = spikeloom(capsys, "run", "--port", which.path, *words)
+            assert code == 2 and not out, words
+            assert err.startswith("error: ") and err.count("\n") == 1 and what in err, (words, err)
+
+
+@pytest.mark.parametrize(
+    ("code", "what"), [(ErrorCode.FEATURES, "--core"), (10 | 2 << 8, "so many layers"), (99, "error 99")]
+)
+def test_a_refused_load_names_why(code, what):
+    def refusing():
+        conversation = Host(timeout=0.1).load([PacketType.LOAD << 24 | 1, 0])
+        exchange = next(conversation)
+        conversation.send(encode(Decoder().feed(exchange.send)[0].tag, [ERROR, int(code)]))
+
+    with pytest.raises(LinkFailed, match=f"the board refuses the network: .*{what}"):
+        refusing()
 
 
 def test_run_says_in_one_line_what_is_wrong(files, capsys):

@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hdl.capacity import Capacity
 from hdl.core import Core
 from hdl.harness import TOP
+from hdl.loaded import without_contents
 from hdl.program import check_lanes
 from hdl.uart import clock_divisor
 from toolchain.boards.catalog import Board
 from toolchain.boards.top import BoardTop
+from toolchain.bundle import LOAD_FILE
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
+from toolchain.loading import write_load
 from toolchain.netfile import replacing
 from toolchain.synth import SynthesisResult, find_tools, implement
 from toolchain.synth.job import check_clock, check_seed
@@ -44,6 +48,8 @@ class BoardResult:
         None where the network does not fit or is too slow.
     tools : dict
         Versions, the packer's too.
+    capacity : Capacity or None
+        Of a core into which networks are loaded.
     hold_violations : int
         Paths that nextpnr finds too fast for the clock's skew. Fmax does not show them; no other seed may help, and no lower clock does.
     """
@@ -55,6 +61,7 @@ class BoardResult:
     bitstream: Path | None
     tools: dict[str, str]
     hold_violations: int = 0
+    capacity: Capacity | None = None
 
     @property
     def verdict(self) -> str:
@@ -77,6 +84,7 @@ class BoardResult:
             "verdict": self.verdict,
             "hold_violations": self.hold_violations,
             "on_silicon": False,
+            **({} if self.capacity is None else {"capacity": self.capacity.describe()}),
             "synthesis": {**self.synthesis.describe(), "tools": self.tools},
         }
 
@@ -94,7 +102,11 @@ def board_files(board: Board, core: Core, *, clock_hz: int, baud: int) -> dict[s
     top = BoardTop(board, core, clock_hz=clock_hz, baud=baud)
     # without source locations the text is the same on every machine
     files = board.make_platform().prepare(top, TOP, emit_src=False).files
-    return {name: files[name] for name in (f"{TOP}.il", board.constraints)}
+    design = files[f"{TOP}.il"]
+    return {
+        f"{TOP}.il": without_contents(design) if core.loadable else design,
+        board.constraints: files[board.constraints],
+    }
 
 
 def build(
@@ -103,12 +115,13 @@ def build(
     board: Board,
     *,
     lanes: int | None = None,
+    capacity: Capacity | None = None,
     clock_mhz: float | None = None,
     baud: int,
     seed: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> BoardResult:
-    """Make the bitstream of ``network`` for ``board``, with ``lanes`` lanes.
+    """Make the bitstream of ``network`` for ``board``, with ``lanes`` lanes; with ``capacity``, of a core into which networks are loaded.
 
     There is none where the network does not fit or misses the board's clock: the result says so. The bitstream, ``RESULT``, logs and
     what lies between go into ``folder``; a bitstream that was there before is gone first.
@@ -117,6 +130,9 @@ def build(
     ----------
     clock_mhz : float, optional
         Of the core; the board's usual if None.
+    capacity : Capacity, optional
+        Of the core's memories; it must have room for ``network``, whose load packet is written beside the bitstream
+        (``LOAD_FILE``). ``RESULT`` holds it, for ``spikeloom pack --core``.
     seed : int
         Of the placer.
 
@@ -129,6 +145,8 @@ def build(
     """
     lanes = board.lanes if lanes is None else lanes
     check_lanes(lanes)
+    if capacity is not None:
+        capacity.check(network)
     check_clock(clock_mhz)
     check_seed(seed)
     clock_hz = board.clock_hz if clock_mhz is None else round(clock_mhz * 1e6)
@@ -139,7 +157,7 @@ def build(
     packer = find_packer(board.packer)
     bitstream = folder / board.bitstream
     try:
-        for name in (board.bitstream, RESULT, _LOG):
+        for name in (board.bitstream, RESULT, LOAD_FILE, _LOG):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise InvalidValue(
@@ -147,13 +165,13 @@ def build(
         ) from error
 
     def generate() -> str:
-        files = board_files(board, Core(network, lanes=lanes), clock_hz=clock_hz, baud=baud)
+        files = board_files(board, Core(capacity or network, lanes=lanes), clock_hz=clock_hz, baud=baud)
         (folder / board.constraints).write_text(files[board.constraints])
         return files[f"{TOP}.il"]
 
     synthesis = implement(
         network, folder, replace(board.device, place=board.place, pins={}), generate,
-        prefix=_PREFIX, lanes=lanes, clock_mhz=clock_hz / 1e6, seed=seed, progress=progress,
+        prefix=_PREFIX, lanes=lanes, capacity=capacity, clock_mhz=clock_hz / 1e6, seed=seed, progress=progress,
     )  # fmt: skip
     made = synthesis.meets and synthesis.fmax_mhz is not None
     if made:
@@ -168,8 +186,11 @@ def build(
                 raise ToolMissing(f"{packer.executable} ended well but made no bitstream; log in {log}")
     tools = {**synthesis.tools, packer.name: packer.version}
     result = BoardResult(
-        board, synthesis, clock_hz, baud, bitstream if made else None, tools, _hold_violations(folder / "nextpnr.log")
+        board, synthesis, clock_hz, baud, bitstream if made else None, tools, _hold_violations(folder / "nextpnr.log"),
+        capacity,
     )  # fmt: skip
+    if made and capacity is not None:
+        write_load(network, capacity, folder / LOAD_FILE)
     with replacing(folder / RESULT) as temporary:
         temporary.write_text(json.dumps(result.describe(), indent=2) + "\n")
     return result

@@ -92,7 +92,12 @@ def generate(
 def pack(
     network: Network,
     core: Annotated[
-        Path, typer.Option("--core", "-c", help="Folder of spikeloom generate --memories loadable, or its ports.json.")
+        Path,
+        typer.Option(
+            "--core",
+            "-c",
+            help="Folder of spikeloom generate or build --memories loadable, or its ports.json or board.json.",
+        ),
     ],
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write: little-endian 32-bit words.")],
     as_json: AsJson = False,
@@ -102,11 +107,14 @@ def pack(
     Example: spikeloom pack net.safetensors --core rtl -o net.load
     """
     from hdl.capacity import read_capacity
+    from toolchain.boards import RESULT
     from toolchain.bundle import PORTS_FILE
     from toolchain.loading import write_load
     from toolchain.netfile import load_fixed_point
 
-    capacity = read_capacity(core / PORTS_FILE if core.is_dir() else core)
+    if core.is_dir():
+        core /= RESULT if (core / RESULT).exists() else PORTS_FILE
+    capacity = read_capacity(core)
     fixed = load_fixed_point(network)
     words = write_load(fixed, capacity, target)
     if as_json:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from hdl.capacity import DIMENSIONS, HEADER
 from hdl.host import ErrorCode, PacketType
 from hdl.link import IDENTITY, LINK_VERSION, LinkError, LinkPacket
 from hdl.packing import SpikePacking
@@ -37,7 +38,26 @@ _CORE_ERRORS = {
     ErrorCode.SHORT: "the packet is shorter than it says",
     ErrorCode.LONG: "the packet is longer than it says",
     ErrorCode.MEMORY: "its external memory answered a read of weights with an error",
+    ErrorCode.NETWORK: "it holds no network yet; send one with --load",
 }
+_LOAD_ERRORS = {
+    ErrorCode.TYPE: "its network is in ROM; build its bitstream with --memories loadable",
+    ErrorCode.SHORT: "the file is shorter than it says; pack it again",
+    ErrorCode.LONG: "the file is longer than it says; pack it again",
+    ErrorCode.SIZE: "the file has another length than it says; pack it again",
+    ErrorCode.VERSION: "it speaks another version of load packets; build its bitstream with this version",
+    ErrorCode.FEATURES: "the file was packed for a core of another capacity; pack it with --core naming the folder of this bitstream",
+    ErrorCode.CHECKSUM: "the file's checksum is wrong; pack it again",
+}
+
+
+def _refused_load(code: int) -> str:
+    """Why a board refuses a load packet, and the way out."""
+    if code & 0xFF == ErrorCode.CAPACITY:
+        names = list(DIMENSIONS.values())
+        what = names[code >> 8] if code >> 8 < len(names) else "network"
+        return f"there is no room for so many {what}; build with a larger --capacity"
+    return {int(each): why for each, why in _LOAD_ERRORS.items()}.get(code, f"error {code}")
 
 
 @dataclass(frozen=True)
@@ -69,8 +89,18 @@ class Identity:
     baud: int
 
     @property
+    def loadable(self) -> bool:
+        """Whether its network is loaded: then what it says is about the network that was loaded last, 0 before any."""
+        return self.channels == 0 and self.height == 0
+
+    @property
+    def pixels(self) -> int:
+        """Values of a frame."""
+        return self.width if self.loadable else self.channels * self.height * self.width
+
+    @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of a frame."""
+        """(C, H, W) of a frame; of a board whose network is loaded only ``pixels`` is known."""
         return self.channels, self.height, self.width
 
     def core_seconds(self, result: Result) -> float:
@@ -137,6 +167,28 @@ class Host:
         self.identity = Identity(*words[1:])
         return self.identity
 
+    def load(self, packet: Sequence[int]) -> Conversation[Identity]:
+        """Send a load packet (``toolchain.loading``); what the board is with that network.
+
+        Raises
+        ------
+        LinkFailed
+            No answer, or the board refuses it: the network before runs on, if the board has two banks.
+        """
+        words = yield from self._ask(packet)
+        if words[0] >> 24 == PacketType.ERROR:
+            code = words[1] if len(words) > 1 else 0
+            raise LinkFailed(f"the board refuses the network: {_refused_load(code)}")
+        network_id = packet[1 + HEADER.index("network_id")]
+        if words != [PacketType.LOADED << 24 | 1, network_id]:
+            raise LinkFailed(f"the board answers {words[0]:#010x} to a load; build its bitstream with this version")
+        identity = yield from self.connect()
+        if identity.network_id != network_id:
+            raise LinkFailed(
+                f"the board took network {network_id:08x} and says it holds {identity.network_id:08x}; build its bitstream with this version"
+            )
+        return identity
+
     def classify(
         self, frame: np.ndarray, packing: SpikePacking | None = None
     ) -> Conversation[tuple[Result, list[int]]]:
@@ -160,7 +212,14 @@ class Host:
             ("uint8", "(C, H, W)", ()) if packing is None else ("int8", "(T, C, H, W)", (packing.steps,))
         )
         wanted: tuple[int, ...] = (*steps, *identity.input_shape)
-        if frame.dtype != kind or frame.shape != wanted:
+        if identity.loadable and packing is None and frame.dtype == kind and frame.ndim == 3:
+            if not identity.pixels:
+                raise LinkFailed(f"the board refuses the frame: {_CORE_ERRORS[ErrorCode.NETWORK]}")
+            if frame.size != identity.pixels:
+                raise InvalidValue(
+                    f"the frame has {frame.size} pixels, the network that the board holds takes {identity.pixels}"
+                )
+        elif frame.dtype != kind or frame.shape != wanted:
             raise InvalidValue(
                 f"the frame is {frame.dtype} of shape {frame.shape}, the board's network takes {kind} of {form} = {wanted}"
             )

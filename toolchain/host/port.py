@@ -15,6 +15,8 @@ __all__ = ["DEFAULT_BAUD", "SerialPort"]
 _T = TypeVar("_T")
 DEFAULT_BAUD = 1_000_000
 """Divides the clocks of all boards here, and every USB bridge on them makes it."""
+_STUCK_S = 10
+"""Seconds beyond its time on the line after which a packet that is not taken is an error."""
 
 
 class SerialPort:
@@ -37,7 +39,7 @@ class SerialPort:
             raise InvalidValue(f"baud is {baud}, must be 1 to 100000000")
         self._path = path
         try:
-            self._port = serial.Serial(path, baud, timeout=0, write_timeout=10, exclusive=True)
+            self._port = serial.Serial(path, baud, timeout=0, write_timeout=_STUCK_S, exclusive=True)
         except (OSError, ValueError, NotImplementedError, OverflowError) as error:
             number = getattr(error, "errno", None)
             why = os.strerror(number) if number else str(error)
@@ -72,6 +74,7 @@ class SerialPort:
     def _exchange(self, send: bytes, seconds: float) -> bytes:
         try:
             if send:
+                self._port.write_timeout = _STUCK_S + 20 * len(send) / self._port.baudrate  # twice what the line needs
                 self._port.write(send)
                 self._port.flush()
             until = time.monotonic() + seconds

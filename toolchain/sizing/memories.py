@@ -124,8 +124,10 @@ def map_memory(memory: Memory, family: str, *, singles: bool = False) -> Mapped:
     offers.append((_LOGIC_COST[memory.rom] * memory.size, logic))
     if mapping.lutram and not memory.rom:
         width, depth = mapping.lutram
-        lutrams = _ceiling(memory.bits, width) * _ceiling(memory.depth, depth)
-        offers.append((mapping.lutram_cost * lutrams, Mapped(lutrams=lutrams)))
+        rows = _ceiling(memory.depth, depth)
+        lutrams = _ceiling(memory.bits, width) * rows
+        cost = mapping.lutram_cost * lutrams + _CHOICE_COST * (rows - 1) * memory.bits
+        offers.append((cost, Mapped(lutrams=lutrams)))
     if mapping.single and singles and memory.single:
         width, depth = mapping.single
         taken = Mapped(singles=_ceiling(memory.bits, width) * _ceiling(memory.depth, depth))

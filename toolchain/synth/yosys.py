@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hdl.rom import COLLISION_FREE
 from toolchain.errors import ToolMissing
 from toolchain.synth.targets import Device
 from toolchain.tools import Tool, tool_failed, watch_tool
@@ -52,6 +51,8 @@ def _synthesis(device: Device, top: str, options: Sequence[str]) -> tuple[str, .
     stage = device.family.memory_stage
     if not stage:
         return (command,)
+    from hdl.rom import COLLISION_FREE  # with Amaranth, which readers of results need not load
+
     # alone, within other modules, and where Amaranth numbers a name that stands twice
     named = [f"c:{place}{name}{number}" for name in COLLISION_FREE for place in ("", "*.") for number in ("", "$*")]
     chosen = f"{' '.join(named)} {'%u ' * (len(named) - 1)}t:$mem_v2 %i"
