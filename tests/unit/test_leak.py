@@ -22,7 +22,7 @@ from toolchain.diagnose import diagnose
 from toolchain.energy import energy_table, estimate, observe
 from toolchain.energy.counts import layer_counts
 from toolchain.energy.memory import snn_traffic
-from toolchain.errors import InvalidValue
+from toolchain.errors import InvalidValue, NetworkFileError
 from toolchain.ir import INPUT, SpikingLayer, SpikingNetwork
 from toolchain.leak import LEAK_ORDERS, MAX_DECAY_SHIFT, Decay, time_constant
 from toolchain.netfile import load_network, save_network
@@ -460,3 +460,16 @@ def test_diagnose_refuses_leaks_in_one_line():
 def test_sizes_are_marked_as_unproven():
     assert "leaks" in _beyond(Program(quantize(float_network()), 4), next(iter(load_models().values())))
     assert "leaks" not in _beyond(Program(quantize(float_network(None, None)), 4), next(iter(load_models().values())))
+
+
+@pytest.mark.parametrize("bad", ["abc", [], True, [3, True], {}, 5, 2.5, [3, 4, 5, 6], "0.9", [[3]], [3, 3]])
+@pytest.mark.parametrize("make", [float_network, lambda: quantize(float_network())])
+def test_forged_leaks_in_files_are_refused_in_one_line(tmp_path, monkeypatch, make, bad):
+    network = make()
+    header = json.loads(json.dumps(network.header()))
+    header["layers"][0]["leak"] = bad
+    monkeypatch.setattr(type(network), "header", lambda self: header)  # the checksum is right then
+    save_network(network, tmp_path / "net.safetensors")
+    monkeypatch.undo()
+    with pytest.raises(NetworkFileError, match=r"is not a (whole|Spikeloom) network file"):
+        load_network(tmp_path / "net.safetensors")
