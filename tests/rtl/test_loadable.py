@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil, verilog
 
 from hdl import Core
 from hdl.capacity import Capacity
 from hdl.host import ErrorCode, PacketType
+from hdl.loaded import left_out, without_contents
 from hdl.program import Program
 from sim import golden
 from sim.packets import frame_packet, read_result
@@ -175,3 +177,17 @@ def test_lanes_of_a_core_are_those_of_its_capacity():
         Core(ROOM, lanes=3)
     with pytest.raises(InvalidValue, match="lanes is 0, must be 1 to 64"):
         Core(FIRST)
+
+
+def test_contents_that_are_left_out_are_those_that_would_be_taken_out():
+    def contents(text):
+        return text.count("cell $meminit_v2 ")
+
+    plain, written = (rtlil.convert(Core(ROOM), name="core", emit_src=False) for _ in range(2))
+    with left_out():
+        spared = rtlil.convert(Core(ROOM), name="core", emit_src=False)
+        text = verilog.convert(Core(ROOM), name="core", emit_src=False, strip_internal_attrs=True)
+    assert written == plain == rtlil.convert(Core(ROOM), name="core", emit_src=False)
+    assert contents(spared) == contents(without_contents(plain)) < contents(plain)
+    ordinary = verilog.convert(Core(ROOM), name="core", emit_src=False, strip_internal_attrs=True)
+    assert without_contents(text) == without_contents(ordinary) and len(text) < len(ordinary)
