@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hdl.capacity import Capacity, check_loadable, device_capacity, read_capacity, union
+from hdl.capacity import Capacity
 from hdl.program import check_lanes
 from hdl.tiles import ExternalWeights, TiledProgram
 from sim import floating, golden, runner
@@ -19,6 +19,7 @@ from toolchain import datasets, zoo
 from toolchain.balance import Split, balance, check_cores, named_cuts, split_at
 from toolchain.bandwidth import LATENCY, Waiting, waiting
 from toolchain.bundle import PORTS_FILE, RtlBundle, load_bundle
+from toolchain.capacities import listed_capacity
 from toolchain.convert import convert
 from toolchain.cycles import cycles
 from toolchain.datasets import Dataset
@@ -184,26 +185,7 @@ def capacity_for(
                 f"--capacity and --banks need --memories loadable: {memories} holds just the one network"
             )
         return None
-    check_lanes(lanes)
-    check_loadable(network)
-    room = []
-    for name in (part.strip() for part in ("" if listed is None else listed).split(",")):
-        if name.endswith(".json"):
-            room.append(read_capacity(Path(name)))
-        elif name.endswith(".safetensors"):
-            room.append(Capacity.of(load_fixed_point(Path(name)), lanes=lanes, banks=banks or 2))
-        elif name or listed is not None:
-            neuron = {what: getattr(network, what) for what in ("schedule", "negative", "reset", "compare", "input")}
-            grouped = any(c.groups > 1 for layer in network.layers for c in layer.connections)
-            room.append(device_capacity(name, lanes=lanes, grouped=grouped, banks=banks or 2, **neuron))
-    capacity = union(*(room or [Capacity.of(network, lanes=lanes, banks=banks or 2)]))
-    if capacity.lanes != lanes or banks not in (None, capacity.banks):
-        raise InvalidValue(
-            f"the capacity has {capacity.lanes} lanes and {capacity.banks} banks, not {lanes} and {banks or capacity.banks}; "
-            "choose the same with -P and --banks"
-        )
-    capacity.check(network)
-    return capacity
+    return listed_capacity(network, lanes=lanes, listed=listed, banks=banks)
 
 
 def external_for(

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolchain.cli.interchange import shape_of
-from toolchain.cli.shared import AsJson, app, lanes_list, listed, print_json
+from toolchain.cli.shared import AsJson, Banks, Room, app, lanes_list, listed, print_json
 from toolchain.errors import InvalidValue
 from toolchain.tables import out, show_layers, show_predictions
 
 if TYPE_CHECKING:
+    from hdl.capacity import Capacity
     from toolchain.ir import FixedPointNetwork
 
 __all__: list[str] = []
+
+ESTIMATED = ("rom", "loadable")
+"""Memories whose sizes are estimated."""
 
 
 def _memory(network: "FixedPointNetwork") -> dict[str, Any]:
@@ -85,7 +89,11 @@ def check(
     pixels: Annotated[
         float | None, typer.Option("--pixels", help="Share of pixels that are not 0, likewise; 0.5 assumed.")
     ] = None,
-    memories: Annotated[str, typer.Option("--memories", help="rom; sizes of loadable ones are not estimated.")] = "rom",
+    memories: Annotated[
+        str, typer.Option("--memories", help="rom, or loadable: sizes of a core into which networks are loaded.")
+    ] = "rom",
+    capacity: Room = None,
+    banks: Banks = None,
     as_json: AsJson = False,
 ) -> int:
     """Whether a model converts, layer by layer with the way out, and what it will take of a device; nothing is trained or synthesized.
@@ -100,11 +108,12 @@ def check(
     from toolchain.sizing import CANDIDATES, USUAL, Activity, holding, predict, recommended
     from toolchain.synth.targets import find_device
 
-    if memories != "rom":
+    if memories not in ESTIMATED:
         raise InvalidValue(
-            f"--memories is {memories!r}, must be rom: sizes are estimated of cores that hold their network; "
-            "spikeloom synth --memories loadable counts the others"
+            f"--memories is {memories!r}, must be one of {', '.join(ESTIMATED)}; spikeloom synth counts the others"
         )
+    if memories == "rom" and (capacity is not None or banks is not None):
+        raise InvalidValue("--capacity and --banks need --memories loadable: rom holds just the one network")
     devices = [] if device is None else [find_device(name) for name in listed(device, "device")]
     numbers = CANDIDATES if lanes is None else tuple(sorted(lanes_list(lanes)))
     activity = Activity(USUAL.spikes if density is None else density, USUAL.pixels if pixels is None else pixels)
@@ -112,12 +121,17 @@ def check(
         model, CheckOptions(time_steps, weight_bits, shape_of(input_shape), weights, activation, preset)
     )
     network = checked.network
+    room: dict[int, Capacity] = {}
+    if network is not None and memories == "loadable":
+        from toolchain.capacities import listed_capacity
+
+        room = {number: listed_capacity(network, lanes=number, listed=capacity, banks=banks) for number in numbers}
     told = (
         []
         if network is None
-        else [[predict(network, each, number, activity) for number in numbers] for each in devices]
+        else [[predict(network, each, number, activity, room.get(number)) for number in numbers] for each in devices]
     )
-    held = {} if network is None or devices else holding(network, activity, numbers)
+    held = {} if network is None or devices else holding(network, activity, numbers, room.get)
     chosen = {each.name: recommended(predictions) for each, predictions in zip(devices, told, strict=False)}
     if network is None:
         enough = True

@@ -1,13 +1,15 @@
 """What a network will take of a device, and how fast it will run there, before anything is synthesized."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hdl.capacity import Capacity
 from hdl.program import Program
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
 from toolchain.sizing.activity import Activity, expected_cycles
+from toolchain.sizing.loadable import loadable_multipliers, loadable_structure
 from toolchain.sizing.model import Model, features, load_models, mapped, speed_class
 from toolchain.sizing.structure import multipliers, structure
 from toolchain.synth.result import Shortage, find_shortages
@@ -17,6 +19,8 @@ __all__ = ["CANDIDATES", "ENOUGH", "Prediction", "holding", "predict", "recommen
 
 CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
 """Lanes that are looked at where none are asked for."""
+_WIDE = 0.25
+"""Margin where the error of what is fitted is not known."""
 ENOUGH = 0.9
 """Of the most images a second: the fewest lanes that reach this share are recommended."""
 
@@ -120,8 +124,12 @@ class Prediction:
         }
 
 
-def predict(network: FixedPointNetwork, device: Device, lanes: int, activity: Activity) -> Prediction:
+def predict(
+    network: FixedPointNetwork, device: Device, lanes: int, activity: Activity, capacity: Capacity | None = None
+) -> Prediction:
     """Resources, clock, cycles and images a second of ``network`` on ``device``, harness included as in ``toolchain.synth``.
+
+    With ``capacity``, of a core into which networks are loaded.
 
     Raises
     ------
@@ -136,12 +144,18 @@ def predict(network: FixedPointNetwork, device: Device, lanes: int, activity: Ac
         )
     model = models[family]
     program = Program(network, lanes)
-    core = structure(program)
+    if capacity is None:
+        core, dsp = structure(program), multipliers(program, family)
+    else:
+        capacity.check(network)
+        core = loadable_structure(capacity, single="spram" in device.has)
+        dsp = loadable_multipliers(capacity, family)
     memory = mapped(core, family)
-    dsp = multipliers(program, family)
     # where blocks run out Yosys has no say in it: it would still use as many
     used = model.sizes(features(core, family, dsp=device.has["dsp"] > 0), core, family)
     used |= {"bram": memory.blocks, "dsp": dsp if device.has["dsp"] else 0, "lutram": memory.lutrams}
+    if "spram" in device.has:
+        used["spram"] = memory.singles
     clock = model.clocks.get(speed_class(device))
     fmax = clock.fmax_mhz(memory.blocks) if clock is not None and clock.honest else None
     used_clock = (device.clock_mhz, "assumed") if clock is None else (clock.slowest, "slowest built")
@@ -149,13 +163,13 @@ def predict(network: FixedPointNetwork, device: Device, lanes: int, activity: Ac
     return Prediction(
         device=device,
         lanes=lanes,
-        weight_bits=network.weight_bits,
-        membrane_bits=network.membrane_bits,
+        weight_bits=(capacity or network).weight_bits,
+        membrane_bits=(capacity or network).membrane_bits,
         used=used,
         has=dict(device.has),
         shortages=find_shortages(used, device.has),
-        beyond=_beyond(program, model),
-        margin=max(model.error["lut"], model.error["ff"]),
+        beyond=_beyond(program, model, capacity),
+        margin=max(model.error["lut"], model.error["ff"], 0.0 if capacity is None else min(model.loading.error, _WIDE)),
         fmax_mhz=fmax,
         fmax_error=None if clock is None or fmax is None else clock.error,
         clock_mhz=used_clock[0],
@@ -165,12 +179,13 @@ def predict(network: FixedPointNetwork, device: Device, lanes: int, activity: Ac
     )
 
 
-def _beyond(program: Program, model: Model) -> tuple[str, ...]:
+def _beyond(program: Program, model: Model, capacity: Capacity | None) -> tuple[str, ...]:
     lanes = f"more than {model.lanes} lanes" if program.lanes > model.lanes else ""
     groups = "grouped convolutions or shortcuts" if program.grouped else ""
     maxima = "max pooling" if program.maxima else ""
     spikes = "" if program.packing is None else "frames of spikes"
-    return tuple(filter(None, (lanes, groups, maxima, spikes)))
+    loaded = "loadable memories" if capacity is not None and model.loading.points < 2 else ""
+    return tuple(filter(None, (lanes, groups, maxima, spikes, loaded)))
 
 
 def _known(models: dict[str, Model]) -> list[str]:
@@ -189,11 +204,16 @@ def recommended(predictions: Sequence[Prediction]) -> Prediction | None:
     return min((p for p in fitting if p.images_per_second >= ENOUGH * most), key=lambda p: p.lanes)
 
 
-def holding(network: FixedPointNetwork, activity: Activity, lanes: Sequence[int] = CANDIDATES) -> dict[str, Prediction]:
-    """Devices that hold the network with any of these lanes, by name, each with its recommended prediction."""
+def holding(
+    network: FixedPointNetwork,
+    activity: Activity,
+    lanes: Sequence[int] = CANDIDATES,
+    room: Callable[[int], Capacity | None] = lambda lanes: None,
+) -> dict[str, Prediction]:
+    """Devices that hold the network with any of these lanes, by name, each with its recommended prediction; ``room``: of a loadable core."""
     found = {}
     for name in _known(load_models()):
-        best = recommended([predict(network, DEVICES[name], number, activity) for number in lanes])
+        best = recommended([predict(network, DEVICES[name], number, activity, room(number)) for number in lanes])
         if best is not None:
             found[name] = best
     return found
