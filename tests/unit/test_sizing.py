@@ -40,7 +40,9 @@ pytestmark = pytest.mark.xdist_group("sizing")  # its fixtures are made once
 REPORTS = Path(__file__).parents[2] / "reports" / "synthesis"
 POINTS = read_table(REPORTS / "points.csv")
 SIZES = pd.read_csv(REPORTS / "sizes.csv")
-LOADED = pd.read_csv(REPORTS / "loadable.csv", dtype={"capacity": str}).fillna({"capacity": ""}).to_dict(orient="records")
+LOADED = (
+    pd.read_csv(REPORTS / "loadable.csv", dtype={"capacity": str}).fillna({"capacity": ""}).to_dict(orient="records")
+)
 LIMIT = 0.15
 """How far a prediction may be off what was built."""
 
