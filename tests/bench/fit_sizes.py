@@ -4,7 +4,7 @@
 
 NETWORKS as for tests/bench/synthesis_table.py, which makes the points. Writes ``toolchain/data/sizes.json``, which ships with the
 package, and reports/synthesis/sizes.csv: for each point what was built, what is predicted, and what would be if that
-point had been left out of the fit. Coefficients are not negative; those of a family stay near what all families together
+point had been left out of the fit. What loading networks costs is fitted to reports/synthesis/loadable.csv. Coefficients are not negative; those of a family stay near what all families together
 say, scaled to it, as far as its own points do not say otherwise.
 """
 
@@ -21,12 +21,14 @@ from scipy.optimize import nnls
 
 from hdl.program import Program
 from tests.bench.synthesis_table import load, read_table
+from toolchain.capacities import listed_capacity
 from toolchain.netfile import replacing
+from toolchain.sizing.loadable import loadable_multipliers, loadable_structure
 from toolchain.sizing.model import COEFFICIENTS, FITTED, features, known, mapped, speed_class
 from toolchain.sizing.structure import multipliers, structure
 from toolchain.synth import Device, find_device
 
-__all__ = ["Built", "fit_clocks", "fit_sizes", "read_points"]
+__all__ = ["Built", "fit_clocks", "fit_loading", "fit_sizes", "read_loaded", "read_points"]
 
 NEARNESS = 0.02
 """Weight of the other families against a relative error of 1 in a point."""
@@ -44,6 +46,7 @@ class Built:
     features: dict[str, dict[str, float]]
     known: dict[str, int]
     counted: dict[str, int]
+    loader: int = 0
 
     @property
     def family(self) -> str:
@@ -71,6 +74,49 @@ def read_points(networks: Path, table: Path) -> list[Built]:
             )
         )
     return found
+
+
+def read_loaded(networks: Path, table: Path) -> list[Built]:
+    """Rows of cores into which networks are loaded, with room for what ``capacity`` says, or for just the network, in two banks."""
+    found = []
+    for row in pd.read_csv(table, dtype={"capacity": str}).fillna({"capacity": ""}).to_dict(orient="records"):
+        listed = row["capacity"] or None
+        room = listed_capacity(load(networks, row["network"]), lanes=int(row["lanes"]), listed=listed)
+        device = find_device(row["device"])
+        family, dsp = device.family.name, bool(device.has["dsp"])
+        core = loadable_structure(room, single="spram" in device.has)
+        taken = mapped(core, family)
+        counted = {
+            "bram": taken.blocks,
+            "dsp": loadable_multipliers(room, family) if dsp else 0,
+            "lutram": taken.lutrams,
+        }
+        found.append(Built(row, device, features(core, family, dsp=dsp), known(core, family), counted, core.loader))
+    return found
+
+
+def fit_loading(built: Sequence[Built], whole: dict[str, dict[str, np.ndarray]], family: str) -> dict[str, Any]:
+    """What a register of the loader costs, from what the rest of the model leaves; without points of the family, as in the others."""
+    own = [point for point in built if point.family == family]
+
+    def cost(points: Sequence[Built], what: str) -> float:
+        left = [(point.row[what] - _predicted(point, whole[what], what)) / point.loader for point in points]
+        return max(0.0, float(np.mean(left)))
+
+    error = None
+    if len(own) > 1:
+        off = []
+        for point in own:
+            others = [each for each in own if each is not point]
+            for what in ("lut", "ff"):
+                told = _predicted(point, whole[what], what) + cost(others, what) * point.loader
+                off.append(abs(told / point.row[what] - 1))
+        error = round(max(off), 4)
+    return {
+        "coefficients": {what: round(cost(own or built, what), 4) for what in FITTED},
+        "points": len(own),
+        "error": error,
+    }
 
 
 def _matrix(points: Sequence[Built], what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -166,7 +212,7 @@ def _worst(table: pd.DataFrame, **which: str) -> float:
     return round(float(chosen.left_out_error_percent.abs().max()) / 100, 4)
 
 
-def describe(points: Sequence[Built], table: pd.DataFrame) -> dict[str, Any]:
+def describe(points: Sequence[Built], table: pd.DataFrame, loaded: Sequence[Built]) -> dict[str, Any]:
     """Contents of ``sizes.json``."""
     whole, clocks = {what: fit_sizes(points, what) for what in FITTED}, fit_clocks(points)
     table = table.assign(
@@ -188,6 +234,7 @@ def describe(points: Sequence[Built], table: pd.DataFrame) -> dict[str, Any]:
                 for what in FITTED
             },
             "error": {what: _worst(table, family=family, resource=what) for what in FITTED},
+            "loading": fit_loading(loaded, whole, family),
             "clocks": {
                 name: {
                     "at_one": round(clocks[name][0], 4),
@@ -207,7 +254,8 @@ def main(networks: Path, table: Path) -> None:
     """Fit, write and print."""
     points = read_points(networks, table)
     told = compare(points)
-    content = json.dumps(describe(points, told), indent=1).replace("NaN", "null")
+    loaded = read_loaded(networks, table.parent / "loadable.csv")
+    content = json.dumps(describe(points, told, loaded), indent=1).replace("NaN", "null")
     with replacing(COEFFICIENTS) as temporary:
         temporary.write_text(content + "\n")
     with replacing(table.parent / "sizes.csv") as temporary:

@@ -13,13 +13,16 @@ import pytest
 from amaranth.back import rtlil
 
 from hdl import Core
+from hdl.capacity import device_capacity
 from hdl.program import Program
 from hdl.tiles import ExternalWeights, TiledProgram
 from sim import golden
+from tests.bench import digits_mlp
 from tests.bench.cell_counts import variant
 from tests.bench.synthesis_table import read_table
-from tests.networks import frames_for
+from tests.networks import frames_for, random_network
 from toolchain import datasets, zoo
+from toolchain.capacities import listed_capacity
 from toolchain.convert import convert
 from toolchain.cycles import cycles
 from toolchain.errors import InvalidValue
@@ -38,6 +41,9 @@ pytestmark = pytest.mark.xdist_group("sizing")  # its fixtures are made once
 REPORTS = Path(__file__).parents[2] / "reports" / "synthesis"
 POINTS = read_table(REPORTS / "points.csv")
 SIZES = pd.read_csv(REPORTS / "sizes.csv")
+LOADED = (
+    pd.read_csv(REPORTS / "loadable.csv", dtype={"capacity": str}).fillna({"capacity": ""}).to_dict(orient="records")
+)
 LIMIT = 0.15
 """How far a prediction may be off what was built."""
 
@@ -245,6 +251,55 @@ def test_more_activity_takes_more_cycles(cnn):
     assert told == sorted(told) and told[3] <= program.longest_inference
     with pytest.raises(InvalidValue, match=r"share of spikes is 1.5, must be 0 to 1"):
         Activity(1.5, 0.5)
+
+
+@pytest.mark.parametrize("row", LOADED, ids=lambda row: f"{row['device']}-{row['lanes']}-{row['capacity']}")
+def test_memories_and_multipliers_of_loadable_cores_are_counted(row):
+    """Exactly as built; what is fitted stays within the error that the package tells."""
+    network = quantize(convert(digits_mlp.trained(), calibration(datasets.load("digits", "train"), 250), "qcfs", 4), 8)
+    device, lanes = find_device(row["device"]), int(row["lanes"])
+    room = listed_capacity(network, lanes=lanes, listed=row["capacity"] or None)
+    told = predict(network, device, lanes, USUAL, room)
+    for name in ("bram", "dsp", "lutram"):
+        assert told.used[name] == row[name], name
+    assert told.used.get("spram", 0) == row["spram"]
+    for name in ("lut", "ff"):
+        assert told.used[name] == pytest.approx(row[name], rel=0.2), name
+
+
+@pytest.mark.parametrize(
+    ("listed", "lanes", "device", "blocks", "singles"),
+    [(None, 16, "ecp5-85k", 59, 0), ("up5k", 2, "up5k", 29, 4)],
+)
+def test_loadable_cores_of_the_report_are_counted(cnn, listed, lanes, device, blocks, singles):
+    """Both stand in reports/README.md; a fault in the count shows: one bank only takes fewer blocks."""
+    network = cnn if listed is None else random_network(5)
+    told = [
+        predict(
+            network,
+            find_device(device),
+            lanes,
+            USUAL,
+            listed_capacity(network, lanes=lanes, listed=listed, banks=banks),
+        )
+        for banks in (2, 1)
+    ]
+    assert (told[0].used["bram"], told[0].used.get("spram", 0)) == (blocks, singles)
+    assert told[1].used["bram"] < blocks and told[1].used["lut"] <= told[0].used["lut"]
+    if listed is None:  # placed; older than what the model was fitted to
+        assert told[0].used["lut"] == pytest.approx(6_906, rel=0.1) and told[0].used["ff"] == pytest.approx(
+            5_321, rel=0.1
+        )
+
+
+def test_a_family_without_loadable_cores_says_so(cnn):
+    marked = predict(cnn, find_device("gw2a-18"), 4, USUAL, listed_capacity(cnn, lanes=4))
+    assert "loadable memories" in marked.beyond
+    assert (
+        "loadable memories" not in predict(cnn, find_device("ecp5-85k"), 4, USUAL, listed_capacity(cnn, lanes=4)).beyond
+    )
+    with pytest.raises(InvalidValue, match="needs 6,272 membrane words"):
+        predict(cnn, find_device("up5k"), 2, USUAL, device_capacity("up5k", lanes=2))
 
 
 HEAVY = (

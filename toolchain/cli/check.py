@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolchain.cli.interchange import shape_of
-from toolchain.cli.shared import AsJson, MemoryBits, WeightCache, app, lanes_list, listed, print_json
+from toolchain.cli.shared import AsJson, Banks, MemoryBits, Room, WeightCache, app, lanes_list, listed, print_json
 from toolchain.errors import InvalidValue
 from toolchain.tables import out, show_layers, show_outside, show_predictions
 
 if TYPE_CHECKING:
+    from hdl.capacity import Capacity
     from toolchain.ir import FixedPointNetwork
     from toolchain.sizing import External
 
@@ -47,16 +48,14 @@ def _memory(network: "FixedPointNetwork") -> dict[str, Any]:
 def _external(memories: str, weight_cache: int | None, memory_bits: int | None) -> "External | None":
     """What a core has whose weights are external; None where they are on chip."""
     from hdl.tiles import ExternalWeights
+    from toolchain.capacities import MEMORIES
     from toolchain.sizing import External
 
-    if memories not in ("rom", "external"):
-        raise InvalidValue(
-            f"--memories is {memories!r}, must be rom or external: sizes of others are not estimated; "
-            "spikeloom synth --memories loadable counts them"
-        )
-    if memories == "rom":
+    if memories not in MEMORIES:
+        raise InvalidValue(f"--memories is {memories!r}, must be one of {', '.join(MEMORIES)}")
+    if memories != "external":
         if weight_cache is not None or memory_bits is not None:
-            raise InvalidValue("--weight-cache and --memory-bits need --memories external, not rom")
+            raise InvalidValue("--weight-cache and --memory-bits need --memories external")
         return None
     ExternalWeights(2 if weight_cache is None else weight_cache, 32 if memory_bits is None else memory_bits)
     return External(weight_cache, memory_bits)
@@ -108,9 +107,11 @@ def check(
         str,
         typer.Option(
             "--memories",
-            help="rom, or external: weights from a memory outside; sizes of loadable ones are not estimated.",
+            help="rom; loadable: a core into which networks are loaded; external: weights from a memory outside.",
         ),
     ] = "rom",
+    capacity: Room = None,
+    banks: Banks = None,
     weight_cache: WeightCache = None,
     memory_bits: MemoryBits = None,
     as_json: AsJson = False,
@@ -123,12 +124,15 @@ def check(
 
     Example: spikeloom check resnet20 --device ecp5-85k -P 4,16
     """
+    from toolchain.capacities import listed_capacity
     from toolchain.checking import CheckOptions
     from toolchain.checking import check as check_model
     from toolchain.sizing import CANDIDATES, USUAL, Activity, External, holding, predict, recommended
     from toolchain.synth.targets import find_device
 
     external = _external(memories, weight_cache, memory_bits)
+    if memories != "loadable" and (capacity is not None or banks is not None):
+        raise InvalidValue(f"--capacity and --banks need --memories loadable: {memories} holds just the one network")
     devices = [] if device is None else [find_device(name) for name in listed(device, "device")]
     numbers = CANDIDATES if lanes is None else tuple(sorted(lanes_list(lanes)))
     activity = Activity(USUAL.spikes if density is None else density, USUAL.pixels if pixels is None else pixels)
@@ -136,20 +140,23 @@ def check(
         model, CheckOptions(time_steps, weight_bits, shape_of(input_shape), weights, activation, preset)
     )
     network = checked.network
+    room: dict[int, Capacity | External | None] = dict.fromkeys(numbers, external)
+    if network is not None and memories == "loadable":
+        room = {number: listed_capacity(network, lanes=number, listed=capacity, banks=banks) for number in numbers}
     told = (
         []
         if network is None
-        else [[predict(network, each, number, activity, external) for number in numbers] for each in devices]
+        else [[predict(network, each, number, activity, room.get(number)) for number in numbers] for each in devices]
     )
-    held = {} if network is None or devices else holding(network, activity, numbers, external)
+    held = {} if network is None or devices else holding(network, activity, numbers, room.get)
     chosen = {each.name: recommended(predictions) for each, predictions in zip(devices, told, strict=False)}
     if network is None:
         enough = True
     else:
         enough = any(best is not None for best in chosen.values()) if devices else bool(held)
     outside = (
-        holding(network, activity, numbers, External(), devices or None)
-        if network is not None and not enough and external is None
+        holding(network, activity, numbers, lambda lanes: External(), devices or None)
+        if network is not None and not enough and memories != "external"
         else {}
     )
     good = checked.converts and enough

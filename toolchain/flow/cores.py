@@ -1,23 +1,20 @@
 """What hardware is asked for: lanes, where a chain is cut, whether memories are loaded or external."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from hdl.capacity import Capacity, check_loadable, device_capacity, read_capacity, union
+from hdl.capacity import Capacity
 from hdl.program import check_lanes
 from hdl.tiles import ExternalWeights, TiledProgram
 from toolchain.balance import Split, balance, check_cores, named_cuts, split_at
+from toolchain.capacities import MEMORIES, listed_capacity
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
-from toolchain.netfile import load_fixed_point
 
 __all__ = ["DEFAULT_LANES", "MEMORIES", "capacity_for", "external_for", "shared_out"]
 
 DEFAULT_LANES = 16
-MEMORIES = ("rom", "loadable", "external")
-"""Whether the hardware holds its network, gets it in a packet, or reads its weights from an external memory."""
 
 
 def shared_out(
@@ -72,26 +69,7 @@ def capacity_for(
                 f"--capacity and --banks need --memories loadable: {memories} holds just the one network"
             )
         return None
-    check_lanes(lanes)
-    check_loadable(network)
-    room = []
-    for name in (part.strip() for part in ("" if listed is None else listed).split(",")):
-        if name.endswith(".json"):
-            room.append(read_capacity(Path(name)))
-        elif name.endswith(".safetensors"):
-            room.append(Capacity.of(load_fixed_point(Path(name)), lanes=lanes, banks=banks or 2))
-        elif name or listed is not None:
-            neuron = {what: getattr(network, what) for what in ("schedule", "negative", "reset", "compare", "input")}
-            grouped = any(c.groups > 1 for layer in network.layers for c in layer.connections)
-            room.append(device_capacity(name, lanes=lanes, grouped=grouped, banks=banks or 2, **neuron))
-    capacity = union(*(room or [Capacity.of(network, lanes=lanes, banks=banks or 2)]))
-    if capacity.lanes != lanes or banks not in (None, capacity.banks):
-        raise InvalidValue(
-            f"the capacity has {capacity.lanes} lanes and {capacity.banks} banks, not {lanes} and {banks or capacity.banks}; "
-            "choose the same with -P and --banks"
-        )
-    capacity.check(network)
-    return capacity
+    return listed_capacity(network, lanes=lanes, listed=listed, banks=banks)
 
 
 def external_for(

@@ -35,7 +35,7 @@ _SLICES = {512: 36, 1024: 18, 2048: 9, 4096: 4, 8192: 2}
 
 @dataclass(frozen=True)
 class Memory:
-    """``depth`` words of ``bits`` bits; ``rom`` is never written; ``single`` has one address for both ways, and nothing in it at the start."""
+    """``depth`` words of ``bits`` bits; ``rom`` is never written; ``single`` may be a single-port RAM: one address for both ways, no contents."""
 
     name: str
     bits: int
@@ -107,8 +107,8 @@ def _ceiling(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def map_memory(memory: Memory, family: str, *, singles: bool = False) -> Mapped:
-    """The cheapest that ``family``, a key of ``MAPPINGS``, can make of ``memory``; ``singles``: the device has single-port RAMs.
+def map_memory(memory: Memory, family: str) -> Mapped:
+    """The cheapest that ``family``, a key of ``MAPPINGS``, can make of ``memory``.
 
     Blocks of one depth stand in rows; the bits of all rows at one address share blocks, so that only the last is not full.
     """
@@ -128,7 +128,7 @@ def map_memory(memory: Memory, family: str, *, singles: bool = False) -> Mapped:
         lutrams = _ceiling(memory.bits, width) * rows
         cost = mapping.lutram_cost * lutrams + _CHOICE_COST * (rows - 1) * memory.bits
         offers.append((cost, Mapped(lutrams=lutrams)))
-    if mapping.single and singles and memory.single:
+    if mapping.single and memory.single:
         width, depth = mapping.single
         taken = Mapped(singles=_ceiling(memory.bits, width) * _ceiling(memory.depth, depth))
         offers.append((mapping.single_cost * taken.singles, taken))

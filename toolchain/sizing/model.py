@@ -16,7 +16,18 @@ from toolchain.sizing.memories import Mapped, map_memory
 from toolchain.sizing.structure import Structure, total
 from toolchain.synth.targets import Device
 
-__all__ = ["COEFFICIENTS", "FITTED", "Clock", "Model", "features", "known", "load_models", "mapped", "speed_class"]
+__all__ = [
+    "COEFFICIENTS",
+    "FITTED",
+    "Clock",
+    "Loading",
+    "Model",
+    "features",
+    "known",
+    "load_models",
+    "mapped",
+    "speed_class",
+]
 
 COEFFICIENTS = Path(__file__).parents[1] / "data" / "sizes.json"
 """The file that ships with the package."""
@@ -115,6 +126,18 @@ def speed_class(device: Device) -> str:
 
 
 @dataclass(frozen=True)
+class Loading:
+    """What loading networks costs, fitted to ``points`` cores that were built: of each of ``FITTED``, how much for a register of the loader.
+
+    ``error`` is the largest relative error of such a core that was left out, over LUTs and flip-flops; infinite if there was one only.
+    """
+
+    coefficients: Mapping[str, float]
+    points: int
+    error: float
+
+
+@dataclass(frozen=True)
 class Model:
     """Coefficients of one family.
 
@@ -124,6 +147,7 @@ class Model:
     points : how many built points they were fitted to, of at most ``lanes`` lanes
     error : of each of ``FITTED``, the largest relative error of a point that was left out
     clocks : by class of speed (``speed_class``), how log2 Fmax in MHz falls with log2 of block RAMs
+    loading : of cores into which networks are loaded
     """
 
     coefficients: Mapping[str, Mapping[str, float]]
@@ -131,17 +155,22 @@ class Model:
     lanes: int
     error: Mapping[str, float]
     clocks: Mapping[str, Clock]
+    loading: Loading
 
     def sizes(self, given: Mapping[str, Mapping[str, float]], structure: Structure, family: str) -> dict[str, int]:
         """Each of ``FITTED`` for a core of these ``features``."""
         fixed = known(structure, family)
         return {
-            name: round(fixed[name] + sum(weight * given[name][key] for key, weight in self.coefficients[name].items()))
+            name: round(
+                fixed[name]
+                + self.loading.coefficients[name] * structure.loader
+                + sum(weight * given[name][key] for key, weight in self.coefficients[name].items())
+            )
             for name in FITTED
         }
 
 
-def _without_none(values: Mapping[str, float | None]) -> dict[str, Any]:
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     """``null`` stands for an error that nothing is known of: there was no other point."""
     return {name: inf if value is None else value for name, value in values.items()}
 
@@ -157,6 +186,7 @@ def load_models(path: Path = COEFFICIENTS) -> dict[str, Model]:
             entry["lanes"],
             _without_none(entry["error"]),
             {name: Clock(**_without_none(clock)) for name, clock in entry["clocks"].items()},
+            Loading(**_without_none(entry["loading"])),
         )
         for name, entry in content["families"].items()
     }

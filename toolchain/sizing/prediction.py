@@ -1,14 +1,16 @@
 """What a network will take of a device, and how fast it will run there, before anything is synthesized."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hdl.capacity import Capacity
 from hdl.program import Program
 from hdl.tiles import ExternalWeights, TiledProgram
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
 from toolchain.sizing.activity import Activity, expected_cycles, expected_scans, passes, sending
+from toolchain.sizing.loadable import loadable_multipliers, loadable_structure
 from toolchain.sizing.model import Model, features, load_models, mapped, speed_class
 from toolchain.sizing.structure import Structure, multipliers, prefetch_registers, structure
 from toolchain.synth.result import Shortage, find_shortages
@@ -19,6 +21,8 @@ __all__ = ["CANDIDATES", "ENOUGH", "External", "Prediction", "holding", "predict
 
 CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
 """Lanes that are looked at where none are asked for."""
+_WIDE = 0.25
+"""Margin where the error of what is fitted is not known."""
 ENOUGH = 0.9
 """Of the most images a second: the fewest lanes that reach this share are recommended."""
 
@@ -152,37 +156,56 @@ class Prediction:
 
 
 def predict(
-    network: FixedPointNetwork, device: Device, lanes: int, activity: Activity, external: External | None = None
+    network: FixedPointNetwork,
+    device: Device,
+    lanes: int,
+    activity: Activity,
+    memories: External | Capacity | None = None,
 ) -> Prediction:
     """Resources, clock, cycles and images a second of ``network`` on ``device``, harness included as in ``toolchain.synth``.
 
-    With ``external`` of a core whose weights come from a memory outside: cache instead of weight memory, and the prefetcher, a LUT for each
-    of its flip-flops, as two built cores have it.
+    With a capacity of a core into which networks are loaded. With ``External`` of one whose weights come from a memory outside: cache
+    instead of weight memory, and the prefetcher, a LUT for each of its flip-flops, as two built cores have it.
 
     Raises
     ------
     InvalidValue
         ``lanes`` out of range, a cache that is too small, or a device whose family has no built points.
     """
-    return _predict(_draft(network, lanes, activity, external), device, activity)
+    return _predict(_draft(network, lanes, activity, memories), device, activity)
 
 
 @dataclass(frozen=True, eq=False)
 class _Draft:
-    """What is the same on every device: the core, how long its scans take, and what it waits."""
+    """What is the same on every device: the core's program and room, how long its scans take, and what it waits."""
 
     program: Program
-    core: Structure
+    capacity: Capacity | None
     cycles: float
     waiting: Waiting | None
 
+    def core(self, device: Device) -> Structure:
+        """What is built on ``device``."""
+        if self.capacity is None:
+            return structure(self.program)
+        return loadable_structure(self.capacity, single="spram" in device.has)
 
-def _draft(network: FixedPointNetwork, lanes: int, activity: Activity, external: External | None) -> _Draft:
-    program = _program(network, lanes, external)
+    def multipliers(self, family: str) -> int:
+        """In blocks of the family."""
+        return (
+            multipliers(self.program, family) if self.capacity is None else loadable_multipliers(self.capacity, family)
+        )
+
+
+def _draft(network: FixedPointNetwork, lanes: int, activity: Activity, memories: External | Capacity | None) -> _Draft:
+    capacity = memories if isinstance(memories, Capacity) else None
+    if capacity is not None:
+        capacity.check(network)
+    program = _program(network, lanes, memories if isinstance(memories, External) else None)
     scans = expected_scans(program, activity)
     cycles = expected_cycles(program, activity, scans)
     waiting = _waiting(program, scans, cycles) if isinstance(program, TiledProgram) else None
-    return _Draft(program, structure(program), cycles, waiting)
+    return _Draft(program, capacity, cycles, waiting)
 
 
 def _predict(draft: _Draft, device: Device, activity: Activity) -> Prediction:
@@ -194,15 +217,16 @@ def _predict(draft: _Draft, device: Device, activity: Activity) -> Prediction:
             f"device {device.name} is not predicted, since no core was built for it; these are: {', '.join(_known(models))}"
         )
     model = models[family]
-    program, core, cycles, waiting = draft.program, draft.core, draft.cycles, draft.waiting
-    memory = mapped(core, family)
-    dsp = multipliers(program, family)
+    program, core, cycles, waiting = draft.program, draft.core(device), draft.cycles, draft.waiting
+    memory, dsp = mapped(core, family), draft.multipliers(family)
     # where blocks run out Yosys has no say in it: it would still use as many
     used = model.sizes(features(core, family, dsp=device.has["dsp"] > 0), core, family)
     used |= {"bram": memory.blocks, "dsp": dsp if device.has["dsp"] else 0, "lutram": memory.lutrams}
     if isinstance(program, TiledProgram):
         registers = prefetch_registers(program)
         used |= {name: used[name] + registers for name in ("lut", "ff")}
+    if "spram" in device.has:
+        used["spram"] = memory.singles
     clock = model.clocks.get(speed_class(device))
     fmax = clock.fmax_mhz(memory.blocks) if clock is not None and clock.honest else None
     used_clock = (device.clock_mhz, "assumed") if clock is None else (clock.slowest, "slowest built")
@@ -210,13 +234,15 @@ def _predict(draft: _Draft, device: Device, activity: Activity) -> Prediction:
     return Prediction(
         device=device,
         lanes=program.lanes,
-        weight_bits=program.network.weight_bits,
-        membrane_bits=program.network.membrane_bits,
+        weight_bits=(draft.capacity or program.network).weight_bits,
+        membrane_bits=(draft.capacity or program.network).membrane_bits,
         used=used,
         has=dict(device.has),
         shortages=find_shortages(used, device.has),
-        beyond=_beyond(program, model),
-        margin=max(model.error["lut"], model.error["ff"]),
+        beyond=_beyond(program, model, draft.capacity),
+        margin=max(
+            model.error["lut"], model.error["ff"], 0.0 if draft.capacity is None else min(model.loading.error, _WIDE)
+        ),
         fmax_mhz=fmax,
         fmax_error=None if clock is None or fmax is None else clock.error,
         clock_mhz=used_clock[0],
@@ -241,14 +267,15 @@ def _waiting(program: TiledProgram, scans: list[float], cycles: float) -> Waitin
     return time_line(program, scans, initialization, fire, sending=sending(program), cycles=cycles)
 
 
-def _beyond(program: Program, model: Model) -> tuple[str, ...]:
+def _beyond(program: Program, model: Model, capacity: Capacity | None) -> tuple[str, ...]:
     lanes = f"more than {model.lanes} lanes" if program.lanes > model.lanes else ""
     groups = "grouped convolutions or shortcuts" if program.grouped else ""
     maxima = "max pooling" if program.maxima else ""
     spikes = "" if program.packing is None else "frames of spikes"
     leaks = "leaks" if program.decays else ""
     external = "weights from external memory" if isinstance(program, TiledProgram) else ""
-    return tuple(filter(None, (lanes, groups, maxima, spikes, leaks, external)))
+    loaded = "loadable memories" if capacity is not None and model.loading.points < 2 else ""
+    return tuple(filter(None, (lanes, groups, maxima, spikes, leaks, external, loaded)))
 
 
 def _known(models: dict[str, Model]) -> list[str]:
@@ -271,13 +298,16 @@ def holding(
     network: FixedPointNetwork,
     activity: Activity,
     lanes: Sequence[int] = CANDIDATES,
-    external: External | None = None,
+    memories: Callable[[int], External | Capacity | None] = lambda lanes: None,
     devices: Sequence[Device] | None = None,
 ) -> dict[str, Prediction]:
-    """Of ``devices``, or of all, those that hold the network with any of these lanes, by name, each with its recommended prediction."""
+    """Of ``devices``, or of all, those that hold the network with any of these lanes, by name, each with its recommended prediction.
+
+    ``memories`` gives for each number of lanes what ``predict`` takes.
+    """
     found = {}
     looked = [DEVICES[name] for name in _known(load_models())] if devices is None else devices
-    drafts = [_draft(network, number, activity, external) for number in lanes]
+    drafts = [_draft(network, number, activity, memories(number)) for number in lanes]
     for device in looked:
         best = recommended([_predict(draft, device, activity) for draft in drafts])
         if best is not None:
