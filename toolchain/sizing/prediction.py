@@ -184,7 +184,7 @@ def _beyond(program: Program, model: Model, capacity: Capacity | None) -> tuple[
     groups = "grouped convolutions or shortcuts" if program.grouped else ""
     maxima = "max pooling" if program.maxima else ""
     spikes = "" if program.packing is None else "frames of spikes"
-    loaded = "loadable memories" if capacity is not None and model.loading.points < 2 else ""
+    loaded = "loadable memories" if capacity is not None and not model.loading.points else ""
     return tuple(filter(None, (lanes, groups, maxima, spikes, loaded)))
 
 
