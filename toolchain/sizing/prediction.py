@@ -274,7 +274,7 @@ def _beyond(program: Program, model: Model, capacity: Capacity | None) -> tuple[
     spikes = "" if program.packing is None else "frames of spikes"
     leaks = "leaks" if program.decays else ""
     external = "weights from external memory" if isinstance(program, TiledProgram) else ""
-    loaded = "loadable memories" if capacity is not None and model.loading.points < 2 else ""
+    loaded = "loadable memories" if capacity is not None and not model.loading.points else ""
     return tuple(filter(None, (lanes, groups, maxima, spikes, leaks, external, loaded)))
 
 
