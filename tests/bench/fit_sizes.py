@@ -54,11 +54,14 @@ class Built:
 
 
 def read_points(networks: Path, table: Path) -> list[Built]:
-    """Every row of the table with its structure."""
+    """Every row of the table with its structure; without devices that are only counted."""
     found = []
     for row in read_table(table).to_dict(orient="records"):
+        device = find_device(row["device"])
+        if device.family.placer is None:
+            continue
         program = Program(load(networks, row["network"]), int(row["lanes"]))
-        device, core = find_device(row["device"]), structure(program)
+        core = structure(program)
         taken, dsp = mapped(core, device.family.name), bool(device.has["dsp"])
         found.append(
             Built(

@@ -51,7 +51,8 @@ def _rom_columns(structure: Structure, family: str) -> float:
 def features(structure: Structure, family: str, *, dsp: bool) -> dict[str, dict[str, float]]:
     """For each of ``FITTED`` what its coefficients weigh; ``dsp``: the device has multipliers."""
     blocks = {m.name for m in structure.memories if map_memory(m, family).blocks}
-    transparent = sum(m.bits for m in structure.memories if m.name == "membranes" and m.name in blocks)
+    # nextpnr puts flip-flops around Gowin's block ROMs
+    surrounded = sum(map_memory(m, family).blocks for m in structure.memories if m.rom) if family == "gowin" else 0
     work = structure.lane_adders + structure.lane_choices
     multiplied = structure.lane_products if structure.multiplied else 0
     products = 0 if dsp else multiplied + structure.address_product
@@ -74,7 +75,7 @@ def features(structure: Structure, family: str, *, dsp: bool) -> dict[str, dict[
             "lanes": structure.lanes,
             "lane registers": structure.lane_registers,
             "parameter registers": 0 if "parameters" in blocks else structure.parameter_registers,
-            "transparent reads": transparent,
+            "block ROMs": surrounded,
         },
         "carry": {
             "constant": 1,

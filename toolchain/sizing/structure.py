@@ -111,8 +111,8 @@ def lane_of(neuron: Neuron, *, weight_bits: int, membrane_bits: int) -> Lane:
     shift = neuron.time_steps - 1 if neuron.schedule == "radix" else 0
     product = min(bits, _product_bits(neuron, weight))
     threshold = bits - 1 + shift
-    # weight, product, held, sum, potential, after, a spike
-    registers = weight + product + 4 * bits + 1 + signed
+    # weight, product, membrane, what is forwarded instead, sum, potential, after, what is written, a spike
+    registers = weight + product + 6 * bits + 1 + signed
     adders = bits + max(bits, threshold + 1) + 1
     choices = 5 * bits  # forwarding twice, loading, fired or not, what is written
     if stream:
