@@ -213,6 +213,7 @@ def closed_form(network: SpikingNetwork, index: int, collected: Tensor) -> Tenso
     return _Layer(network, index).at_once(collected)
 
 
+@torch.inference_mode()  # while it computes, not while its user does
 def passages(
     network: SpikingNetwork, frames: np.ndarray, depth: int | None = None, given: Sequence[np.ndarray] | None = None
 ) -> Iterator[Passage]:
@@ -234,27 +235,26 @@ def passages(
     batch = max(1, min(_BATCH, _BLOCK_VALUES // widest))
     steps = network.time_steps if stream else 1
     block = min(steps, max(1, _BLOCK_VALUES // (batch * widest)))
-    with torch.inference_mode():
-        layers = [_Layer(network, index) for index in range(len(network.layers) if depth is None else depth)]
-        rate = _RateInput(network) if network.input == "rate" else None
-        for start in range(0, len(frames), batch):
-            part = slice(start, min(start + batch, len(frames)))
-            pixels = torch.tensor(frames[part])
-            for first in range(0, steps, block):
-                count = min(block, steps - first)
-                if network.input == "spikes":
-                    frame = _given(network, pixels, first, count)
+    layers = [_Layer(network, index) for index in range(len(network.layers) if depth is None else depth)]
+    rate = _RateInput(network) if network.input == "rate" else None
+    for start in range(0, len(frames), batch):
+        part = slice(start, min(start + batch, len(frames)))
+        pixels = torch.tensor(frames[part])
+        for first in range(0, steps, block):
+            count = min(block, steps - first)
+            if network.input == "spikes":
+                frame = _given(network, pixels, first, count)
+            else:
+                frame = pixels[None].float() if rate is None else rate(pixels, first, count)
+            trains: list[Tensor] = []
+            for index, layer in enumerate(layers):
+                sources = [frame if c.source == INPUT else trains[c.source] for c in layer.connections]
+                if stream:
+                    inputs = layer.stream_inputs(sources, count)
                 else:
-                    frame = pixels[None].float() if rate is None else rate(pixels, first, count)
-                trains: list[Tensor] = []
-                for index, layer in enumerate(layers):
-                    sources = [frame if c.source == INPUT else trains[c.source] for c in layer.connections]
-                    if stream:
-                        inputs = layer.stream_inputs(sources, count)
-                    else:
-                        inputs = (layer.switched if network.schedule == "switched" else layer.collected)(sources)[None]
-                    spikes = None
-                    if layer.threshold is not None:
-                        spikes = layer.stream(inputs, first) if stream else layer.at_once(inputs)
-                        trains.append(spikes if given is None else _part(given[index], first, count, part))
-                    yield Passage(part, index, first, inputs, spikes)
+                    inputs = (layer.switched if network.schedule == "switched" else layer.collected)(sources)[None]
+                spikes = None
+                if layer.threshold is not None:
+                    spikes = layer.stream(inputs, first) if stream else layer.at_once(inputs)
+                    trains.append(spikes if given is None else _part(given[index], first, count, part))
+                yield Passage(part, index, first, inputs, spikes)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["Replacements", "faulty_chain", "faulty_core", "faulty_module"]
+__all__ = ["Replacements", "faulty_chain", "faulty_core", "faulty_module", "faulty_sums"]
 
 Replacements = tuple[tuple[str, str], ...]
 """(healthy text, faulty text); each healthy text must stand exactly once in the module."""
@@ -28,6 +28,13 @@ def faulty_module(name: str, replacements: Replacements) -> ModuleType:
     return module
 
 
+def faulty_sums(replacements: Replacements) -> ModuleType:
+    """A copy of the golden model with the faults in its sums, ``sim.synapses``."""
+    golden = faulty_module("sim.golden", ())
+    vars(golden)["Synapses"] = faulty_module("sim.synapses", replacements).Synapses
+    return golden
+
+
 @contextmanager
 def _faulty(name: str, replacements: Replacements, module: str, member: str) -> Iterator[type]:
     """A class of a second ``hdl`` package in which module ``name`` has the faults."""
@@ -39,6 +46,9 @@ def _faulty(name: str, replacements: Replacements, module: str, member: str) -> 
         for key in [key for key in sys.modules if key.startswith("hdl.")]:
             del sys.modules[key]
         sys.modules.update(before)
+        for key, whole in before.items():  # the packages name the second copies until then
+            package, _, child = key.rpartition(".")
+            setattr(sys.modules[package], child, whole)
 
 
 def faulty_core(name: str, replacements: Replacements) -> AbstractContextManager[type]:

@@ -7,7 +7,7 @@ import pytest
 
 import toolchain.emit
 from sim import golden, oracle, runner
-from tests.cosim.planted import faulty_core, faulty_module
+from tests.cosim.planted import faulty_core, faulty_module, faulty_sums
 from tests.networks import frames_for, lively_network, random_network
 from toolchain.ir import FixedPointNetwork
 
@@ -193,9 +193,7 @@ def test_fault_in_hardware_is_caught(tmp_path, monkeypatch, name):
 def test_fault_in_golden_model_is_caught(name):
     """By the oracle; and so by hardware, which equals the oracle."""
     network, replacements = {**GOLDEN, **SUMS}[name]
-    faulty = faulty_module("sim.golden", () if name in SUMS else replacements)
-    if name in SUMS:
-        faulty.Synapses = faulty_module("sim.synapses", replacements).Synapses
+    faulty = faulty_sums(replacements) if name in SUMS else faulty_module("sim.golden", replacements)
     exact = oracle.run(network, frames(network))
 
     def agrees(model) -> bool:

@@ -1,5 +1,6 @@
 """Memories that give nonsense of a word while it is written: what synthesis is told of collisions must be true."""
 
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,7 +60,7 @@ class CollidingMemory(Elaboratable):
 @pytest.fixture
 def colliding(monkeypatch):
     for place in PLACES:
-        monkeypatch.setattr(f"{place}.Memory", CollidingMemory)
+        monkeypatch.setattr(import_module(place), "Memory", CollidingMemory)
 
 
 def test_a_collision_shows():
@@ -96,7 +97,7 @@ def test_no_collision_is_used_with_any_geometry(colliding, seed):
 
 def test_a_collision_that_is_used_differs(colliding, monkeypatch):
     fault = (("forward_written.eq(write_enable", "forward_written.eq(0 & write_enable"),)
-    monkeypatch.setattr("hdl.core.NeuronArray", faulty_module("hdl.neurons", fault).NeuronArray)
+    monkeypatch.setattr(import_module("hdl.core"), "NeuronArray", faulty_module("hdl.neurons", fault).NeuronArray)
     with pytest.raises(AssertionError):
         for seed in range(6):
             check(random_network(seed, unusual=True), seed)

@@ -161,6 +161,14 @@ def test_blocks_and_batches_change_nothing(monkeypatch, neuron, input):
     assert whole.spikes.max() > 0
 
 
+def test_passages_side_by_side_leave_their_users_gradients_alone():
+    network, frames = network_of(7, *NEURONS[0][:1], 3, *NEURONS[0][1:], "direct"), frames_of(7)
+    for one, other in zip(passage.passages(network, frames), passage.passages(network, frames), strict=True):
+        assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        assert torch.equal(one.inputs, other.inputs)
+    assert torch.is_grad_enabled()
+
+
 @pytest.mark.parametrize("input", ["direct", "rate"])
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_anytime_is_one_run_for_each_t(neuron, input):

@@ -458,8 +458,10 @@ def test_diagnose_refuses_leaks_in_one_line():
 
 
 def test_sizes_are_marked_as_unproven():
-    assert "leaks" in _beyond(Program(quantize(float_network()), 4), next(iter(load_models().values())))
-    assert "leaks" not in _beyond(Program(quantize(float_network(None, None)), 4), next(iter(load_models().values())))
+    assert "leaks" in _beyond(Program(quantize(float_network()), 4), next(iter(load_models().values())), None)
+    assert "leaks" not in _beyond(
+        Program(quantize(float_network(None, None)), 4), next(iter(load_models().values())), None
+    )
 
 
 @pytest.mark.parametrize("bad", ["abc", [], True, [3, True], {}, 5, 2.5, [3, 4, 5, 6], "0.9", [[3]], [3, 3]])

@@ -118,7 +118,10 @@ def test_success(fakes, tmp_path):
     (yosys, placer) = fakes.calls
     out = str(tmp_path / "out")
     assert yosys[:3] == ["yosys", out, "-p"]
-    assert yosys[3].startswith("read_rtlil top.il; synth_ecp5 -top top; ")
+    assert yosys[3].startswith(
+        "read_rtlil top.il; synth_ecp5 -top top -run :map_ram; setparam -set RD_COLLISION_X_MASK 1'1 "
+    )
+    assert "; synth_ecp5 -top top -run map_ram:; " in yosys[3]
     assert yosys[4:] == ["-L", "yosys-own.log"]
     assert placer[:2] == ["nextpnr-ecp5", out]
     assert placer[2:] == [
