@@ -12,13 +12,17 @@ from amaranth.sim import Simulator
 
 from tests.cosim.planted import faulty_module
 from tests.networks import NEURONS, lively_network, random_network
+from tests.pooled_networks import pooled_network
+from tests.rtl.test_chain import check as check_chain
 from tests.rtl.test_core import check
-from toolchain.ir import COUNTING_NEGATIVES
+from tests.rtl.test_leak import PLAIN, lively_leaky_network
+from tests.rtl.test_loadable import run
+from tests.rtl.test_spike_input import compared, wide
+from toolchain.leak import LEAK_ORDERS
+from toolchain.segments import cut_places
 
 PLACES = ("hdl.rom", "hdl.core", "hdl.neurons")
-"""Modules with memories that are read and written, all of them in ``hdl.rom.COLLISION_FREE``."""
-PLAIN = [neuron for neuron in NEURONS if neuron["negative"] not in COUNTING_NEGATIVES]
-"""Without the memory of counts, of which nothing is claimed."""
+"""Modules with memories that are read and written: those in ``hdl.rom.COLLISION_FREE``, and the counts and the cache in ``neurons``."""
 
 
 class CollidingMemory(Elaboratable):
@@ -85,7 +89,7 @@ def test_a_collision_shows():
     assert found == [3, 3 ^ 0xFF, 2, 9]
 
 
-@pytest.mark.parametrize("neuron", PLAIN, ids=["-".join(neuron.values()) for neuron in PLAIN])
+@pytest.mark.parametrize("neuron", NEURONS, ids=["-".join(neuron.values()) for neuron in NEURONS])
 def test_no_collision_is_used(colliding, neuron):
     check(lively_network(neuron, 1), 3)
 
@@ -93,6 +97,34 @@ def test_no_collision_is_used(colliding, neuron):
 @pytest.mark.parametrize("seed", range(6))
 def test_no_collision_is_used_with_any_geometry(colliding, seed):
     check(random_network(seed, unusual=True), seed)
+
+
+@pytest.mark.parametrize("stall", [0, 0.4])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_collision_is_used_in_a_chain(colliding, seed, stall):
+    """Whose cores receive the next frame while they are still sending, or have just sent."""
+    network = next(n for n in (random_network(s) for s in range(100 * seed, 100 * seed + 100)) if cut_places(n))
+    check_chain(network, cut_places(network), seed, lanes=4, stall=stall)
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 16])
+def test_no_collision_is_used_with_frames_of_spikes(colliding, lanes):
+    differences, counted, expected = compared(wide("symmetric"), lanes)
+    assert not differences and counted == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_collision_is_used_behind_max_pooling(colliding, seed):
+    check(pooled_network(seed, padding=seed > 0), seed)
+
+
+@pytest.mark.parametrize("order", LEAK_ORDERS)
+def test_no_collision_is_used_by_leaks(colliding, order):
+    check(lively_leaky_network({**PLAIN, "leak_order": order, "input": "direct"}, 1), 5)
+
+
+def test_no_collision_is_used_by_networks_that_are_loaded(colliding):
+    assert not run([random_network(seed, neuron={"input": "direct"}) for seed in range(3)], 3, stall=0.3)
 
 
 def test_a_collision_that_is_used_differs(colliding, monkeypatch):

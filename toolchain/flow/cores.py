@@ -46,20 +46,12 @@ def capacity_for(
     listed: str | None = None,
     banks: int | None = None,
 ) -> Capacity | None:
-    """Room of the core to generate for a network; None for one whose memories hold just this network.
-
-    Parameters
-    ----------
-    memories : str
-        ``rom``, ``loadable`` or ``external``.
-    listed : str, optional
-        What there must be room for, comma-separated: network files, capacities (JSON), and names of devices, whose
-        room gets the network's neuron. The network itself, if nothing is listed.
+    """``listed_capacity`` where ``memories`` are ``loadable``; None where they hold just this network, which takes no list.
 
     Raises
     ------
     InvalidValue
-        Unknown names, neurons or lanes that do not go together, or a network that does not fit.
+        As ``listed_capacity``; other ``memories`` than in ``MEMORIES``; a list or banks without ``loadable``.
     """
     if memories not in MEMORIES:
         raise InvalidValue(f"memories is {memories!r}, must be one of {', '.join(MEMORIES)}")
