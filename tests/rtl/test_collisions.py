@@ -22,7 +22,7 @@ from toolchain.leak import LEAK_ORDERS
 from toolchain.segments import cut_places
 
 PLACES = ("hdl.rom", "hdl.core", "hdl.neurons")
-"""Modules with memories that are read and written: those in ``hdl.rom.COLLISION_FREE``, and the counts and the cache in ``neurons``."""
+"""Modules with memories that are read and written: those in ``hdl.rom.COLLISION_FREE``, and the counts in ``neurons``."""
 
 
 class CollidingMemory(Elaboratable):
