@@ -29,7 +29,7 @@ class Lane(wiring.Component):
     memories end in a register here that nothing stands before, so that a block RAM's own can be it. A value that memory
     does not give yet stands for ``membrane``: ``forward_before``, given with it, takes the sum of the last synapse but one,
     ``forward_written`` takes ``written``, what was written while the memory was read; ``forward_last``, given with ``add``,
-    takes the last sum. ``held``, a cycle after ``membrane``, is the membrane without the last sum.
+    takes the last sum. ``read``, a cycle after ``membrane``, is that with nothing forwarded, for whoever reads while nothing is added.
 
     Firing: ``load`` takes ``U ← held + addend`` and θ; in each following cycle ``spike`` and
     ``after`` show one firing of U, and ``step`` moves on to the next, adding the loaded membrane
@@ -82,7 +82,7 @@ class Lane(wiring.Component):
                 "forward_before": In(1),
                 "forward_written": In(1),
                 "written": In(signed(membrane_bits)),
-                "held": Out(signed(membrane_bits)),
+                "read": Out(signed(membrane_bits)),
                 "sum": Out(signed(membrane_bits)),
                 "load": In(1),
                 "step": In(1),
@@ -112,6 +112,7 @@ class Lane(wiring.Component):
         width = len(self.membrane)
         weight = Signal(self.weight.shape(), reset_less=True)
         membrane = Signal(self.membrane.shape(), reset_less=True)
+        held = Signal(self.membrane.shape())
         product = Signal(signed(width))
         forwarded = Signal(signed(width))
         forward = Signal()
@@ -123,11 +124,11 @@ class Lane(wiring.Component):
             forward.eq(self.forward_before | self.forward_written),
             self.sum.eq(0),
         ]
-        m.d.comb += self.held.eq(Mux(forward, forwarded, membrane))
+        m.d.comb += [self.read.eq(membrane), held.eq(Mux(forward, forwarded, membrane))]
         with m.If(self.add):
-            m.d.sync += self.sum.eq(Mux(self.forward_last, self.sum, self.held) + product)
+            m.d.sync += self.sum.eq(Mux(self.forward_last, self.sum, held) + product)
 
-        self._fire(m, width)
+        self._fire(m, held)
         return m
 
     def _weighed(self, weight: Signal) -> Value:
@@ -138,8 +139,8 @@ class Lane(wiring.Component):
         value = weight << exponent if self._weighing == "shift" else weight
         return Mux(self.amplitude[-1], -value, value) if signed_spikes else value
 
-    def _fire(self, m: Module, width: int) -> None:
-        network = self._network
+    def _fire(self, m: Module, held: Signal) -> None:
+        network, width = self._network, len(held)
         shift = network.time_steps - 1 if network.schedule == "radix" and not self._preshifted else 0
         potential = Signal(signed(width))
         threshold = Signal(len(self.threshold) + shift)
@@ -157,11 +158,11 @@ class Lane(wiring.Component):
             current = Signal(signed(width))
             left = self._leak(m, potential, threshold, fired) if self._decays else self.after
             following = left + Mux(self.constant_current, current, 0)
-            loaded = self.held + self.addend
+            loaded = held + self.addend
             with m.If(self.load):
-                m.d.sync += current.eq(self.held)
+                m.d.sync += current.eq(held)
         else:
-            following, loaded = self.after, self.held
+            following, loaded = self.after, held
         with m.If(self.load):
             m.d.sync += [potential.eq(loaded), threshold.eq(self.threshold.shift_left(shift))]
         with m.Elif(self.step):

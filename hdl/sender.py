@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Array, Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -13,6 +13,9 @@ from hdl.layouts import AxiWord, lanes_layout, width_for
 from hdl.packing import SpikePacking
 
 __all__ = ["PacketSender", "ResultSender", "SpikeSender"]
+
+_NEIGHBOURS = 8
+"""Lanes whose scores are chosen from in one cycle."""
 
 
 class PacketSender(wiring.Component):
@@ -157,8 +160,14 @@ class ResultSender(PacketSender):
         score = Signal(signed(size))
         best = Signal(signed(size))
         counter = Signal(32)
+        # two steps, each with a cycle of its own: among neighbours, then among those
+        near = [Signal(signed(size), name=f"near_{first}") for first in range(0, self._lanes, _NEIGHBOURS)]
+        places = width_for(_NEIGHBOURS - 1)
         m.d.sync += [
-            score.eq(values.word_select(lane, size).as_signed()),
+            *(
+                signal.eq(values[number * _NEIGHBOURS * size :].word_select(lane[:places], size))
+                for number, signal in enumerate(near)
+            ),
             counter.eq(self.counters.word_select(place, 32)),
         ]
         m.d.comb += [self.read_word.eq(word), self.counters_address.eq(number)]
@@ -171,6 +180,13 @@ class ResultSender(PacketSender):
             settings = self.settings
             following, network_id = settings.result_words, settings.network_id
             last_class, last_layer = settings.last_class, settings.last_layer
+
+        def take_score() -> None:
+            """Offer the score of ``lane``; that of the next one is on its way meanwhile."""
+            m.d.sync += [score.eq(Array(near)[lane[places:]]), lane.eq(lane + 1)]
+            with m.If(lane == self._lanes - 1):
+                m.d.sync += [lane.eq(0), word.eq(word + 1)]
+            m.next = "SCORE"
 
         asked: dict[str, ValueLike] = {"RESULT": self.send_result, "ERROR": self.send_error}
         if self._loaded:
@@ -195,13 +211,9 @@ class ResultSender(PacketSender):
             with m.State("AWAIT"):
                 m.next = "SELECT"
             with m.State("SELECT"):
-                m.next = "SCORE"
+                take_score()
             with m.State("SCORE"):
                 self._offer(m, score, "NEXT SCORE")
-                with m.If(self.o.ready):  # the score of the next lane comes two cycles later
-                    m.d.sync += lane.eq(lane + 1)
-                    with m.If(lane == self._lanes - 1):
-                        m.d.sync += [lane.eq(0), word.eq(word + 1)]
             with m.State("NEXT SCORE"):
                 with m.If((number == 0) | (score > best)):
                     m.d.sync += [best.eq(score), prediction.eq(number)]
@@ -211,7 +223,7 @@ class ResultSender(PacketSender):
                 with m.Elif(lane == 0):
                     m.next = "READ"
                 with m.Else():
-                    m.next = "SCORE"
+                    take_score()
             with m.State("PREDICTION"):
                 m.d.sync += number.eq(0)
                 self._offer(m, prediction, "FETCH")
