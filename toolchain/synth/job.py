@@ -20,12 +20,13 @@ from hdl.tiles import ExternalWeights
 from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.ir import FixedPointNetwork
 from toolchain.netfile import replacing
+from toolchain.synth.floorplan import FLOORPLANS, floorplan
 from toolchain.synth.names import DesignNames
 from toolchain.synth.place import Placement, place_and_route
 from toolchain.synth.result import SynthesisResult, find_shortages
 from toolchain.synth.targets import Device
 from toolchain.synth.vivado import write_vivado
-from toolchain.synth.yosys import RTLIL, synthesize_cells
+from toolchain.synth.yosys import NETLIST, RTLIL, synthesize_cells
 from toolchain.tools import Tool, find_synthesis
 
 __all__ = ["RESULT", "check_clock", "check_seed", "find_tools", "implement", "synthesize"]
@@ -199,6 +200,9 @@ def implement(
     placement = Placement({}, {}, None, (), "")
     if device.family.placer is not None and not shortages:
         with _stage(seconds, "nextpnr"):
+            if device.name in FLOORPLANS:
+                say("nextpnr: telling blocks where to go")
+                floorplan(folder / NETLIST, FLOORPLANS[device.name], top=TOP)
             say("nextpnr")
             placement = place_and_route(
                 tools[device.family.placer],
