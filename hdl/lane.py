@@ -29,7 +29,7 @@ class Lane(wiring.Component):
     memories end in a register here that nothing stands before, so that a block RAM's own can be it. A value that memory
     does not give yet stands for ``membrane``: ``forward_before``, given with it, takes the sum of the last synapse but one,
     ``forward_written`` takes ``written``, what was written while the memory was read; ``forward_last``, given with ``add``,
-    takes the last sum. ``read``, a cycle after ``membrane``, is that with nothing forwarded, for whoever reads while nothing is added.
+    takes the last sum. ``given``, a cycle after ``membrane``, is that with nothing forwarded, for whoever reads while nothing is added.
 
     Firing: ``load`` takes ``U ← held + addend`` and θ; in each following cycle ``spike`` and
     ``after`` show one firing of U, and ``step`` moves on to the next, adding the loaded membrane
@@ -82,7 +82,7 @@ class Lane(wiring.Component):
                 "forward_before": In(1),
                 "forward_written": In(1),
                 "written": In(signed(membrane_bits)),
-                "read": Out(signed(membrane_bits)),
+                "given": Out(signed(membrane_bits)),
                 "sum": Out(signed(membrane_bits)),
                 "load": In(1),
                 "step": In(1),
@@ -124,7 +124,7 @@ class Lane(wiring.Component):
             forward.eq(self.forward_before | self.forward_written),
             self.sum.eq(0),
         ]
-        m.d.comb += [self.read.eq(membrane), held.eq(Mux(forward, forwarded, membrane))]
+        m.d.comb += [self.given.eq(membrane), held.eq(Mux(forward, forwarded, membrane))]
         with m.If(self.add):
             m.d.sync += self.sum.eq(Mux(self.forward_last, self.sum, held) + product)
 

@@ -245,7 +245,7 @@ class NeuronArray(wiring.Component):
                 lane.forward_before.eq(forward_before),
                 lane.forward_written.eq(forward_written),
                 lane.written.eq(written[number]),
-                self.read_data[number].eq(lane.read),
+                self.read_data[number].eq(lane.given),
                 lane.load.eq(sweep.load),
                 lane.step.eq(sweep.step),
                 lane.fires.eq(self.fires),

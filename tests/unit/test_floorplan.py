@@ -2,7 +2,10 @@
 
 import json
 import re
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,20 +15,36 @@ from toolchain.synth.targets import DEVICES
 _SITE = re.compile(r"X(\d+)/Y(\d+)/(EBR[0-3]|MULT18_[0145])$")
 
 
+def _cell(kind: str, inputs: Sequence[int] = (), outputs: Sequence[int] = ()) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "attributes": {"keep": "1"},
+        "port_directions": {"I": "input", "O": "output"},
+        "connections": {"I": [*inputs, "0"], "O": [*outputs]},
+    }
+
+
 def _netlist(path: Path, lanes: int, cores: tuple[str, ...] = ("harness.core",), *, others: int = 3) -> Path:
-    """A file as Yosys writes it: of each lane a multiplier, a block of membranes and half a block of weights; and blocks of no lane."""
-    kinds = {}
+    """A file as Yosys writes it: of each lane a multiplier, a block of membranes, and two of weights, numbered against the lanes,
+    each of which feeds registers of two lanes through logic; and blocks of no lane."""
+    cells = {}
+    nets = count()
     for core in cores:
+        weights = [next(nets) for _ in range(lanes)]
         for lane in range(lanes):
-            kinds[f"{core}.neurons.lane_{lane}.product_TRELLIS_FF_Q_DI_MULT18X18D_P0"] = "MULT18X18D"
-            kinds[f"{core}.neurons.membranes.0.{lane}"] = "DP16KD"
-            kinds[f"{core}.neurons.lane_{lane}.product_TRELLIS_FF_Q"] = "TRELLIS_FF"
-        for block in range(lanes // 2):
-            kinds[f"{core}.neurons.weights.0.{block}"] = "DP16KD"
-            kinds[f"{core}.neurons.weights.1.{block}"] = "PDPW16KD"
+            product, chosen = next(nets), next(nets)
+            own = f"{core}.neurons.lane_{lane}."
+            cells[f"{own}product_TRELLIS_FF_Q_DI_MULT18X18D_P0"] = _cell("MULT18X18D", outputs=[product])
+            cells[f"{own}product_TRELLIS_FF_Q"] = _cell("TRELLIS_FF", [product])
+            cells[f"{core}.neurons.membranes.0.{lane}"] = _cell("DP16KD")
+            cells[f"{core}.neurons.between_{lane}"] = _cell("LUT4", [weights[lane]], [chosen])
+            cells[f"{own}weight_TRELLIS_FF_Q"] = _cell("TRELLIS_FF", [chosen])
+        for lane in range(0, lanes, 2):
+            for row, kind in enumerate(("DP16KD", "PDPW16KD")):
+                block = f"{core}.neurons.weights.{row}.{lanes - lane}"
+                cells[block] = _cell(kind, outputs=weights[lane : lane + 2])
         for number in range(others):
-            kinds[f"{core}.spikes_{number}.0.0"] = "DP16KD"
-    cells = {name: {"type": kind, "attributes": {"keep": "1"}, "connections": {}} for name, kind in kinds.items()}
+            cells[f"{core}.spikes_{number}.0.0"] = _cell("DP16KD")
     path.write_text(json.dumps({"creator": "a test", "modules": {"top": {"cells": cells}}}))
     return path
 
@@ -55,7 +74,7 @@ def test_every_block_gets_a_site_of_its_own_and_its_kind(tmp_path: Path, device:
     before = json.loads(path.read_text())
     assert floorplan(path, FLOORPLANS[device], top="top")
     told = _told(path)
-    blocks = {name for name, cell in before["modules"]["top"]["cells"].items() if cell["type"] != "TRELLIS_FF"}
+    blocks = {name for name, cell in before["modules"]["top"]["cells"].items() if cell["type"] in FLOORPLANS[device]}
     assert told.keys() == blocks
     assert len(set(told.values())) == len(told)
     for name, (_, _, site) in told.items():
@@ -72,7 +91,7 @@ def test_blocks_of_a_lane_are_neighbours(tmp_path: Path) -> None:
     told = _told(path)
     for lane in range(64):
         column, row, _ = told[f"harness.core.neurons.lane_{lane}.product_TRELLIS_FF_Q_DI_MULT18X18D_P0"]
-        for block in (f"membranes.0.{lane}", f"weights.0.{lane // 2}"):
+        for block in (f"membranes.0.{lane}", f"weights.0.{64 - lane // 2 * 2}"):
             beside, above, _ = told[f"harness.core.neurons.{block}"]
             # two groups of columns, and the next row but one of block RAMs; of 117 columns and 60 rows with sites
             assert abs(column - beside) <= 18 and abs(row - above) <= 24, (lane, block)
@@ -104,7 +123,7 @@ def test_cores_of_a_chain_follow_each_other(tmp_path: Path) -> None:
 
 def test_a_netlist_without_lanes_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "netlist.json"
-    cells = {"memory.0.0": {"type": "DP16KD", "attributes": {}}, "lut": {"type": "LUT4", "attributes": {}}}
+    cells = {"memory.0.0": _cell("DP16KD"), "lut": _cell("LUT4")}
     path.write_text(json.dumps({"modules": {"top": {"cells": cells}}}))
     before = path.read_bytes()
     assert not floorplan(path, FLOORPLANS["ecp5-85k"], top="top")
@@ -117,7 +136,7 @@ def test_kinds_that_a_device_has_too_few_of_are_left_to_the_placer(tmp_path: Pat
     cells = design["modules"]["top"]["cells"]
     for name in [name for name in cells if ".weights." in name]:
         del cells[name]
-    cells["harness.core.scanner.MULT18X18D_P0"] = {"type": "MULT18X18D", "attributes": {}, "connections": {}}
+    cells["harness.core.scanner.MULT18X18D_P0"] = _cell("MULT18X18D")
     path.write_text(json.dumps(design))
     assert floorplan(path, FLOORPLANS["ecp5-25k"], top="top")  # it has 28 multipliers
     assert len(_told(path)) == 28

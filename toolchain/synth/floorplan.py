@@ -7,16 +7,18 @@ with 64 lanes it needs 280,000 units of wire, and 121,000 where they are told (`
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle, product
 from pathlib import Path
+from typing import Any
 
 __all__ = ["FLOORPLANS", "Grid", "floorplan"]
 
-_LANE = re.compile(r"(?P<core>.*\bneurons)\.(?P<what>lane)_(?P<number>\d+)\.")
-_MEMORY = re.compile(r"(?P<core>.*\bneurons)\.(?P<what>[^.]+)\.\d+\.(?P<number>\d+)$")
-"""Yosys numbers the blocks of a memory by their words and then by their bits."""
+_LANE = re.compile(r"(.*\bneurons)\.lane_(\d+)\.")
+_BLOCK = re.compile(r"(.*\bneurons\.[^.]+)\.\d+\.(\d+)$")
+"""Yosys numbers the blocks of a memory last."""
+_REGISTER = "TRELLIS_FF"
 _ROOM = 1.1
 """Sites for each block."""
 
@@ -85,30 +87,67 @@ FLOORPLANS = {
 (``tests/bench/ecp5_sites.py`` prints them)."""
 
 
-def _places(names: Sequence[str]) -> dict[str, float]:
-    """Where on the line of all lanes, core by core, from 0 to 1, each block belongs; empty where none belongs to a lane.
+class _Line:
+    """All lanes in a line from 0 to 1, core by core, and where on it each block belongs.
 
-    A multiplier belongs to its lane, a block of a memory of all lanes to those whose bits it has; all others, in the middle of
-    both halves.
+    A block belongs to the lanes whose registers it feeds, through logic only; one that feeds none and is of a memory within the
+    neuron array, to where it is in that memory; all others to the middle of both halves.
     """
-    found = {name: match for name in names if (match := _LANE.match(name) or _MEMORY.match(name)) is not None}
-    if not found:
-        return {}
-    last: dict[tuple[str, str], int] = defaultdict(int)
-    for match in found.values():
-        of = match["core"], match["what"]
-        last[of] = max(last[of], int(match["number"]))
-    cores = sorted({core for core, _ in last}, key=lambda core: [int(n) for n in re.findall(r"\d+", core)])
-    middle = cycle((0.25, 0.75))
-    places = {}
-    for name in names:
-        match = found.get(name)
-        if match is None:
-            places[name] = next(middle)
-        else:
-            core, what, number = match["core"], match["what"], int(match["number"])
-            places[name] = (cores.index(core) + (number + 0.5) / (last[core, what] + 1)) / len(cores)
-    return places
+
+    def __init__(self, cells: dict[str, Any]):
+        self._cells = cells
+        self._fed: dict[int, list[str]] = defaultdict(list)
+        for name, cell in cells.items():
+            for bit in _bits(cell, "input"):
+                self._fed[bit].append(name)
+        lanes: dict[str, int] = defaultdict(int)
+        for match in filter(None, map(_LANE.match, cells)):
+            lanes[match[1]] = max(lanes[match[1]], int(match[2]) + 1)
+        self.cores = sorted(lanes, key=lambda core: [int(number) for number in re.findall(r"\d+", core)])
+        self._lanes = lanes
+
+    def places(self, blocks: Sequence[str]) -> dict[str, float]:
+        """Of each block, its place."""
+        blocks = sorted(blocks)
+        found = {name: match for name in blocks if (match := _BLOCK.match(name)) is not None}
+        last: dict[str, int] = defaultdict(int)
+        for match in found.values():
+            last[match[1]] = max(last[match[1]], int(match[2]))
+        middle = cycle((0.25, 0.75))
+        places = {}
+        for name in blocks:
+            lanes = [self._lane(match) for match in map(_LANE.match, self._fed_by(name)) if match is not None]
+            if lanes:
+                places[name] = sum(lanes) / len(lanes)
+            elif name in found and (core := found[name][1].rpartition(".")[0]) in self.cores:
+                within = (int(found[name][2]) + 0.5) / (last[found[name][1]] + 1)
+                places[name] = (self.cores.index(core) + within) / len(self.cores)
+            else:
+                places[name] = next(middle)
+        return places
+
+    def _lane(self, match: re.Match[str]) -> float:
+        core, lane = match[1], int(match[2])
+        return (self.cores.index(core) + (lane + 0.5) / self._lanes[core]) / len(self.cores)
+
+    def _fed_by(self, block: str) -> set[str]:
+        """The block, and the registers that it feeds."""
+        registers, seen, reached = {block}, {block}, {block}
+        while reached:
+            bits = {bit for name in reached for bit in _bits(self._cells[name], "output")}
+            reached = {name for bit in bits for name in self._fed[bit]} - seen
+            seen |= reached
+            ends = {name for name in reached if self._cells[name]["type"] == _REGISTER}
+            registers |= ends
+            reached -= ends
+        return registers
+
+
+def _bits(cell: dict[str, Any], direction: str) -> Iterator[int]:
+    """Nets that a cell drives, or is driven by."""
+    for port, bits in cell["connections"].items():
+        if cell["port_directions"][port] == direction:
+            yield from (bit for bit in bits if isinstance(bit, int))
 
 
 def floorplan(netlist: Path, grids: dict[str, Grid], *, top: str) -> bool:
@@ -134,9 +173,10 @@ def floorplan(netlist: Path, grids: dict[str, Grid], *, top: str) -> bool:
     for name, cell in cells.items():
         if cell["type"] in grids:
             blocks[grids[cell["type"]]].append(name)
-    places = _places(sorted(chain(*blocks.values())))
-    if not places:
+    line = _Line(cells)
+    if not line.cores:
         return False
+    places = line.places([*chain(*blocks.values())])
     groups = max(grid.groups_for(len(names)) for grid, names in blocks.items())
     for grid, names in blocks.items():
         sites = grid.line(len(names), groups)
