@@ -105,6 +105,7 @@ POINTS = tuple(
         ("cnn", "ecp5-25k", 4),
         ("cnn", "ecp5-85k", 4),
         ("cnn", "ecp5-85k", 16),
+        ("cnn", "ecp5-85k", 64),
         ("cnn", "gw2a-18", 4),
         ("cnn", "up5k", 4),
         ("cnn", "xc7a35t", 16),

@@ -36,7 +36,7 @@ if "signal" in story:
 raise SystemExit(story.get("code", 0))
 """
 CELLS = {"LUT4": 100, "CCU2C": 10, "TRELLIS_FF": 50, "DP16KD": 3, "MULT18X18D": 1, "$scopeinfo": 7}
-EMPTY = '{"modules": {"top": {}}}'
+EMPTY = '{"modules": {"top": {"cells": {}}}}'
 USED = """Info: Packing constants..
 Info: Device utilisation:
 Info: \t              DP16KD:       3/    208     1%

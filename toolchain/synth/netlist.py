@@ -131,10 +131,9 @@ def synthesize_netlist(
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ToolMissing(f"{tool.executable} ended well but left no netlist; log in {folder / LOG}") from error
     models: CellModels = cell_models(device.family.name, share, cells)
-    command = " ".join((*device.synthesis, *options))
     header = (
         f"// Netlist of a Spikeloom core, fingerprint {bundle.fingerprint}\n"
-        f"// made for {device.name} by Yosys {tool.version}: {command}\n"
+        f"// made for {device.name} by Yosys {tool.version}: {netlist.command}\n"
         "`timescale 1ns / 1ps\n"  # Icarus takes one for all files
     )
     made = replace(bundle, folder=folder, netlist=device.name)
@@ -143,4 +142,4 @@ def synthesize_netlist(
     ports = {**loads((bundle.folder / PORTS_FILE).read_text()), **made.describe()}
     with replacing(folder / PORTS_FILE) as temporary:
         temporary.write_text(dumps(ports, indent=2) + "\n")
-    return GateLevel(made, device, command, cells, models.origin, netlist.sha256, tool.version)
+    return GateLevel(made, device, netlist.command, cells, models.origin, netlist.sha256, tool.version)

@@ -32,10 +32,13 @@ class Netlist:
         Number of cells of each type.
     sha256 : str
         Of the netlist's top module; the same for the same network, lanes, device and Yosys, on any machine.
+    command : str
+        Yosys's commands of the synthesis itself, between reading and writing.
     """
 
     cells: dict[str, int]
     sha256: str
+    command: str
 
     def uses(self, device: Device) -> dict[str, int]:
         """Of each resource of the device's family, how much these cells take."""
@@ -93,10 +96,11 @@ def synthesize_cells(
         Yosys fails, or leaves no netlist.
     """
     (folder / OWN_LOG).unlink(missing_ok=True)
+    synthesis = _synthesis(device, top, options)
     # without the places of Yosys's own cell libraries, which differ between installations
     script = (
         f"{'read_verilog' if design.endswith('.v') else 'read_rtlil'} {design}",
-        *_synthesis(device, top, options),
+        *synthesis,
         "setattr -unset src *",
         f"write_json {NETLIST}",
         *((f"write_verilog -noattr {verilog}",) if verilog else ()),
@@ -122,7 +126,7 @@ def synthesize_cells(
         raise ToolMissing(
             f"{tool.executable} ended well but left no netlist or no cell counts; log in {log}"
         ) from error
-    return Netlist(counted, digest)
+    return Netlist(counted, digest, "; ".join(synthesis))
 
 
 def _keep_whole_log(folder: Path, code: int) -> None:
