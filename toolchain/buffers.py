@@ -5,7 +5,7 @@ from typing import Any
 
 from toolchain.ir import INPUT, Network
 
-__all__ = ["held", "last_reads", "peak", "place", "with_input"]
+__all__ = ["freed", "held", "last_reads", "peak", "place", "with_input"]
 
 
 def last_reads(network: Network[Any]) -> tuple[int, ...]:
@@ -26,6 +26,15 @@ def with_input(network: Network[Any], given: int, sizes: Sequence[int]) -> tuple
         return tuple(sizes), last
     readers = [index for index, layer in enumerate(network.layers) if any(c.source == INPUT for c in layer.connections)]
     return (given, *sizes), (1 + max(readers, default=-1), *(1 + index for index in last))
+
+
+def freed(last: Sequence[int], at_once: Sequence[bool]) -> tuple[int, ...]:
+    """Last holders of buffers where a layer may write its spikes over what it has read.
+
+    Layers ``at_once`` fire when they have read all their sources for the last time, so that a buffer that such a layer reads
+    ``last`` is free while it fires; the others read on between their spikes. A buffer is held at least by its own layer.
+    """
+    return tuple(max(index, reader - at_once[reader]) for index, reader in enumerate(last))
 
 
 def held(sizes: Sequence[int], last: Sequence[int]) -> tuple[int, ...]:
