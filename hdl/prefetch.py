@@ -46,8 +46,8 @@ class Prefetcher(wiring.Component):
     Beats are counted. A tile of which a beat has ``rresp`` SLVERR or DECERR is spoilt; so is one whose ``rlast`` comes at another
     beat than a burst's last, or not there. After the latter nothing is asked for until no beat came for 1,024 clocks, so that none is
     taken for another's. Who meets a spoilt tile says ``restart``: both banks are then dropped and the first tile is read again.
-    While ``waiting``, clocks are counted in which the memory neither takes a request nor gives a beat; beats that are only
-    drained after a wrong ``rlast`` do not count. Behind ``external.timeout`` of them ``late`` says so. Who then says ``restart`` gets the
+    While ``waiting``, clocks are counted in which the memory neither takes a request nor gives a beat; what is
+    only drained after a wrong ``rlast`` does not count. Behind ``external.timeout`` of them ``late`` says so. Who then says ``restart`` gets the
     first tile as soon as the tile under way is whole: what was asked for is taken to its last beat, however late it comes, and
     nothing else is asked for meanwhile. So no late beat is taken for another's.
     Throughput: a beat a clock, or a weight word a clock where a beat holds several. Latency: 4 clocks from a bank that is
@@ -214,9 +214,8 @@ class Prefetcher(wiring.Component):
     def _lose_patience(self, m: Module, lost: Signal) -> None:
         """``late``, when nothing moves for so long; a word on its way into the cache moves."""
         left, moves = Signal(range(self._external.timeout)), Signal()
-        m.d.comb += moves.eq(
-            (self.m_axi_arvalid & self.m_axi_arready) | (self.m_axi_rvalid & self.m_axi_rready & ~lost) | self.write
-        )
+        request, beat = self.m_axi_arvalid & self.m_axi_arready, self.m_axi_rvalid & self.m_axi_rready
+        m.d.comb += moves.eq((request | beat | self.write) & ~lost)
         m.d.sync += [left.eq(self._external.timeout - 1), self.late.eq(0)]
         with m.If(self.waiting & ~moves):
             m.d.sync += [left.eq(left - (left != 0)), self.late.eq(left == 0)]
