@@ -277,11 +277,14 @@ class TiledProgram(Program):
         return ChannelRange(place, 0, tile.groups - 1, 0, self._last_lanes(tile) - 1)
 
     def _lives(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """As ``Program``, but a layer that fires once, when its tiles are scanned, may write over the spikes that it read."""
+        """As ``Program``, but a layer writes over the spikes that it was the last to read.
+
+        It fires when all its tiles were scanned; where it does so after every step, it writes spikes of the step that was
+        scanned over spikes of just that step, since all buffers hold as many words of each of the T steps and begin with the first.
+        """
         sizes, last = super()._lives()
-        layers = self.network.layers
-        at_once = [self.network.schedule != "stream" or self.network.reads_frame(layer) for layer in layers]
-        return sizes, freed(last, [False] * (len(sizes) - len(layers)) + at_once)
+        assert all(size % self.steps == 0 for size in sizes)
+        return sizes, freed(last)
 
     @cached_property
     def _ranges(self) -> tuple[tuple[ChannelRange, ...], tuple[int, ...]]:

@@ -28,13 +28,12 @@ def with_input(network: Network[Any], given: int, sizes: Sequence[int]) -> tuple
     return (given, *sizes), (1 + max(readers, default=-1), *(1 + index for index in last))
 
 
-def freed(last: Sequence[int], at_once: Sequence[bool]) -> tuple[int, ...]:
-    """Last holders of buffers where a layer may write its spikes over what it has read.
+def freed(last: Sequence[int]) -> tuple[int, ...]:
+    """Last holders of buffers where a layer writes its spikes over those that it was the ``last`` to read.
 
-    Layers ``at_once`` fire when they have read all their sources for the last time, so that a buffer that such a layer reads
-    ``last`` is free while it fires; the others read on between their spikes. A buffer is held at least by its own layer.
+    A buffer is held at least by its own layer.
     """
-    return tuple(max(index, reader - at_once[reader]) for index, reader in enumerate(last))
+    return tuple(max(index, reader - 1) for index, reader in enumerate(last))
 
 
 def held(sizes: Sequence[int], last: Sequence[int]) -> tuple[int, ...]:

@@ -80,7 +80,7 @@ def test_max_pooling_is_exact():
 
 @pytest.mark.parametrize("schedule", ["two_phase", "stream"])
 def test_residual_blocks_are_exact(schedule):
-    """Whose tiles share entries of the channel table, and whose spikes go over those that were read, in ``two_phase``."""
+    """Whose tiles share entries of the channel table, and whose spikes go over those that were read."""
     program = tiled(blocks(schedule))
     memory = MemoryModel(program.weight_bytes(), latency=9, stall=0.2)
     assert not run(program, frames_for(program.network, 1, 1), memory)[1].differences
@@ -90,10 +90,8 @@ SHARING_FAULTS = {
     "place_before": ("hdl.sharing", "place = len(table)", "place = max(0, len(table) - 1)", "two_phase"),
     "first_entry_is_enough": ("hdl.sharing", "tuple(table[start : start + len(run)]) == run", "True", "two_phase"),
     "tiles_taken_for_alike": ("hdl.tiles", "prod(connection.kernel), tile.groups, self._last_lanes(tile)", "0", "two_phase"),
-    "freed_before_it_is_read": ("hdl.tiles", "freed(last, [False]", "freed([max(*x) for x in enumerate(y - 1 for y in last)], [False]", "two_phase"),
-    "freed_between_steps": (
-        "hdl.tiles", 'self.network.schedule != "stream" or self.network.reads_frame(layer) for', "True for", "stream"
-    ),
+    "freed_before_it_is_read": ("hdl.tiles", "return sizes, freed(last)", "return sizes, freed(freed(last))", "two_phase"),
+    "steps_apart": ("hdl.program", "return place(sizes, last),", "return tuple(n + b for n, b in enumerate(place(sizes, last))),", "stream"),
 }  # fmt: skip
 """Module, healthy text, faulty text, schedule that shows it."""
 
@@ -205,7 +203,7 @@ def test_what_does_not_fit_is_refused():
 
 FAULTS = {
     "banks_exchanged_early": ("hdl.core", "prefetcher.release.eq(sequencer.scanned)", "prefetcher.release.eq(sequencer.scan)"),
-    "scan_does_not_wait": ("hdl.sequencer", "with m.Elif(self.weights_ready):", "with m.Else():"),
+    "scan_does_not_wait": ("hdl.sequencer", "with m.Elif(self.weights_ready):", "with m.Elif(1):"),
     "last_beat_dropped": ("hdl.prefetch", "left.eq(tile.beats), entry", "left.eq(tile.beats - 1), entry"),
     "wrong_tile_base": ("hdl.prefetch", "beat.eq(tile.base)", "beat.eq(tile.base + 1)"),
     "wrong_first_group": ("hdl.tiles", "(axis_taps(connection, source, 1), tile.first,", "(axis_taps(connection, source, 1), 0,"),
