@@ -313,7 +313,7 @@ ERROR_FAULTS = {
     "what_is_held_stays_known": ("hdl.prefetch", "full, known, restarting", "full, restarting", "slverr"),
     "place_stays": ("hdl.prefetch", "in (place, layer_start,", "in (layer_start,", "slverr"),
     "word_begun_before_goes_on": ("hdl.prefetch", "        with m.If(begin):\n            m.d.sync += part.eq(0)\n", "", "short"),
-    "another_code": ("hdl.core", "Mux(abandoned, ErrorCode.MEMORY, error)", "error", "slverr"),
+    "another_code": ("hdl.core", "Mux(abandoned, Mux(late, ErrorCode.TIMEOUT, ErrorCode.MEMORY), error)", "error", "slverr"),
 }  # fmt: skip
 """Module, healthy text, faulty text, the error of the memory that shows it."""
 
