@@ -40,7 +40,7 @@ DIMENSIONS = {
     "instructions": "instructions, one for each connection",
     "rows": "entries of the row table, one for each source row of each connection",
     "columns": "entries of the column table, one for each source column of each connection",
-    "channels": "entries of the channel table, one for each source channel of each connection",
+    "channels": "entries of the channel table, one for each source channel of each connection unlike others",
     "parameter_words": "parameter words, one for each lane group of each layer",
     "weight_words": "weight words",
     "membrane_words": "membrane words, those of the largest layer",

@@ -36,7 +36,7 @@ class Core(wiring.Component):
     """Event-driven integrate-and-fire neuron array for one fixed-point network, or for any within a capacity.
 
     A frame packet on ``s_axis`` gives a result packet on ``m_axis`` (see ``hdl.host``); a malformed
-    packet gives an error packet, and so does a frame whose external weights come with a bus error. One frame at a time:
+    packet gives an error packet, and so does a frame whose external weights come with a bus error or not at all. One frame at a time:
     ``s_axis_tready`` falls while it runs.
     Latency: data dependent, ``cycles`` in the result; about (synaptic operations + input
     multiply-accumulates) / lanes.
@@ -226,6 +226,8 @@ class Core(wiring.Component):
         m.d.comb += [
             sequencer.weights_ready.eq(prefetcher.ready),
             sequencer.weights_spoilt.eq(prefetcher.spoilt),
+            sequencer.weights_late.eq(prefetcher.late),
+            prefetcher.waiting.eq(sequencer.waiting),
             prefetcher.restart.eq(sequencer.abandon),
             prefetcher.release.eq(sequencer.scanned),
             neurons.bank.eq(prefetcher.bank),
@@ -455,10 +457,10 @@ class Core(wiring.Component):
                 sender.send_loaded.eq(sequencer.send_loaded),
             ]
         if self.sizes.external is not None:
-            abandoned = Signal()
+            abandoned, late = Signal(), Signal()
             with m.If(sequencer.send_error):
-                m.d.sync += abandoned.eq(sequencer.abandon)
-            error = Mux(abandoned, ErrorCode.MEMORY, error)
+                m.d.sync += [abandoned.eq(sequencer.abandon), late.eq(~sequencer.weights_ready)]
+            error = Mux(abandoned, Mux(late, ErrorCode.TIMEOUT, ErrorCode.MEMORY), error)
         m.d.comb += [
             sequencer.frame_done.eq(receiver.done),
             sequencer.frame_failed.eq(failed),

@@ -40,7 +40,7 @@ class ErrorCode(enum.IntEnum):
     Of load packets only: ``VERSION`` of the format; ``FEATURES``: another neuron, other lanes, or made for a core of another
     capacity; ``CAPACITY``: too large, with the number of the dimension (``hdl.capacity.DIMENSIONS``) in bits 15…8;
     ``CHECKSUM``. Of frames: ``NETWORK``: none was loaded; ``MEMORY``: the external memory answered a read of weights with an
-    error or with another number of beats, and the frame was given up.
+    error or with another number of beats, and the frame was given up; ``TIMEOUT``: it did not answer, likewise.
     """
 
     TYPE = 1
@@ -48,6 +48,7 @@ class ErrorCode(enum.IntEnum):
     SHORT = 3
     LONG = 4
     MEMORY = 5
+    TIMEOUT = 6
     VERSION = 8
     FEATURES = 9
     CAPACITY = 10

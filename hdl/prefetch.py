@@ -46,7 +46,10 @@ class Prefetcher(wiring.Component):
     Beats are counted. A tile of which a beat has ``rresp`` SLVERR or DECERR is spoilt; so is one whose ``rlast`` comes at another
     beat than a burst's last, or not there. After the latter nothing is asked for until no beat came for 1,024 clocks, so that none is
     taken for another's. Who meets a spoilt tile says ``restart``: both banks are then dropped and the first tile is read again.
-    A memory that does not answer at all is waited for.
+    While ``waiting``, clocks are counted in which the memory neither takes a request nor gives a beat; what is
+    only drained after a wrong ``rlast`` does not count. Behind ``external.timeout`` of them ``late`` says so. Who then says ``restart`` gets the
+    first tile as soon as the tile under way is whole: what was asked for is taken to its last beat, however late it comes, and
+    nothing else is asked for meanwhile. So no late beat is taken for another's.
     Throughput: a beat a clock, or a weight word a clock where a beat holds several. Latency: 4 clocks from a bank that is
     released to the request, 3 from a tile's last beat to ``ready``.
 
@@ -65,6 +68,7 @@ class Prefetcher(wiring.Component):
     -------
     ready : Out, the bank that is read holds the tile of the instruction at which the sequencer is
     spoilt : Out, with ``ready``, but it came with an error
+    waiting : In, somebody waits for ``ready``; ``late``: Out, and the memory has been silent for ``external.timeout`` clocks of it
     restart : In, one cycle, a frame is given up: the next tile is the program's first
     release : In, one cycle, its scan is over: the banks change places
     bank : Out, the bank that is read
@@ -88,6 +92,8 @@ class Prefetcher(wiring.Component):
             {
                 "ready": Out(1),
                 "spoilt": Out(1),
+                "waiting": In(1),
+                "late": Out(1),
                 "restart": In(1),
                 "release": In(1),
                 "bank": Out(1),
@@ -119,6 +125,8 @@ class Prefetcher(wiring.Component):
         self._request(m, tile, begin, lost)
         self._receive(m, tile, begin, filling, done, lost)
         self._watch(m, tile, begin, wrong, lost, drained)
+        if self._external.timeout:
+            self._lose_patience(m, lost)
         with m.FSM():
             with m.State("READ"):
                 m.next = "DECODE"
@@ -202,6 +210,15 @@ class Prefetcher(wiring.Component):
         m.d.sync += quiet.eq(quiet + 1)
         with m.If(self.m_axi_rvalid | self.m_axi_arvalid | ~lost):
             m.d.sync += quiet.eq(0)
+
+    def _lose_patience(self, m: Module, lost: Signal) -> None:
+        """``late``, when nothing moves for so long; a word on its way into the cache moves."""
+        left, moves = Signal(range(self._external.timeout)), Signal()
+        request, beat = self.m_axi_arvalid & self.m_axi_arready, self.m_axi_rvalid & self.m_axi_rready
+        m.d.comb += moves.eq((request | beat | self.write) & ~lost)
+        m.d.sync += [left.eq(self._external.timeout - 1), self.late.eq(0)]
+        with m.If(self.waiting & ~moves):
+            m.d.sync += [left.eq(left - (left != 0)), self.late.eq(left == 0)]
 
     def _request(self, m: Module, tile: data.View, begin: Signal, lost: Signal) -> None:
         """Bursts for all beats of a tile; each but the first begins at a multiple of the longest burst's size.

@@ -12,6 +12,7 @@ own group of a grouped convolution: its weights take the space of its kernel, an
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import accumulate, chain
 from math import prod
 from typing import Protocol
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from hdl.instruction import WINDOW_MEMBERS, ChannelRange, CoordinateTaps, Instruction
 from hdl.packing import SpikePacking
+from hdl.sharing import shared
 from toolchain.buffers import place, with_input
 from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
@@ -28,11 +30,13 @@ from toolchain.leak import Decay
 from toolchain.pooling import MaxPooling
 
 __all__ = [
-    "MAX_LANES", "WINDOW_MEMBERS", "ChannelRange", "CoordinateTaps", "Instruction", "Neuron", "Program", "amplitude_bits", "check_lanes",
-    "weighing",
+    "MAX_LANES", "WINDOW_MEMBERS", "Assembled", "ChannelRange", "CoordinateTaps", "Instruction", "Neuron", "Program", "amplitude_bits",
+    "check_lanes", "weighing",
 ]  # fmt: skip
 
 MAX_LANES = 64
+Assembled = tuple[tuple[Instruction, ...], tuple[CoordinateTaps, ...], tuple[CoordinateTaps, ...]]
+"""Instructions, and the coordinate tables along y and x."""
 
 
 def check_lanes(lanes: int) -> None:
@@ -91,7 +95,8 @@ class Program:
     """Everything that distinguishes one network from another for a core of ``lanes`` lanes.
 
     ``ranged``: with a channel table, though no connection may have groups; ``general``: thresholds stand in the
-    parameter memory, though they may all be powers of two. Both are for cores that are made for other networks too.
+    parameter memory, though they may all be powers of two, and connections that reach the same words from the same channels
+    share their entries of the channel table. Both are for cores that are made for other networks too.
 
     Raises
     ------
@@ -258,11 +263,15 @@ class Program:
         packing = self.packing
         return -(-self.pixels // 4) + 3 if packing is None else max(packing.words, packing.fields) + 4
 
+    def _lives(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Sizes and last holders of the buffers in the spike memory, of input spikes first, if there are any."""
+        given = 0 if self.packing is None else self.packing.fields
+        return with_input(self.network, given, self.spike_sizes)
+
     @cached_property
     def _buffers(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Bases and sizes in the spike memory, of input spikes first, if there are any."""
-        given = 0 if self.packing is None else self.packing.fields
-        sizes, last = with_input(self.network, given, self.spike_sizes)
+        """Bases and sizes of the buffers."""
+        sizes, last = self._lives()
         return place(sizes, last), sizes
 
     @property
@@ -313,20 +322,31 @@ class Program:
         """Coordinate tables along y and x; the rows carry the connection's weight base."""
         return self._assembled[1:]
 
-    @cached_property
+    @property
     def channels(self) -> tuple[ChannelRange, ...]:
-        """Channel table, connection by connection; empty without groups."""
-        if not self.grouped:
-            return ()
-        connections = [c for layer in self.network.layers for c in layer.connections]
-        return tuple(self.channel_range(c, channel) for c in connections for channel in range(c.inputs))
+        """Channel table, connection by connection unless entries are shared; empty without groups."""
+        return self._ranges[0]
 
     @cached_property
-    def _assembled(
-        self,
-    ) -> tuple[tuple[Instruction, ...], tuple[CoordinateTaps, ...], tuple[CoordinateTaps, ...]]:
+    def _ranges(self) -> tuple[tuple[ChannelRange, ...], tuple[int, ...]]:
+        """Channel table, and the place of each connection's first entry."""
+        connections = [c for layer in self.network.layers for c in layer.connections]
+        if not self.grouped:
+            return (), (0,) * len(connections)
+        runs = [tuple(self.channel_range(c, channel) for channel in range(c.inputs)) for c in connections]
+        if self.general:
+            return shared(runs)
+        return tuple(chain(*runs)), tuple(accumulate(map(len, runs), initial=0))[:-1]
+
+    @cached_property
+    def _assembled(self) -> Assembled:
+        return self._assemble()
+
+    def _assemble(self) -> Assembled:
+        """Instructions, and the coordinate tables along y and x."""
         instructions = []
-        weight_base = parameter_base = channel_base = 0
+        weight_base = parameter_base = 0
+        channel_bases = iter(self._ranges[1])
         rows: list[CoordinateTaps] = []
         columns: list[CoordinateTaps] = []
         for index, layer in enumerate(self.network.layers):
@@ -355,7 +375,7 @@ class Program:
                         source_groups=source[0] if frame else self.groups(source[0]),
                         row_base=len(rows),
                         column_base=len(columns),
-                        channel_base=channel_base,
+                        channel_base=next(channel_bases),
                         group_stride=lane_stride * (1 if frame else self.lanes),
                         lane_stride=lane_stride,
                         row_stride=taps[0].kernel_step * kernel[1] * groups,
@@ -382,7 +402,6 @@ class Program:
                         for k, o, n in zip(taps[axis].kernel, taps[axis].output, taps[axis].count, strict=True)
                     )
                 weight_base += connection.weight.shape[1] * tap_words
-                channel_base += source[0] if self.grouped else 0
             parameter_base += groups
         return tuple(instructions), tuple(rows), tuple(columns)
 

@@ -35,6 +35,7 @@ class Sequencer(wiring.Component):
     weights_ready : In, those of the instruction are there; ``scanned``: Out, one cycle, they are not needed any more
     weights_spoilt : In, with ``weights_ready``, but they are not what memory holds; ``abandon``: Out, one cycle, the frame is
         given up with an error
+    waiting : Out, for the weights of the instruction; ``weights_late``: In, in vain: the frame is given up too
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class Sequencer(wiring.Component):
                 "send_error": Out(1),
                 "sender_busy": In(1),
                 **load,
-                **({name: In(1) for name in ("weights_ready", "weights_spoilt")} if external else {}),
-                **({name: Out(1) for name in ("scanned", "abandon")} if external else {}),
+                **({name: In(1) for name in ("weights_ready", "weights_spoilt", "weights_late")} if external else {}),
+                **({name: Out(1) for name in ("scanned", "abandon", "waiting")} if external else {}),
             }
         )
 
@@ -108,12 +109,16 @@ class Sequencer(wiring.Component):
                 m.next = "START SCAN"
             with m.State("START SCAN"):
                 if self._external:
+                    m.d.comb += self.waiting.eq(1)
                     with m.If(self.weights_ready & self.weights_spoilt):
                         m.d.comb += [self.abandon.eq(1), self.send_error.eq(1)]
                         m.next = "SENDING"
                     with m.Elif(self.weights_ready):
                         m.d.comb += self.scan.eq(1)
                         m.next = "SCAN"
+                    with m.Elif(self.weights_late):
+                        m.d.comb += [self.abandon.eq(1), self.send_error.eq(1)]
+                        m.next = "SENDING"
                 else:
                     m.d.comb += self.scan.eq(1)
                     m.next = "SCAN"

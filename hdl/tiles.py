@@ -7,10 +7,13 @@ connection's events. Every event meets every weight once, so the sums are those 
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
-from hdl.program import ChannelRange, CoordinateTaps, Instruction, Program
+from hdl.program import Assembled, ChannelRange, CoordinateTaps, Instruction, Program
+from hdl.sharing import shared
+from toolchain.buffers import freed
 from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
 from toolchain.geometry import axis_taps
@@ -18,8 +21,10 @@ from toolchain.ir import INPUT, FixedPointNetwork
 
 __all__ = [
     "DATA_BITS",
+    "LEAST_TIMEOUT",
     "MODEL_LATENCY",
     "PAGE",
+    "TIMEOUT",
     "ExternalWeights",
     "Tile",
     "TileInstruction",
@@ -33,6 +38,11 @@ PAGE = 4096
 """Bytes; no burst crosses a multiple of it (AXI4)."""
 MODEL_LATENCY = 64
 """Clocks that a memory may take before a burst's first beat without running out of patience."""
+TIMEOUT = 1 << 20
+"""Clocks that a core waits for a memory that says nothing, where nothing else is said: 10 ms at 100 MHz, far beyond any refresh or arbitration."""
+LEAST_TIMEOUT = 64
+"""Clocks below which a core would take its own pace for a memory's silence."""
+_MOST_TIMEOUT = (1 << 32) - 1
 _BURST_BEATS = 256
 _USUAL_CACHE = 4096
 _ADDRESSES = 1 << 32
@@ -48,15 +58,19 @@ class ExternalWeights:
         Weight words (P weights each) on chip, both banks together; a tile has at most half of them.
     data_bits : int
         Width of the memory port, one of ``DATA_BITS``.
+    timeout : int
+        Clocks in which a core that waits for weights gets neither an address taken nor a beat, after which it gives the
+        frame up; ``LEAST_TIMEOUT`` to 2³² − 1, or 0: it waits for ever.
 
     Raises
     ------
     InvalidValue
-        A width that is none of them, or fewer than 2 words.
+        A width that is none of them, fewer than 2 words, or a time-out out of range.
     """
 
     cache_words: int
     data_bits: int
+    timeout: int = TIMEOUT
 
     def __post_init__(self) -> None:
         if self.data_bits not in DATA_BITS:
@@ -67,13 +81,24 @@ class ExternalWeights:
             raise InvalidValue(
                 f"the weight cache has {self.cache_words} words, must be 2 to {1 << 24}; change --weight-cache"
             )
+        if self.timeout and not LEAST_TIMEOUT <= self.timeout <= _MOST_TIMEOUT:
+            raise InvalidValue(
+                f"the memory's time-out is {self.timeout:,} clocks, must be {LEAST_TIMEOUT} to {_MOST_TIMEOUT:,}, or 0 for none; "
+                "change --memory-timeout"
+            )
 
     @classmethod
     def of(
-        cls, network: FixedPointNetwork, *, lanes: int, cache_words: int | None = None, data_bits: int | None = None
+        cls,
+        network: FixedPointNetwork,
+        *,
+        lanes: int,
+        cache_words: int | None = None,
+        data_bits: int | None = None,
+        timeout: int | None = None,
     ) -> "ExternalWeights":
         """Defaults for what is None: a port that brings a weight word each clock, as far as 512 bits go; a cache of
-        4,096 words, or what the network needs at least, or what holds every connection twice if that is less.
+        4,096 words, or what the network needs at least, or what holds every connection twice if that is less; ``TIMEOUT``.
         """
         program = Program(network, lanes)
         word_bits = lanes * network.weight_bits
@@ -89,7 +114,7 @@ class ExternalWeights:
             cache_words = 2 * max(
                 -(-need // packed) * packed for need in (max(least), min(_USUAL_CACHE // 2, max(whole)))
             )
-        return cls(cache_words, bits)
+        return cls(cache_words, bits, TIMEOUT if timeout is None else timeout)
 
     @property
     def burst(self) -> int:
@@ -238,73 +263,103 @@ class TiledProgram(Program):
         together = self.external.words_a_beat(self.word_bits)
         return max(-(-tile.words // together) * together for tile in self.tiles)
 
+    def _last_lanes(self, tile: Tile) -> int:
+        """Channels in a tile's last group."""
+        rest = tile.connection.weight.shape[0] - tile.first * self.lanes
+        return min(self.lanes, rest - (tile.groups - 1) * self.lanes)
+
     def tile_range(self, tile: Tile, channel: int) -> ChannelRange:
         """What a source channel reaches in a tile."""
         connection = tile.connection
         if connection.groups > 1:
             return self.channel_range(connection, channel)
-        outputs = connection.weight.shape[0]
-        last = min(outputs - tile.first * self.lanes, tile.groups * self.lanes) - 1
-        place = channel * connection.kernel[0] * connection.kernel[1] * tile.groups
-        return ChannelRange(place, 0, tile.groups - 1, 0, last % self.lanes)
+        place = channel * prod(connection.kernel) * tile.groups
+        return ChannelRange(place, 0, tile.groups - 1, 0, self._last_lanes(tile) - 1)
+
+    def _lives(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """As ``Program``, but a layer writes over the spikes that it was the last to read.
+
+        It fires when all its tiles were scanned; where it does so after every step, it writes spikes of the step that was
+        scanned over spikes of just that step, since all buffers hold as many words of each of the T steps and begin with the first.
+        """
+        sizes, last = super()._lives()
+        assert all(size % self.steps == 0 for size in sizes)
+        return sizes, freed(last)
 
     @cached_property
-    def channels(self) -> tuple[ChannelRange, ...]:
-        """Channel table, tile by tile; empty without groups."""
+    def _ranges(self) -> tuple[tuple[ChannelRange, ...], tuple[int, ...]]:
+        """Channel table, and the place of each tile's first entry; tiles that reach their words alike share entries."""
         if not self.grouped:
-            return ()
-        return tuple(self.tile_range(tile, c) for tile in self.tiles for c in range(tile.connection.inputs))
+            return (), (0,) * len(self.tiles)
+        found: dict[tuple[int, ...], tuple[ChannelRange, ...]] = {}
+        runs = []
+        for tile in self.tiles:
+            connection = tile.connection
+            kind = (id(connection),) if connection.groups > 1 else (
+                connection.inputs, prod(connection.kernel), tile.groups, self._last_lanes(tile)
+            )  # fmt: skip
+            if kind not in found:
+                found[kind] = tuple(self.tile_range(tile, channel) for channel in range(connection.inputs))
+            runs.append(found[kind])
+        return shared(runs)
 
-    @cached_property
-    def _assembled(
-        self,
-    ) -> tuple[tuple[Instruction, ...], tuple[CoordinateTaps, ...], tuple[CoordinateTaps, ...]]:
-        plain = iter(Program(self.network, self.lanes, ranged=self.ranged, general=self.general).instructions)
+    def _taps(self, tile: Tile) -> tuple[tuple[CoordinateTaps, ...], tuple[CoordinateTaps, ...]]:
+        """Entries of the coordinate tables along y and x for one tile."""
+        connection, width = tile.connection, self.network.shapes[tile.layer][2]
+        groups = self.groups(connection.weight.shape[0])
+        source = self.network.source_shape(connection)
+        rows, columns = (
+            tuple(
+                CoordinateTaps(int(k) * weight_scale, base + int(o) * membrane_scale, int(n))
+                for k, o, n in zip(taps.kernel, taps.output, taps.count, strict=True)
+            )
+            for taps, base, weight_scale, membrane_scale in (
+                (axis_taps(connection, source, 0), 0, connection.kernel[1] * tile.groups, width * groups),
+                (axis_taps(connection, source, 1), tile.first, tile.groups, groups),
+            )
+        )
+        return rows, columns
+
+    def _assemble(self) -> Assembled:
+        """As ``Program``, an instruction for each tile; tiles share entries of the tables."""
+        plain = iter(super()._assemble()[0])
+        runs = [self._taps(tile) for tile in self.tiles]
+        (rows, row_bases), (columns, column_bases) = (shared([run[axis] for run in runs]) for axis in (0, 1))
+        places = zip(row_bases, column_bases, self._ranges[1], strict=True)
         instructions: list[Instruction] = []
-        rows: list[CoordinateTaps] = []
-        columns: list[CoordinateTaps] = []
-        channel_base = 0
         before = whole = None
-        for tile, following in zip(self.tiles, (*self.tiles[1:], None), strict=True):
+        for tile, following, (row_base, column_base, channel_base) in zip(
+            self.tiles, (*self.tiles[1:], None), places, strict=True
+        ):
             connection, index = tile.connection, tile.layer
             begins = before is None or (before.layer, before.number) != (index, tile.number)
             ends = following is None or (following.layer, following.number) != (index, tile.number)
             if begins or whole is None:
                 whole = next(plain)
-            kernel, width = connection.kernel, self.network.shapes[index][2]
+            kernel = connection.kernel
             lane_stride = 1 if self.grouped else kernel[0] * kernel[1] * tile.groups
             taps = [axis_taps(connection, self.network.source_shape(connection), axis) for axis in (0, 1)]
-            rest = connection.weight.shape[0] - tile.first * self.lanes
             instructions.append(
                 TileInstruction(
                     **{
                         **vars(whole),
                         "first": whole.first & begins,
                         "last": whole.last & ends,
-                        "row_base": len(rows),
-                        "column_base": len(columns),
+                        "row_base": row_base,
+                        "column_base": column_base,
                         "channel_base": channel_base,
                         "group_stride": lane_stride * (1 if whole.frame else self.lanes),
                         "lane_stride": lane_stride,
                         "row_stride": taps[0].kernel_step * kernel[1] * tile.groups,
                         "column_stride": taps[1].kernel_step * tile.groups,
-                        "last_lanes": min(self.lanes, rest - (tile.groups - 1) * self.lanes),
+                        "last_lanes": self._last_lanes(tile),
                         "tile_groups": tile.groups,
                         "counted": int(begins),
                     }
                 )
             )
-            for axis, table, base, weight_scale, membrane_scale in (
-                (0, rows, 0, kernel[1] * tile.groups, width * whole.groups),
-                (1, columns, tile.first, tile.groups, whole.groups),
-            ):
-                table.extend(
-                    CoordinateTaps(int(k) * weight_scale, base + int(o) * membrane_scale, int(n))
-                    for k, o, n in zip(taps[axis].kernel, taps[axis].output, taps[axis].count, strict=True)
-                )
-            channel_base += connection.inputs if self.grouped else 0
             before = tile
-        return tuple(instructions), tuple(rows), tuple(columns)
+        return tuple(instructions), rows, columns
 
     def weight_bytes(self) -> bytes:
         """What the external memory holds from address 0: the tiles, one behind the other."""

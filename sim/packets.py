@@ -18,6 +18,7 @@ _ERRORS = {
     ErrorCode.SHORT: "the packet is shorter than it says",
     ErrorCode.LONG: "the packet is longer than it says",
     ErrorCode.MEMORY: "the external memory answered a read of weights with an error",
+    ErrorCode.TIMEOUT: "the external memory did not answer a read of weights in time",
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from toolchain.ir import INPUT, Network
 
-__all__ = ["held", "last_reads", "peak", "place", "with_input"]
+__all__ = ["freed", "held", "last_reads", "peak", "place", "with_input"]
 
 
 def last_reads(network: Network[Any]) -> tuple[int, ...]:
@@ -26,6 +26,14 @@ def with_input(network: Network[Any], given: int, sizes: Sequence[int]) -> tuple
         return tuple(sizes), last
     readers = [index for index, layer in enumerate(network.layers) if any(c.source == INPUT for c in layer.connections)]
     return (given, *sizes), (1 + max(readers, default=-1), *(1 + index for index in last))
+
+
+def freed(last: Sequence[int]) -> tuple[int, ...]:
+    """Last holders of buffers where a layer writes its spikes over those that it was the ``last`` to read.
+
+    A buffer is held at least by its own layer.
+    """
+    return tuple(max(index, reader - 1) for index, reader in enumerate(last))
 
 
 def held(sizes: Sequence[int], last: Sequence[int]) -> tuple[int, ...]:

@@ -156,8 +156,9 @@ def load_bundle(folder: Path) -> RtlBundle:
         if ports.get("capacity") is not None:
             bundle = replace(bundle, capacity=dict(ports["capacity"]))
         if ports.get("external") is not None:
-            names = ("cache_words", "data_bits")
-            bundle = replace(bundle, external={name: int(ports["external"][name]) for name in names})
+            members = {"timeout": 0, **ports["external"]}  # folders of before waited for ever
+            names = ("cache_words", "data_bits", "timeout")
+            bundle = replace(bundle, external={name: int(members[name]) for name in names})
         return bundle
     except OSError as error:
         raise NetworkFileError(

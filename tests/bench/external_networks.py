@@ -43,6 +43,7 @@ POINTS = {
     "vgg16-128": ("vgg16", 64, 9216, 128),
     "resnet18-512": ("resnet18", 64, 9216, 512),
     "resnet18-128": ("resnet18", 64, 9216, 128),
+    "resnet18-16-lanes": ("resnet18", 16, 9216, 128),
 }
 """Network, lanes, words of the cache, bits of the port."""
 _MIB = 1024

@@ -26,7 +26,9 @@ NETWORK = random_network(1)
 def folder(tmp_path_factory):
     """A folder of spikeloom generate whose network takes several tiles."""
     target = tmp_path_factory.mktemp("external")
-    external = external_for(NETWORK, lanes=3, memories="external", weight_cache=480, memory_bits=64)
+    external = external_for(
+        NETWORK, lanes=3, memories="external", weight_cache=480, memory_bits=64, memory_timeout=2000
+    )
     generate(NETWORK, target, lanes=3, frames=frames_for(NETWORK, 1, 2), external=external)
     return target
 
@@ -78,6 +80,31 @@ def test_a_bus_error_is_named_and_the_next_frame_is_exact(folder, simulator):
     assert result.scores.tolist() == golden.run(NETWORK, frames).scores[1].tolist()
 
 
+@pytest.mark.usefixtures("fast_compile")
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_a_silent_memory_is_named_and_frames_are_exact_when_it_answers_again(folder, simulator):
+    bundle = load_bundle(folder)
+    frames = frames_for(NETWORK, 3, 5)
+    program = program_of(bundle.external, NETWORK, bundle.lanes)
+    packets = [input_packet(frame, program) for frame in frames]
+    answers = runner.exchange(
+        bundle,
+        packets,
+        patience=program.longest_inference,
+        simulator=simulator,
+        plusargs=["+silent=40", "+silence=5000"],
+    ).packets
+    codes = [error_of(answer) for answer in answers]
+    late = codes.count(ErrorCode.TIMEOUT)
+    assert codes == [ErrorCode.TIMEOUT] * late + [None] * (5 - late) and 1 <= late <= 3
+    with pytest.raises(InvalidValue, match=r"error 6 \(TIMEOUT: the external memory did not answer a read of weights"):
+        read_result(answers[0], classes=1, layers=1)
+    scores = golden.run(NETWORK, frames).scores
+    for image in range(late, 5):
+        result = read_result(answers[image], classes=NETWORK.shapes[-1][0], layers=len(NETWORK.layers))
+        assert result.scores.tolist() == scores[image].tolist()
+
+
 def test_a_latency_without_memory_or_out_of_range_is_refused(folder):
     with pytest.raises(InvalidValue, match="must be 1 to 10,000"):
         runner.verify(load_bundle(folder), NETWORK, frames_for(NETWORK, 3, 1), memory_latency=0)
@@ -88,6 +115,8 @@ def test_a_latency_without_memory_or_out_of_range_is_refused(folder):
 def test_the_port_map_says_where_tiles_stand_and_who_waits(folder):
     ports = json.loads((folder / "ports.json").read_text())
     memory = ports["external_memory"]
+    assert ports["external"] == {"cache_words": 480, "data_bits": 64, "timeout": 2000}
+    assert ports["packets"]["errors"]["timeout"] == ErrorCode.TIMEOUT == 6
     assert memory["bytes"] == (folder / "weights.bin").stat().st_size
     assert len(memory["tiles"]) > len(NETWORK.layers)
     assert memory["waiting"]["status"] == "estimated" and memory["waiting"]["wait_cycles"]["layer1"] > 0

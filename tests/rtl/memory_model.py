@@ -13,7 +13,7 @@ RESPONSES = {"okay": 0, "exokay": 1, "slverr": 2, "decerr": 3}
 """Of a beat, as AXI4 numbers them."""
 ERRORS = ("slverr", "decerr", "early", "missing", "short", "long")
 """What makes a tile worthless: either response; ``rlast`` before the last beat, or not at it; a burst cut off behind
-this beat, which has ``rlast``; or one that has a beat more.
+this beat, which has ``rlast``; or one that has a beat more. (``endless`` is one more: from this beat on there is always another.)
 """
 
 
@@ -23,6 +23,8 @@ class MemoryModel:
     ``stall`` is the chance that a channel holds back in a clock; with it the latency is drawn anew for each burst, up to
     ``latency``. ``beats`` counts what was read, ``bursts`` the requests ``(address, beats)``. ``errors``: what is wrong, once, with the
     n-th beat of all, one of ``ERRORS`` or ``RESPONSES``; what asks for a burst's last beat, or another, waits for the next such one.
+    ``silent``: before the n-th beat nothing comes for so many clocks; ``deaf``: before the n-th request is taken ``arready`` stays low
+    for so many. What was asked for is answered afterwards all the same.
     """
 
     def __init__(
@@ -33,9 +35,13 @@ class MemoryModel:
         stall: float = 0.0,
         seed: int = 0,
         errors: Mapping[int, str] | None = None,
+        silent: Mapping[int, int] | None = None,
+        deaf: Mapping[int, int] | None = None,
     ):
         self._content, self._latency, self._stall = content, latency, stall
         self._errors = dict(errors or {})
+        self._silent, self._deaf = dict(silent or {}), dict(deaf or {})
+        self._endless = False
         self.made: list[str] = []
         self._rng = random.Random(seed)
         self.bursts: list[tuple[int, int]] = []
@@ -53,6 +59,9 @@ class MemoryModel:
     def _spoil(self, waiting: deque[tuple[int, int, bool]]) -> tuple[bool, int]:
         """``rlast`` and ``rresp`` of the beat in front, after what is due to go wrong did."""
         clock, address, last = waiting[0]
+        if self._endless:
+            waiting.insert(1, waiting[0])
+            return False, 0
         due = min((place for place in self._errors if place <= self.beats), default=None)
         if due is None:
             return last, 0
@@ -62,6 +71,9 @@ class MemoryModel:
         self.made.append(what)
         if what in RESPONSES:
             return last, RESPONSES[what]
+        if what == "endless":
+            self._endless = True
+            return True, 0
         if what == "long":
             waiting.insert(1, (clock, address, True))
         while what == "short" and not waiting[1][2]:
@@ -69,6 +81,14 @@ class MemoryModel:
         if what == "short":
             del waiting[1]
         return what in ("early", "short"), 0
+
+    @staticmethod
+    def _holds_back(left: dict[int, int], place: int) -> bool:
+        """Whether what is at ``place`` must still wait; a clock of that is over."""
+        if not left.get(place):
+            return False
+        left[place] -= 1
+        return True
 
     def serve(self, core: Any) -> Callable[[SimulatorContext], Awaitable[None]]:
         """The process that drives the port of ``core``."""
@@ -80,7 +100,9 @@ class MemoryModel:
             before: tuple[int, ...] | None = None
             ready = 0
             while True:
-                if not offered and waiting and waiting[0][0] <= clock and self._rng.random() >= self._stall:
+                silent = not offered and self._holds_back(self._silent, self.beats)
+                due = not offered and not silent and waiting and waiting[0][0] <= clock
+                if due and self._rng.random() >= self._stall:
                     _, address, _ = waiting[0]
                     last, response = self._spoil(waiting)
                     word = self._content[address : address + width].ljust(width, b"\xa5")
@@ -89,7 +111,7 @@ class MemoryModel:
                     ctx.set(core.m_axi_rresp, response)
                     offered = True
                 ctx.set(core.m_axi_rvalid, offered)
-                ready = int(self._rng.random() >= self._stall)
+                ready = int(self._rng.random() >= self._stall and not self._holds_back(self._deaf, len(self.bursts)))
                 ctx.set(core.m_axi_arready, ready)
                 _, _, valid, *request, taken = await ctx.tick().sample(
                     core.m_axi_arvalid, core.m_axi_araddr, core.m_axi_arlen, core.m_axi_arsize, core.m_axi_arburst,

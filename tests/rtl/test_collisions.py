@@ -11,10 +11,13 @@ from amaranth.lib.memory import Memory
 from amaranth.sim import Simulator
 
 from tests.cosim.planted import faulty_module
-from tests.networks import NEURONS, lively_network, random_network
+from tests.networks import NEURONS, frames_for, lively_network, random_network
 from tests.pooled_networks import pooled_network
+from tests.rtl.memory_model import MemoryModel
 from tests.rtl.test_chain import check as check_chain
 from tests.rtl.test_core import check
+from tests.rtl.test_external import codes_of_frames, impatient, smallest
+from tests.rtl.test_external import run as run_external
 from tests.rtl.test_leak import PLAIN, lively_leaky_network
 from tests.rtl.test_loadable import run
 from tests.rtl.test_spike_input import compared, wide
@@ -127,9 +130,32 @@ def test_no_collision_is_used_by_networks_that_are_loaded(colliding):
     assert not run([random_network(seed, neuron={"input": "direct"}) for seed in range(3)], 3, stall=0.3)
 
 
+@pytest.mark.parametrize("seed", [1, 3, 6])
+def test_no_collision_is_used_with_external_weights(colliding, seed):
+    """Not of the cache either, and not where a layer's spikes go over those that it read."""
+    network = random_network(seed, unusual=seed % 3 == 0)
+    program = smallest(network, 3, 64)
+    memory = MemoryModel(program.weight_bytes(), latency=20, stall=0.3, seed=seed)
+    assert not run_external(program, frames_for(network, seed, 2), memory)[1].differences
+
+
+@pytest.mark.parametrize("cause", [{"errors": {30: "slverr"}}, {"silent": {130: 400}}], ids=["error", "silence"])
+def test_no_collision_is_used_behind_a_frame_that_was_given_up(colliding, cause):
+    program = impatient(8, 32)
+    codes = codes_of_frames(program, MemoryModel(program.weight_bytes(), latency=6, **cause), images=5)
+    assert any(codes) and codes[-1] is None
+
+
 def test_a_collision_that_is_used_differs(colliding, monkeypatch):
     fault = (("forward_written.eq(write_enable", "forward_written.eq(0 & write_enable"),)
     monkeypatch.setattr(import_module("hdl.core"), "NeuronArray", faulty_module("hdl.neurons", fault).NeuronArray)
     with pytest.raises(AssertionError):
         for seed in range(6):
             check(random_network(seed, unusual=True), seed)
+
+
+def test_a_collision_that_is_used_differs_with_external_weights(colliding, monkeypatch):
+    fault = (("forward_written.eq(write_enable", "forward_written.eq(0 & write_enable"),)
+    monkeypatch.setattr(import_module("hdl.core"), "NeuronArray", faulty_module("hdl.neurons", fault).NeuronArray)
+    program = smallest(random_network(1), 3, 64)
+    assert run_external(program, frames_for(program.network, 1, 2), MemoryModel(program.weight_bytes()))[1].differences

@@ -1,5 +1,7 @@
 """Weights from external memory: every network exact behind a memory that stalls, cycles as said, and faults that must show."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from hdl.core import Core
 from hdl.host import ErrorCode
 from hdl.program import Program
 from hdl.rom import zeros_in_loops
-from hdl.tiles import DATA_BITS, ExternalWeights, TiledProgram
+from hdl.tiles import DATA_BITS, TIMEOUT, ExternalWeights, TiledProgram
 from sim import golden
 from sim.comparison import Comparison
 from sim.packets import error_of, input_packet, read_result
@@ -17,6 +19,7 @@ from tests.networks import NEURONS, frames_for, random_network
 from tests.pooled_networks import pooled_network
 from tests.rtl import harness
 from tests.rtl.memory_model import ERRORS, MemoryModel
+from tests.unit.test_sharing import blocks, tiled
 from toolchain.bandwidth import waiting
 from toolchain.cycles import cycles
 from toolchain.errors import InvalidValue
@@ -73,6 +76,38 @@ def test_max_pooling_is_exact():
     memory = MemoryModel(program.weight_bytes(), latency=9, stall=0.2)
     assert not run(program, frames_for(network, 1, 1), memory)[1].differences
     assert len(program.tiles) > sum(len(layer.connections) for layer in network.layers)
+
+
+@pytest.mark.parametrize("schedule", ["two_phase", "stream"])
+def test_residual_blocks_are_exact(schedule):
+    """Whose tiles share entries of the channel table, and whose spikes go over those that were read."""
+    program = tiled(blocks(schedule))
+    memory = MemoryModel(program.weight_bytes(), latency=9, stall=0.2)
+    assert not run(program, frames_for(program.network, 1, 1), memory)[1].differences
+
+
+SHARING_FAULTS = {
+    "place_before": ("hdl.sharing", "place = len(table)", "place = max(0, len(table) - 1)", "two_phase"),
+    "first_entry_is_enough": ("hdl.sharing", "tuple(table[start : start + len(run)]) == run", "True", "two_phase"),
+    "tiles_taken_for_alike": ("hdl.tiles", "prod(connection.kernel), tile.groups, self._last_lanes(tile)", "0", "two_phase"),
+    "freed_before_it_is_read": ("hdl.tiles", "return sizes, freed(last)", "return sizes, freed(freed(last))", "two_phase"),
+    "steps_apart": ("hdl.program", "return place(sizes, last),", "return tuple(n + b for n, b in enumerate(place(sizes, last))),", "stream"),
+}  # fmt: skip
+"""Module, healthy text, faulty text, schedule that shows it."""
+
+
+@pytest.mark.parametrize("name", SHARING_FAULTS)
+def test_faults_in_sharing_show(monkeypatch, name):
+    module, healthy, faulty, schedule = SHARING_FAULTS[name]
+    program = tiled(blocks(schedule))
+    with faulty_core(module, ((healthy, faulty),)) as core:
+        monkeypatch.setattr(harness, "Core", core)
+        try:
+            memory = MemoryModel(program.weight_bytes())
+            _, comparison = run(program, frames_for(program.network, 1, 1), memory, limit=40_000)
+        except AssertionError:  # silent
+            return
+    assert comparison.differences
 
 
 WAITING = random_network(1)
@@ -168,10 +203,10 @@ def test_what_does_not_fit_is_refused():
 
 FAULTS = {
     "banks_exchanged_early": ("hdl.core", "prefetcher.release.eq(sequencer.scanned)", "prefetcher.release.eq(sequencer.scan)"),
-    "scan_does_not_wait": ("hdl.sequencer", "with m.Elif(self.weights_ready):", "with m.Else():"),
+    "scan_does_not_wait": ("hdl.sequencer", "with m.Elif(self.weights_ready):", "with m.Elif(1):"),
     "last_beat_dropped": ("hdl.prefetch", "left.eq(tile.beats), entry", "left.eq(tile.beats - 1), entry"),
     "wrong_tile_base": ("hdl.prefetch", "beat.eq(tile.base)", "beat.eq(tile.base + 1)"),
-    "wrong_first_group": ("hdl.tiles", "(1, columns, tile.first,", "(1, columns, 0,"),
+    "wrong_first_group": ("hdl.tiles", "(axis_taps(connection, source, 1), tile.first,", "(axis_taps(connection, source, 1), 0,"),
     "tile_taken_for_another": ("hdl.prefetch", "(held[filling] == place)", "1"),
     "steps_not_repeated": ("hdl.prefetch", "(step != self._steps - 1)", "0"),
     "events_counted_in_every_tile": ("hdl.core", 'event & instruction["counted"]', "event"),
@@ -203,25 +238,32 @@ def test_faults_show(monkeypatch, name):
 READ_OFTEN = random_network(11)
 
 
-def frames_given_up(program, memory, *, images=4):
-    """Whether each frame was answered by ``MEMORY``; every other answer is exact."""
+def codes_of_frames(program, memory, *, images=4, limit=20_000):
+    """Of each frame the code of its error packet, None where it was answered; every such answer is exact."""
     network = program.network
     frames = frames_for(network, 5, images)
     packets = [input_packet(frame, program) for frame in frames]
     answers = harness.run_core(
-        network, packets, lanes=program.lanes, external=program.external, memory=memory, limit=20_000
+        network, packets, lanes=program.lanes, external=program.external, memory=memory, limit=limit
     )
     trace = golden.run(network, frames)
     found = []
     for image, packet in enumerate(answers.packets):
-        found.append(error_of(packet) == ErrorCode.MEMORY)
-        if not found[-1]:
+        found.append(error_of(packet))
+        if found[-1] is None:
             result = read_result(packet, classes=network.shapes[-1][0], layers=len(network.layers))
             assert result.scores.tolist() == trace.scores[image].tolist()
             for place, name in enumerate(("events", "operations", "spikes"), 1):
                 assert result.counters[:, place].tolist() == getattr(trace.activity, name)[image].tolist()
     assert not memory.wrong
     return found
+
+
+def frames_given_up(program, memory, *, images=4):
+    """Whether each frame was answered by ``MEMORY``; every other answer is exact."""
+    codes = codes_of_frames(program, memory, images=images)
+    assert set(codes) <= {ErrorCode.MEMORY, None}
+    return [code is not None for code in codes]
 
 
 @pytest.mark.parametrize(("lanes", "data_bits"), [(3, 32), (8, 32), (3, 512)])
@@ -271,7 +313,7 @@ ERROR_FAULTS = {
     "what_is_held_stays_known": ("hdl.prefetch", "full, known, restarting", "full, restarting", "slverr"),
     "place_stays": ("hdl.prefetch", "in (place, layer_start,", "in (layer_start,", "slverr"),
     "word_begun_before_goes_on": ("hdl.prefetch", "        with m.If(begin):\n            m.d.sync += part.eq(0)\n", "", "short"),
-    "another_code": ("hdl.core", "Mux(abandoned, ErrorCode.MEMORY, error)", "error", "slverr"),
+    "another_code": ("hdl.core", "Mux(abandoned, Mux(late, ErrorCode.TIMEOUT, ErrorCode.MEMORY), error)", "error", "slverr"),
 }  # fmt: skip
 """Module, healthy text, faulty text, the error of the memory that shows it."""
 
@@ -296,6 +338,118 @@ def test_faults_in_what_watches_the_memory_show(monkeypatch, name):
     with faulty_core(module, ((healthy, faulty),)) as core:
         monkeypatch.setattr(harness, "Core", core)
         assert not recovers(error)
+
+
+def impatient(lanes, data_bits, timeout=100):
+    """A program whose core waits for so many clocks."""
+    program = smallest(READ_OFTEN, lanes, data_bits)
+    return replace(program, external=replace(program.external, timeout=timeout))
+
+
+def recovered(codes):
+    """Whether the first frame and those behind it until some place got ``TIMEOUT``, and the others their answer."""
+    late = codes.count(ErrorCode.TIMEOUT)
+    return 0 < late < len(codes) and codes == [ErrorCode.TIMEOUT] * late + [None] * (len(codes) - late)
+
+
+@pytest.mark.parametrize(("lanes", "data_bits"), [(8, 32), (3, 512)])
+@pytest.mark.parametrize("kind", ["silent", "deaf"])
+@pytest.mark.parametrize("when", ["from the start", "in the middle", "in the middle of a burst"])
+def test_a_silent_memory_ends_frames_until_it_answers_again(kind, when, lanes, data_bits):
+    program = impatient(lanes, data_bits)
+    first = program.tiles[0].beats
+    place = {"from the start": 0, "in the middle": 1, "in the middle of a burst": 2}[when]
+    if kind == "silent":
+        place = {0: 0, 1: first, 2: first + max(1, program.tiles[1].beats // 2)}[place]
+    memory = MemoryModel(program.weight_bytes(), latency=6, **{kind: {place: 700}})
+    codes = codes_of_frames(program, memory, images=7)
+    assert recovered(codes), codes
+
+
+def test_a_memory_that_never_answers_ends_every_frame():
+    program = impatient(3, 32)
+    for never in ({"silent": {0: 10**9}}, {"deaf": {0: 10**9}}, {"silent": {5: 10**9}}):
+        codes = codes_of_frames(program, MemoryModel(program.weight_bytes(), **never), images=3, limit=2000)
+        assert codes == [ErrorCode.TIMEOUT] * 3
+
+
+def test_a_core_without_time_out_waits_and_one_with_it_is_patient_enough():
+    silent = {0: 3000}
+    program = impatient(3, 32, timeout=0)
+    assert codes_of_frames(program, MemoryModel(program.weight_bytes(), silent=silent), images=2) == [None, None]
+    program = impatient(3, 32, timeout=3000)
+    assert codes_of_frames(program, MemoryModel(program.weight_bytes(), silent=silent), images=2) == [None, None]
+    forever = MemoryModel(program.weight_bytes(), silent={0: 10**9})
+    with pytest.raises(AssertionError, match="0 of 1 answers"):
+        codes_of_frames(impatient(3, 32, timeout=0), forever, images=1, limit=5000)
+
+
+def test_beats_that_were_lost_and_then_silence():
+    """A wrong ``rlast``, of which 1,024 quiet clocks are waited for, and meanwhile no address is taken, or beats never end."""
+    program = impatient(8, 32)
+    memory = MemoryModel(program.weight_bytes(), errors={0: "early"}, deaf={1: 800})
+    codes = codes_of_frames(program, memory, images=25)
+    assert recovered(codes), codes
+    endless = MemoryModel(program.weight_bytes(), errors={0: "endless"})
+    assert codes_of_frames(program, endless, images=3) == [ErrorCode.TIMEOUT] * 3
+
+
+def test_time_outs_out_of_range_are_refused():
+    for timeout in (-1, 1, 63, 1 << 32):
+        with pytest.raises(InvalidValue, match="must be 64 to 4,294,967,295, or 0 for none; change --memory-timeout"):
+            ExternalWeights(480, 32, timeout)
+    assert ExternalWeights(480, 32).timeout == TIMEOUT == 1 << 20
+
+
+TIMEOUT_FAULTS = {
+    "never_late": ("hdl.prefetch", "self.late.eq(left == 0)", "self.late.eq(0)"),
+    "not_looked_at": ("hdl.sequencer", "m.Elif(self.weights_late)", "m.Elif(0)"),
+    "code_of_an_error": ("hdl.core", "Mux(late, ErrorCode.TIMEOUT, ErrorCode.MEMORY)", "ErrorCode.MEMORY"),
+    "frames_go_on": ("hdl.core", "prefetcher.restart.eq(sequencer.abandon)", "prefetcher.restart.eq(0)"),
+    "late_beats_are_anothers": (
+        "hdl.prefetch", "                with m.If(lost):\n",
+        '                with m.If(restarting):\n                    m.next = "RESTART"\n                with m.Elif(lost):\n',
+    ),
+    "patience_does_not_begin_anew": ("hdl.prefetch", "m.If(self.waiting & ~moves)", "m.If(self.waiting)"),
+    "patience_ends_before_a_frame": ("hdl.prefetch", "m.If(self.waiting & ~moves)", "m.If(~moves)"),
+    "addresses_do_not_count": ("hdl.prefetch", "(request | beat |", "(beat |"),
+    "beats_do_not_count": ("hdl.prefetch", "(request | beat | self.write)", "request"),
+    "drained_beats_count": ("hdl.prefetch", "self.write) & ~lost)", "self.write))"),
+}  # fmt: skip
+"""Module, healthy text, faulty text."""
+
+
+def patient_and_no_more():
+    """Whether a core with the fault gives up what is silent and nothing else."""
+    program = impatient(8, 32)
+    content, beats = program.weight_bytes(), program.tiles[0].beats
+    assert 15 < program.receiving < 30  # a frame begins to wait about 30 clocks behind the reset
+    try:
+        for memory in (
+            MemoryModel(content, silent=dict.fromkeys(range(20), 60)),
+            MemoryModel(content, silent={0: 115}),
+            MemoryModel(content, latency=80, deaf={0: 95}),
+        ):
+            if codes_of_frames(program, memory, images=1, limit=5000) != [None]:
+                return False
+        endless = MemoryModel(content, errors={0: "endless"})
+        if codes_of_frames(program, endless, images=1, limit=2000) != [ErrorCode.TIMEOUT]:
+            return False
+        return recovered(codes_of_frames(program, MemoryModel(content, latency=6, silent={beats + 1: 700}), images=7))
+    except (AssertionError, InvalidValue):
+        return False
+
+
+def test_a_sound_core_is_patient_and_no_more():
+    assert patient_and_no_more()
+
+
+@pytest.mark.parametrize("name", TIMEOUT_FAULTS)
+def test_faults_in_patience_show(monkeypatch, name):
+    module, healthy, faulty = TIMEOUT_FAULTS[name]
+    with faulty_core(module, ((healthy, faulty),)) as core:
+        monkeypatch.setattr(harness, "Core", core)
+        assert not patient_and_no_more()
 
 
 def test_zeros_in_loops_hold_only_what_was_zero():

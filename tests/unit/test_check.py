@@ -471,6 +471,13 @@ def test_external_weights_are_sized_and_offered(run, tmp_path):
     assert abs(memory["bytes_per_second"] / (memory["bytes_per_image"] * found["images_per_second"]) - 1) < 0.01
 
 
+def test_resnet18_fits_where_tiles_share_entries(run):
+    code, told, _ = run("resnet18", "-T", "4", "-d", "ecp5-85k", "-P", "8,16", "--memories", "external", "--json")
+    found = json.loads(told)["predictions"]
+    assert code == 0 and [each["lanes"] for each in found if each["fits"]] == [8, 16]
+    assert max(each["resources"]["bram"]["used"] for each in found) <= 208
+
+
 def test_where_weights_do_not_fit_external_ones_are_offered(run):
     code, told, _ = run("vgg11", "-d", "ecp5-85k,up5k", "-P", "8")
     assert code == 1 and "with --memories external these hold the core" in told

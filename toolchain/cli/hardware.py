@@ -17,6 +17,7 @@ from toolchain.cli.shared import (
     Lanes,
     Memories,
     MemoryBits,
+    MemoryTimeout,
     Network,
     Room,
     SimulatorName,
@@ -50,6 +51,7 @@ def generate(
     banks: Banks = None,
     weight_cache: WeightCache = None,
     memory_bits: MemoryBits = None,
+    memory_timeout: MemoryTimeout = None,
     as_json: AsJson = False,
 ) -> int:
     """Write Verilog, port map, FuseSoC core file, test benches for cocotb and C++, and texts for designs of your own.
@@ -69,7 +71,12 @@ def generate(
     room = flow.capacity_for(fixed, lanes=lanes, memories=memories, listed=capacity, banks=banks)
     cuts = split.cuts if split else ()
     outside = flow.external_for(
-        fixed, lanes=lanes, memories=memories, weight_cache=weight_cache, memory_bits=memory_bits
+        fixed,
+        lanes=lanes,
+        memories=memories,
+        weight_cache=weight_cache,
+        memory_bits=memory_bits,
+        memory_timeout=memory_timeout,
     )
     bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames, cuts=cuts, capacity=room, external=outside)
     if as_json:
@@ -154,6 +161,7 @@ def verify(
     banks: Banks = None,
     weight_cache: WeightCache = None,
     memory_bits: MemoryBits = None,
+    memory_timeout: MemoryTimeout = None,
     memory_latency: Annotated[
         int | None,
         typer.Option(
@@ -202,6 +210,7 @@ def verify(
         banks=banks,
         weight_cache=weight_cache,
         memory_bits=memory_bits,
+        memory_timeout=memory_timeout,
     )
     level = None
     if target is not None:

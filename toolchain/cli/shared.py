@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
 
 __all__ = [
-    "AsJson", "Banks", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Memories", "MemoryBits", "NETLIST_DEVICE", "Network",
+    "AsJson", "Banks", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Memories", "MemoryBits", "MemoryTimeout", "NETLIST_DEVICE", "Network",
     "Pow2", "Room", "SimulatorName", "Source", "TrainingData", "WeightCache", "Weights", "app", "bar", "frames_of", "lanes_list", "listed", "load_dataset",
     "log", "names_in", "print_json", "source_name", "stages", "step_list",
     "swept", "use_threads",
@@ -86,6 +86,13 @@ MemoryBits = Annotated[
     int | None,
     typer.Option(
         "--memory-bits", help="Of the external memory's port: 32, 64, 128, 256 or 512; a word each clock by default."
+    ),
+]
+MemoryTimeout = Annotated[
+    int | None,
+    typer.Option(
+        "--memory-timeout",
+        help="Clocks of silence of the external memory after which a frame ends with an error; 0: never; 1048576 by default.",
     ),
 ]
 Room = Annotated[

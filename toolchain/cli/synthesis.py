@@ -11,6 +11,7 @@ from toolchain.cli.shared import (
     Cores,
     Cut,
     MemoryBits,
+    MemoryTimeout,
     Room,
     WeightCache,
     app,
@@ -85,6 +86,7 @@ def synth(
     banks: Banks = None,
     weight_cache: WeightCache = None,
     memory_bits: MemoryBits = None,
+    memory_timeout: MemoryTimeout = None,
     as_json: AsJson = False,
 ) -> int:
     """What a network takes of a device, whether it fits, and how fast it runs there: Yosys and nextpnr.
@@ -112,13 +114,20 @@ def synth(
         elif bundle.external is not None:
             weight_cache = weight_cache or bundle.external["cache_words"]
             memory_bits = memory_bits or bundle.external["data_bits"]
+            if memory_timeout is None:
+                memory_timeout = bundle.external["timeout"]
     rooms = {
         number: flow.capacity_for(fixed, lanes=number, memories=memories or "rom", listed=capacity, banks=banks)
         for number in numbers
     }
     outside = {
         number: flow.external_for(
-            fixed, lanes=number, memories=memories or "rom", weight_cache=weight_cache, memory_bits=memory_bits
+            fixed,
+            lanes=number,
+            memories=memories or "rom",
+            weight_cache=weight_cache,
+            memory_bits=memory_bits,
+            memory_timeout=memory_timeout,
         )
         for number in numbers
     }

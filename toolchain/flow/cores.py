@@ -71,24 +71,29 @@ def external_for(
     memories: str = "rom",
     weight_cache: int | None = None,
     memory_bits: int | None = None,
+    memory_timeout: int | None = None,
 ) -> ExternalWeights | None:
     """Port and cache of a core whose weights are external; None for others.
 
     Parameters
     ----------
-    weight_cache, memory_bits : int, optional
-        Words of the cache and bits of the port; ``ExternalWeights.of`` chooses what is None.
+    weight_cache, memory_bits, memory_timeout : int, optional
+        Words of the cache, bits of the port, and clocks of silence that are waited for; ``ExternalWeights.of`` chooses what is None.
 
     Raises
     ------
     InvalidValue
-        Either of them for other memories, out of range, or too small for the network.
+        Any of them for other memories, out of range, or too small for the network.
     """
     if memories != "external":
-        if weight_cache is not None or memory_bits is not None:
-            raise InvalidValue(f"--weight-cache and --memory-bits need --memories external, not {memories}")
+        if any(option is not None for option in (weight_cache, memory_bits, memory_timeout)):
+            raise InvalidValue(
+                f"--weight-cache, --memory-bits and --memory-timeout need --memories external, not {memories}"
+            )
         return None
     check_lanes(lanes)
-    external = ExternalWeights.of(network, lanes=lanes, cache_words=weight_cache, data_bits=memory_bits)
+    external = ExternalWeights.of(
+        network, lanes=lanes, cache_words=weight_cache, data_bits=memory_bits, timeout=memory_timeout
+    )
     TiledProgram(network, lanes, external=external)  # whether the cache is large enough
     return external

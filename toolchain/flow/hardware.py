@@ -93,6 +93,7 @@ def bundle_for(
     banks: int | None = None,
     weight_cache: int | None = None,
     memory_bits: int | None = None,
+    memory_timeout: int | None = None,
 ) -> tuple[RtlBundle, FixedPointNetwork]:
     """The hardware to verify: a folder of ``spikeloom generate``, or a network file generated on the way.
 
@@ -104,11 +105,11 @@ def bundle_for(
     if network.is_dir():
         bundle = load_bundle(network)
         if memories not in (None, bundle.memories) or any(
-            option is not None for option in (listed, banks, weight_cache, memory_bits)
+            option is not None for option in (listed, banks, weight_cache, memory_bits, memory_timeout)
         ):
             raise InvalidValue(
                 f"{network} has memories {bundle.memories} already; generate it again or leave out --memories, --capacity, "
-                "--banks, --weight-cache and --memory-bits"
+                "--banks, --weight-cache, --memory-bits and --memory-timeout"
             )
         if lanes not in (None, bundle.lanes):
             raise InvalidValue(f"{network} has {bundle.lanes} lanes, not {lanes}; generate it again or leave out -P")
@@ -117,7 +118,12 @@ def bundle_for(
     lanes = DEFAULT_LANES if lanes is None else lanes
     capacity = capacity_for(fixed, lanes=lanes, memories=memories or "rom", listed=listed, banks=banks)
     external = external_for(
-        fixed, lanes=lanes, memories=memories or "rom", weight_cache=weight_cache, memory_bits=memory_bits
+        fixed,
+        lanes=lanes,
+        memories=memories or "rom",
+        weight_cache=weight_cache,
+        memory_bits=memory_bits,
+        memory_timeout=memory_timeout,
     )
     kind = "".join(f"-{cut}" for cut in cuts) + ("" if memories in (None, "rom") else f"-{memories}")
     target = folder or Path("build") / f"verify-{fixed.fingerprint[:12]}-{lanes}{kind}"

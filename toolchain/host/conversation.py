@@ -38,6 +38,7 @@ _CORE_ERRORS = {
     ErrorCode.SHORT: "the packet is shorter than it says",
     ErrorCode.LONG: "the packet is longer than it says",
     ErrorCode.MEMORY: "its external memory answered a read of weights with an error",
+    ErrorCode.TIMEOUT: "its external memory did not answer a read of weights in time; see that it runs, then send the frame again",
     ErrorCode.NETWORK: "it holds no network yet; send one with --load",
 }
 _LOAD_ERRORS = {

@@ -182,7 +182,8 @@ def prefetch_registers(program: TiledProgram) -> int:
     kept = (beats - 1) * data_bits if beats > 1 else words * word * (words > 1)
     address = 1 + width_for(program.weight_depth - 1)
     fetching = 32 - (data_bits // 8).bit_length() + 1 + 4 * tile + base + burst + 2 * address + word + kept
-    control = 4 * place + 10 + 24  # what the banks hold, quiet, states and flags
+    patience = width_for(external.timeout - 1) + 1 if external.timeout else 0
+    control = 4 * place + 10 + 24 + patience  # what the banks hold, quiet, states and flags
     port = data_bits + 5 + 32 + 8 + 3 + 2 + 2 + 1
     return fetching + control + port
 
