@@ -53,7 +53,9 @@ class DecayAdders(wiring.Component):
         m = Module()
         emptied = set() if self._apart else {code for code, decay in enumerate(self._decays, 1) if decay.terms[0] == 0}
         terms = {code: decay.terms[1 if code in emptied else 0 :] for code, decay in enumerate(self._decays, 1)}
-        whole = self.whole if self._apart else self._chosen(m, "whole", dict.fromkeys({0, *terms} - emptied, self.value))
+        whole = (
+            self.whole if self._apart else self._chosen(m, "whole", dict.fromkeys({0, *terms} - emptied, self.value))
+        )
         places = max(map(len, terms.values()))
         parts = [
             self._chosen(m, f"part_{place}", {code: self.value >> abs(of[place]) for code, of in terms.items() if place < len(of)})

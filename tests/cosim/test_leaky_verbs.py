@@ -83,7 +83,9 @@ def test_energy_counts_the_additions_of_the_leak(leaking, tmp_path, capsys):
         assert row["counts"]["decay_adds"]["mean"] == (STEPS - 1) * neurons * adders
     add = load_profile("45nm-int").constants["add_per_bit"]
     assert add["source"] and add["value"] > 0
-    charged = [row["counts"]["neuron_ops"]["mean"] * add["value"] * network.membrane_bits for row in report["layers"][:2]]
+    charged = [
+        row["counts"]["neuron_ops"]["mean"] * add["value"] * network.membrane_bits for row in report["layers"][:2]
+    ]
     assert [_part(row, "neuron") for row in report["layers"][:2]] == pytest.approx(charged)
     assert charged[0] > 0 and (charged[1] > 0) == (preset == "sinabs")
 
@@ -117,8 +119,14 @@ def test_what_does_not_fit_is_said_in_one_line(leaking, capsys):
     spiking, fixed = str(folder / "snn.safetensors"), str(folder / "net.safetensors")
     for arguments, message in (
         (["diagnose", str(folder / "net.nir"), spiking, "--data", "digits", "--images", "9"], "is a NIR graph"),
-        (["energy", spiking, "--source", str(folder / "net.nir"), "--data", "digits", "--images", "9"], "is a NIR graph"),
-        (["verify", fixed, "--memories", "loadable", "--data", "random"], "has no adders for leaks; use --memories rom"),
+        (
+            ["energy", spiking, "--source", str(folder / "net.nir"), "--data", "digits", "--images", "9"],
+            "is a NIR graph",
+        ),
+        (
+            ["verify", fixed, "--memories", "loadable", "--data", "random"],
+            "has no adders for leaks; use --memories rom",
+        ),
         (["export", fixed, "-o", str(folder / "no.nir")], "holds a fixed-point network"),
     ):
         capsys.readouterr()

@@ -101,7 +101,9 @@ def test_adders_compute_each_decay(seed, count, apart):
 @pytest.mark.parametrize("leaking", [True, False])
 def test_what_a_lane_holds_for_frames_is_what_layers_need(leaking):
     """Beside layers that leak, one that reads the frame has its firings two cycles apart if it leaks too, and only then."""
-    layers = tuple(replace(layer, leak=layer.leak if index or leaking else None) for index, layer in enumerate(MIXED.layers))
+    layers = tuple(
+        replace(layer, leak=layer.leak if index or leaking else None) for index, layer in enumerate(MIXED.layers)
+    )
     network = replace(MIXED, layers=layers)
     assert Program(network, 3).frame_leaks == (leaking,)
     assert Program(replace(network, input="spikes"), 3).frame_leaks == ()
