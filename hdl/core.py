@@ -494,7 +494,12 @@ class Core(wiring.Component):
         if self.sizes.decays:
             # the frame's current is added T times in one pass, which leaks between them and not into the memory
             last = sequencer.step == self.sizes.time_steps - 1
-            m.d.comb += [neurons.leak.eq(instruction["leak"]), neurons.leak_written.eq(per_step & ~last)]
+            leaks = instruction["leak"] != 0
+            m.d.comb += [
+                neurons.leak.eq(instruction["leak"]),
+                neurons.leak_written.eq(per_step & ~last),
+                neurons.apart.eq(~per_step & leaks if True in self.sizes.frame_leaks else 0),
+            ]
         if isinstance(sender, ResultSender):
             m.d.comb += [
                 neurons.read_word.eq(sender.read_word),

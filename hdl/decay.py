@@ -1,9 +1,9 @@
 """The adders of a leak: what stays of a membrane from one step to the next."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from amaranth import Module, Signal, signed, unsigned
-from amaranth.hdl import Value
+from amaranth.hdl import Value, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,31 +14,36 @@ __all__ = ["DecayAdders"]
 
 
 class DecayAdders(wiring.Component):
-    """``left = V − Σ ±(V >> k)`` (``toolchain.leak``), combinational, without any shifter: a shift is wires.
+    """``left = U − Σ ±(V >> k)`` (``toolchain.leak``), combinational, without any shifter: a shift is wires.
 
-    One chain of as many adders as the decay of most terms has, whatever the number of decays; before each of them a
-    multiplexer of constant shifts. V − (V >> 0) takes none: V is left out. No overflow: the result lies in the range
-    proven by ``FixedPointNetwork.ranges``, and what is cut off on the way comes back.
+    As many adders as the decay of most terms has, whatever the number of decays, no more than two behind one another: the
+    second and third term are added up beside the first. Before each stands a multiplexer of constant shifts. V − (V >> 0)
+    takes none where U is V: V is left out. No overflow: the result lies in the range proven by
+    ``FixedPointNetwork.ranges``, and what is cut off on the way comes back.
 
     Parameters
     ----------
     membrane_bits : int
-        Signed width of V.
+        Signed width of U and V.
     decays : sequence of Decay
         At least one.
+    apart : bool
+        Whether U is another value than V: the membrane after the reset, where what leaks is that before it.
 
     Members
     -------
     value : In, V
-    leak : In, 0: ``left = V``; n: the n-th decay
+    whole : In, U, if ``apart``; otherwise V
+    leak : In, 0: ``left = U``; n: the n-th decay
     left : Out
     """
 
-    def __init__(self, *, membrane_bits: int, decays: Sequence[Decay]):
-        self._decays = tuple(decays)
+    def __init__(self, *, membrane_bits: int, decays: Sequence[Decay], apart: bool = False):
+        self._decays, self._apart = tuple(decays), apart
         super().__init__(
             {
                 "value": In(signed(membrane_bits)),
+                **({"whole": In(signed(membrane_bits))} if apart else {}),
                 "leak": In(unsigned(width_for(len(self._decays)))),
                 "left": Out(signed(membrane_bits)),
             }
@@ -46,28 +51,42 @@ class DecayAdders(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        emptied = {code for code, decay in enumerate(self._decays, 1) if decay.terms[0] == 0}
+        emptied = set() if self._apart else {code for code, decay in enumerate(self._decays, 1) if decay.terms[0] == 0}
         terms = {code: decay.terms[1 if code in emptied else 0 :] for code, decay in enumerate(self._decays, 1)}
-        left = self._chosen(m, "whole", dict.fromkeys({0, *terms} - emptied, self.value))
-        for place in range(max(map(len, terms.values()))):
-            here = {code: of[place] for code, of in terms.items() if place < len(of)}
-            part = self._chosen(m, f"part_{place}", {code: self.value >> abs(term) for code, term in here.items()})
-            total = Signal.like(self.value, name=f"left_{place}")
-            backs = {code for code, term in here.items() if term < 0}
-            if not backs:
-                m.d.comb += total.eq(left - part)
-            elif len(backs) == len(here):
-                m.d.comb += total.eq(left + part)
-            else:
-                back = self._chosen(m, f"back_{place}", {code: Value.cast(1) for code in backs}, Signal(1))
-                m.d.comb += total.eq(left + (part ^ ~back.replicate(len(part))).as_signed() + ~back)
-            left = total
+        whole = (
+            self.whole if self._apart else self._chosen(m, "whole", dict.fromkeys({0, *terms} - emptied, self.value))
+        )
+        places = max(map(len, terms.values()))
+        parts = [
+            self._chosen(m, f"part_{place}", {code: self.value >> abs(of[place]) for code, of in terms.items() if place < len(of)})
+            for place in range(places)
+        ]  # fmt: skip
+        takes = [{code: of[place] >= 0 for code, of in terms.items() if place < len(of)} for place in range(places)]
+        if places == 3:  # the third is added to the second, or taken off where their signs differ
+            unlike = {code: takes[1][code] != third for code, third in takes[2].items()}
+            parts[1] = self._sum(m, "parts", parts[1], parts[2], unlike)
+        left: Value = whole
+        for place, part in enumerate(parts[:2]):
+            left = self._sum(m, f"left_{place}", left, part, takes[place])
         m.d.comb += self.left.eq(left)
         return m
 
-    def _chosen(self, m: Module, name: str, values: dict[int, Value], like: Signal | None = None) -> Signal:
-        """The value of the leak's code, 0 where there is none."""
-        chosen = Signal.like(self.value if like is None else like, name=name)
+    def _sum(self, m: Module, name: str, left: Value, part: Value, takes: Mapping[int, bool]) -> Signal:
+        """``left − part`` for the codes that take it off, otherwise ``left + part``."""
+        total = Signal.like(self.value, name=name)
+        backs = {code for code, taken in takes.items() if not taken}
+        if not backs:
+            m.d.comb += total.eq(left - part)
+        elif len(backs) == len(takes):
+            m.d.comb += total.eq(left + part)
+        else:
+            back = self._chosen(m, f"{name}_back", dict.fromkeys(backs, Value.cast(1)), 1)
+            m.d.comb += total.eq(left + (part ^ ~back.replicate(len(part))).as_signed() + ~back)
+        return total
+
+    def _chosen(self, m: Module, name: str, values: Mapping[int, ValueLike], bits: int | None = None) -> Signal:
+        """The value of the leak's code, 0 where there is none; ``bits`` wide, unsigned, or like V."""
+        chosen = Signal.like(self.value, name=name) if bits is None else Signal(bits, name=name)
         with m.Switch(self.leak):
             for code, value in sorted(values.items()):
                 with m.Case(code):

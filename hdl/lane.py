@@ -5,7 +5,7 @@ Only what the network's neuron needs is built: no sign, counter or shifter other
 
 from collections.abc import Sequence
 
-from amaranth import Module, Mux, Shape, Signal, signed, unsigned
+from amaranth import Const, Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -38,8 +38,9 @@ class Lane(wiring.Component):
     step halves that instead of doubling V, which decides the same and needs no wider membrane.
     ``correcting`` and ``memory`` take ``count``, the sum of the spikes so far, with ``load``; ``counted`` is the new one.
     ``asymmetric`` has a ``negative_threshold`` beside ``threshold``.
-    With ``decays``, ``leak`` chooses one (``DecayAdders``) and ``kept`` shows what stays of ``after`` for the next step;
-    ``step`` goes on from there. With ``leak_first`` that is ``decay(U) − θ`` where U fires, instead of ``decay(U − θ)``.
+    With ``decays`` a register stands behind the firing: a cycle later ``rest`` shows ``after``, and ``kept`` what stays of it
+    for the next step by the decay that ``leak`` chooses (``DecayAdders``); with ``leak_first`` that is ``decay(U) − θ`` where U
+    fired, instead of ``decay(U − θ)``. ``follow``, given then, goes on from ``kept``; ``step`` still goes on from ``after``.
 
     No overflow: all values lie in the range proven by ``FixedPointNetwork.ranges``.
 
@@ -54,6 +55,11 @@ class Lane(wiring.Component):
         the membrane and needs no adder there.
     preshifted : int
         Bits that thresholds of ``radix`` are wider, where they come as ``θ·2^(T−1)``; 0: they are θ, and T is the network's.
+    decays, leak_first : sequence of Decay, bool
+        Of membranes that leak, and whether they do before a reset.
+    frame_leaks : sequence of bool
+        Where membranes leak: what there is of layers that read the frame, which alone fire several times at once; True: such
+        that leak, and ``follow``; False: such that do not, and ``step``.
     """
 
     def __init__(
@@ -67,9 +73,10 @@ class Lane(wiring.Component):
         preshifted: int = 0,
         decays: Sequence[Decay] = (),
         leak_first: bool = False,
+        frame_leaks: Sequence[bool] = (),
     ):
         self._network, self._weighing, self._preshifted = network, weighing, preshifted
-        self._decays, self._leak_first = tuple(decays), leak_first
+        self._decays, self._leak_first, self._frame_leaks = tuple(decays), leak_first, tuple(frame_leaks)
         threshold = unsigned(membrane_bits - 1 + preshifted)
         count_bits = width_for(network.time_steps)
         super().__init__(
@@ -95,7 +102,12 @@ class Lane(wiring.Component):
                 **({"negative": Out(1)} if network.signed_spikes else {}),
                 "after": Out(signed(membrane_bits)),
                 **(
-                    {"leak": In(unsigned(width_for(len(self._decays)))), "kept": Out(signed(membrane_bits))}
+                    {
+                        "leak": In(unsigned(width_for(len(self._decays)))),
+                        "rest": Out(signed(membrane_bits)),
+                        "kept": Out(signed(membrane_bits)),
+                        "follow": In(1),
+                    }
                     if self._decays
                     else {}
                 ),
@@ -156,29 +168,37 @@ class Lane(wiring.Component):
             self._fire_negative(m, potential, self._negative_threshold(m, threshold, shift), fired)
         if network.schedule == "stream":
             current = Signal(signed(width))
-            left = self._leak(m, potential, threshold, fired) if self._decays else self.after
-            following = left + Mux(self.constant_current, current, 0)
+            following = self.after + Mux(self.constant_current, current, 0)
             loaded = held + self.addend
             with m.If(self.load):
                 m.d.sync += current.eq(held)
+            if self._decays:
+                self._leak(m, potential, current)
         else:
             following, loaded = self.after, held
         with m.If(self.load):
             m.d.sync += [potential.eq(loaded), threshold.eq(self.threshold.shift_left(shift))]
-        with m.Elif(self.step):
+        with m.Elif(self.step if not self._decays or False in self._frame_leaks else Const(0)):
             m.d.sync += potential.eq(following)
             if shift or self._preshifted:
                 m.d.sync += threshold.eq(threshold >> 1)
 
-    def _leak(self, m: Module, potential: Signal, threshold: Signal, fired: Signal) -> Value:
-        m.submodules.decay = decay = DecayAdders(membrane_bits=len(potential), decays=self._decays)
-        taken = Mux(fired, threshold, 0) if self._leak_first else 0
-        m.d.comb += [
-            decay.leak.eq(self.leak),
-            decay.value.eq(potential if self._leak_first else self.after),
-            self.kept.eq(decay.left - taken),
-        ]
-        return self.kept
+    def _leak(self, m: Module, potential: Signal, current: Signal) -> None:
+        """What stays, out of a register behind the firing; and the next firing of a layer that reads the frame."""
+        m.submodules.decay = decay = DecayAdders(
+            membrane_bits=len(potential), decays=self._decays, apart=self._leak_first
+        )
+        m.d.sync += self.rest.eq(self.after)
+        m.d.comb += [decay.leak.eq(self.leak), self.kept.eq(decay.left)]
+        if self._leak_first:
+            unreset = Signal.like(potential)
+            m.d.sync += unreset.eq(potential)
+            m.d.comb += [decay.value.eq(unreset), decay.whole.eq(self.rest)]
+        else:
+            m.d.comb += decay.value.eq(self.rest)
+        if True in self._frame_leaks:
+            with m.If(self.follow):
+                m.d.sync += potential.eq(self.kept + current)
 
     def _negative_threshold(self, m: Module, threshold: Signal, shift: int) -> Signal:
         """The threshold itself, or θ⁻, kept beside it."""

@@ -68,8 +68,8 @@ class NeuronArray(wiring.Component):
     spike_valid, spike_bits, … : Out, one spike word
     read_word, read_data : membrane readout while not ``busy``, data three cycles later
     bus : In, words of a load, where there is no program
-    leak, leak_written : In, where a network leaks: as in ``Lane``, and whether the fire pass writes what stays of the
-        membranes, or the membranes as they are
+    leak, leak_written, apart : In, where a network leaks: as in ``Lane``; whether the fire pass writes what stays of the
+        membranes, or the membranes as they are; as in ``Sweep``
     bank, cache_write, cache_address, cache_data : In, where weights come from external memory: the bank that is read, and a
         word for the other one
     """
@@ -92,6 +92,7 @@ class NeuronArray(wiring.Component):
             parameter_bits=width_for(sizes.parameter_words - 1),
             spike_bits=width_for(sizes.spike_words - 1),
             step_bits=width_for(sizes.time_steps),
+            late=bool(sizes.decays),
         )
         members = self.sweep.signature.members
         super().__init__(
@@ -108,7 +109,11 @@ class NeuronArray(wiring.Component):
                 "read_data": Out(lanes_layout(sizes.membrane_bits, sizes.lanes)),
                 **({} if sizes.capacity is None else {"bus": In(bus_layout(sizes.capacity))}),
                 **({} if sizes.external is None else self._cache_ports()),
-                **({"leak": In(unsigned(width_for(len(sizes.decays)))), "leak_written": In(1)} if sizes.decays else {}),
+                **(
+                    {"leak": In(unsigned(width_for(len(sizes.decays)))), "leak_written": In(1), "apart": In(1)}
+                    if sizes.decays
+                    else {}
+                ),
             }
         )
 
@@ -157,6 +162,8 @@ class NeuronArray(wiring.Component):
         m.submodules.sweep = sweep = self.sweep
         m.d.comb += [getattr(sweep, name).eq(getattr(self, name)) for name in _SWEEP_INPUTS]
         m.d.comb += [getattr(self, name).eq(getattr(sweep, name)) for name in _SWEEP_OUTPUTS]
+        if sizes.decays:
+            m.d.comb += sweep.apart.eq(self.apart)
 
         layout = data.ArrayLayout(sizes.parameter, lanes)
         weights, parameters = self._memories(m, layout)
@@ -224,6 +231,7 @@ class NeuronArray(wiring.Component):
                 preshifted=sizes.preshifted,
                 decays=sizes.decays,
                 leak_first=sizes.leak_first,
+                frame_leaks=sizes.frame_leaks,
             )
             m.submodules[f"lane_{number}"] = lane
             # What is written: each of the three is 0 while another one counts.
@@ -232,10 +240,13 @@ class NeuronArray(wiring.Component):
             m.d.sync += [initial.eq(0), after.eq(0), self.spike_bits[number].eq(lane.spike)]
             with m.If(sweep.read_initial):
                 m.d.sync += initial.eq(data.View(layout, parameters.data)[number].initial)
-            with m.If(sweep.step):
-                m.d.sync += after.eq(Mux(self.leak_written, lane.kept, lane.after) if sizes.decays else lane.after)
             if sizes.decays:
-                m.d.comb += lane.leak.eq(self.leak)
+                with m.If(sweep.rested):
+                    m.d.sync += after.eq(Mux(self.leak_written, lane.kept, lane.rest))
+                m.d.comb += [lane.leak.eq(self.leak), lane.follow.eq(sweep.follow)]
+            else:
+                with m.If(sweep.step):
+                    m.d.sync += after.eq(lane.after)
             m.d.comb += [
                 lane.weight.eq(weight_lanes[number] if meant is None else Mux(meant[number], weight_lanes[number], 0)),
                 lane.amplitude.eq(amplitude[2]),

@@ -192,6 +192,12 @@ class Program:
         """The leaks of all layers, each once; without any the core has no adders for them."""
         return tuple(dict.fromkeys(layer.leak for layer in self.network.layers if layer.leak is not None))
 
+    @cached_property
+    def frame_leaks(self) -> tuple[bool, ...]:
+        """Whether layers that read the frame, and so fire T times at once, leak: each answer that there is, once."""
+        layers = filter(self._holds_current, self.network.layers)
+        return tuple(dict.fromkeys(layer.leak is not None for layer in layers))
+
     def words(self, index: int) -> int:
         """Neuron words of a layer."""
         channels, height, width = self.network.shapes[index]
@@ -301,7 +307,7 @@ class Program:
         cycles = self.receiving + 2 * classes + 3 * self.groups(classes) + 10 * layers + 32
         cycles += 0 if self.sent is None else self.sent.words + self.sent.fields
         for index, layer in enumerate(self.network.layers):
-            cycles += self.words(index) * (2 + self.steps) + 32 * self.steps
+            cycles += self.words(index) * (2 + self.steps * (2 if self.decays else 1)) + 32 * self.steps
             for connection in layer.connections:
                 source, maximum = self.network.source_shape(connection), connection.maximum
                 taps = prod(int(axis_taps(connection, source, axis).count.sum()) for axis in (0, 1))

@@ -45,7 +45,7 @@ class Sizes:
     windows : StructLayout or None
         Members of an instruction about max pooling, where there is any.
     decays : tuple of Decay
-        Of membranes that leak; ``leak_first``: before a reset.
+        Of membranes that leak; ``leak_first``: before a reset; ``frame_leaks``: as in ``Program``.
     capacity : Capacity or None
         Of a core whose memories are loaded.
     external : ExternalWeights or None
@@ -79,6 +79,7 @@ class Sizes:
     windows: data.StructLayout | None = None
     decays: tuple[Decay, ...] = ()
     leak_first: bool = False
+    frame_leaks: tuple[bool, ...] = ()
     capacity: Capacity | None = None
     external: ExternalWeights | None = None
 
@@ -131,6 +132,7 @@ class Sizes:
             windows=windows_of(program),
             decays=program.decays,
             leak_first=network.leak_order == "leak_first",
+            frame_leaks=program.frame_leaks,
             external=program.external if isinstance(program, TiledProgram) else None,
         )
 

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,10 +20,16 @@ class Sweep(wiring.Component):
     pace at which it fires, so that nothing ever waits.
     Duration: ``words + 3`` cycles to initialize, ``words·firings + 5`` to fire.
 
+    Where membranes leak (``late``), lanes need a cycle more for what stays of them: it is written a cycle later, and once
+    ``busy`` is over. Where the next firing goes on from it (``apart``), firings of a word are two cycles apart, so that
+    the pass takes ``words·(2·firings − 1) + 5``.
+
     Parameters
     ----------
     word_bits, group_bits, parameter_bits, spike_bits, step_bits : int
         Widths of neuron word addresses, groups, parameter addresses, spike addresses, firings.
+    late : bool
+        Whether membranes leak.
 
     Members
     -------
@@ -32,13 +39,25 @@ class Sweep(wiring.Component):
     load, step : Out, strobes of the lanes (``load`` two cycles after the read)
     read_initial : Out, initial membranes come out of the parameter memory
     write_initial, write_after, written : Out, write strobes and address of the membrane memory;
-        the value to write is last cycle's initial membrane, and last cycle's ``after``
+        the value to write is last cycle's initial membrane, and last cycle's ``after``. If ``late``, ``written`` is a word ahead
+        of ``write_after``, and only ``next_written`` tells the address
     next_written, writes : Out, ``written`` of the next cycle, and whether one of the strobes comes then
+    apart : In; rested, follow : Out, if ``late``: in the cycle after a ``step``; between two firings of a word
     spike, spike_address, spike_word, spike_step : Out, a spike word was made last cycle: spike memory
         address, neuron word, and firing number
     """
 
-    def __init__(self, *, word_bits: int, group_bits: int, parameter_bits: int, spike_bits: int, step_bits: int):
+    def __init__(
+        self,
+        *,
+        word_bits: int,
+        group_bits: int,
+        parameter_bits: int,
+        spike_bits: int,
+        step_bits: int,
+        late: bool = False,
+    ):
+        self._late = late
         super().__init__(
             {
                 "initialize": In(1),
@@ -68,6 +87,7 @@ class Sweep(wiring.Component):
                 "spike_address": Out(unsigned(spike_bits)),
                 "spike_word": Out(unsigned(word_bits)),
                 "spike_step": Out(unsigned(step_bits)),
+                **({"apart": In(1), "rested": Out(1), "follow": Out(1)} if late else {}),
             }
         )
 
@@ -86,43 +106,67 @@ class Sweep(wiring.Component):
         firsts = [first, *(Signal(name=f"first_{stage}") for stage in (1, 2, 3))]
         lasts = [last_firing, *(Signal(name=f"last_{stage}") for stage in (1, 2, 3, 4))]
         written_after = Signal()
+        ended, following = written_after, self.next_written
+        if self._late:  # the spikes of a word are out, and next cycle its membranes are written
+            ended, following = Signal(), Signal.like(self.written)
+            m.d.sync += written_after.eq(ended)
+            m.d.comb += self.next_written.eq(Mux(firing_pass, self.written, following))
+        fired: Value = valid[3]
+        if self._late:
+            fired = self._alternating(m, walking, begin, last_firing, valid[3])
         for chain in (firsts, lasts):
             m.d.sync += [later.eq(earlier) for earlier, later in pairwise(chain)]
         m.d.sync += [
             valid[1].eq(walking),
             valid[2].eq(valid[1]),
             valid[3].eq(valid[2] & firing_pass),
-            self.spike.eq(valid[3]),
+            self.spike.eq(fired),
             self.write_after.eq(written_after),
-            self.written.eq(self.next_written),
+            self.written.eq(following),
         ]
         m.d.comb += [
             self.load.eq(firing_pass & valid[2] & firsts[2]),
-            self.step.eq(valid[3]),
+            self.step.eq(fired),
             self.read_initial.eq(valid[1] & ~firing_pass),
             self.write_initial.eq(valid[2] & ~firing_pass),
             self.spike_word.eq(self.written),
-            written_after.eq(valid[3] & lasts[3] & self.write_back),
+            ended.eq(valid[3] & lasts[3] & self.write_back),
             self.writes.eq(written_after | (valid[1] & ~firing_pass)),
             self.busy.eq(Cat(*valid).any() | self.spike),
         ]
-        m.d.comb += self.next_written.eq(self.written)
+        m.d.comb += following.eq(self.written)
         with m.If(begin):
-            m.d.comb += self.next_written.eq(0)
+            m.d.comb += following.eq(0)
         with m.Elif(self.write_initial | (self.spike & lasts[4])):
-            m.d.comb += self.next_written.eq(self.written + 1)
+            m.d.comb += following.eq(self.written + 1)
         with m.If(self.fire):
             m.d.sync += self.spike_address.eq(self.first_spike)
         with m.Elif(self.spike):
             m.d.sync += self.spike_address.eq(self.spike_address + self.spike_stride)
-        m.d.sync += self.spike_step.eq(Mux(firsts[3], 0, self.spike_step + 1))
+        step = Mux(firsts[3], 0, self.spike_step + 1)
+        m.d.sync += self.spike_step.eq(Mux(fired, step, self.spike_step) if self._late else step)
         return m
+
+    def _alternating(self, m: Module, walking: Signal, begin: Signal, last_firing: Signal, valid: Signal) -> Value:
+        """Where firings are apart, every other cycle of a word fires; returns whether this one of stage 3 does."""
+        between = [Signal(name=f"between_{stage}") for stage in range(4)]
+        m.d.sync += [later.eq(earlier) for earlier, later in pairwise(between)]
+        with m.If(begin):
+            m.d.sync += between[0].eq(0)
+        with m.Elif(walking):
+            m.d.sync += between[0].eq(self.apart & ~between[0] & ~last_firing)
+        m.d.comb += self.follow.eq(valid & between[3])
+        m.d.sync += self.rested.eq(self.step)
+        return valid & ~between[3]
 
     def _walk(self, m: Module, walking: Signal, begin: Signal, firing_pass: Signal) -> tuple[Signal, Signal]:
         """Neuron words in order, each for as long as it fires; returns whether it is a word's first cycle, its last."""
         first = Signal()
-        turns = Signal.like(self.firings)
-        m.d.comb += turns.eq(Mux(Mux(begin, self.fire, firing_pass), self.firings, 1))
+        firings: Value = self.firings
+        if self._late:
+            firings = Mux(self.apart, 2 * self.firings - 1, self.firings)
+        turns = Signal(unsigned(len(self.firings) + self._late))
+        m.d.comb += turns.eq(Mux(Mux(begin, self.fire, firing_pass), firings, 1))
         last_firing = countdown(m, "firing", turns, start=begin, step=walking)
         following = walking & last_firing
         last_group = countdown(m, "group", self.groups, start=begin, step=following)

@@ -93,7 +93,8 @@ def _neuron(node, kind, name, total, state, rules):
         tau = torch.as_tensor(node.tau_mem if kind == "CubaLIF" else node.tau).double()
         v_leak = torch.as_tensor(node.v_leak).double()
         share = torch.exp(-rules["dt"] / tau) if rules["decay"] == "exp" else 1 - rules["dt"] / tau
-        gain = {"tau": r * rules["dt"] / tau, "share": r * (1 - share), "whole": r}[rules["drive"]]
+        euler = r * rules["dt"] / tau
+        gain = {"tau": euler, "share": r * (1 - share), "whole": r, "decayed": euler / share}[rules["drive"]]
     if kind not in ("I", "LI"):
         theta, rest = torch.as_tensor(node.v_threshold).double(), torch.as_tensor(node.v_reset).double()
     begin = {"zero": torch.tensor(0.0), "reset": rest, "leak": v_leak}[rules["start"]].double()

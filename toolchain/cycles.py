@@ -6,7 +6,8 @@ A layer takes initialization + control + scans + fire passes, in cycles, with W 
 - initialization: ``W + 3``.
 - control: ``R·(4·connections + 1) + 1``, in each round fetch, read, decode and start of every connection
   and the round's end, then the storing of the counters.
-- fire: ``R·(W·F + 5)``, F = 1 with rounds and otherwise T; nothing for a readout that is not swept.
+- fire: ``R·(W·F + 5)``, F = 1 with rounds and otherwise T, or ``2·T − 1`` if the layer leaks: its firings are two cycles
+  apart; nothing for a readout that is not swept.
 - scan, for each connection and round: ``max(L + d, s + c) + 5``, without events ``L + 5``.
   ``L = Σ max(1, n)`` over the words of the source, n events each, none where no synapse is reached; d is how long the scanner was held
   back, s when the synapse engine took the last event and c how long that one occupies it.
@@ -121,7 +122,8 @@ def cycles(
         number = len(_layer_services(network, index, program))
         instruction = program.instructions[place]
         scan[:, index] = scans[:, place : place + number].sum(axis=1)
-        rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
+        firings = 2 * program.steps - 1 if instruction.leak else program.steps
+        rounds, firings = (program.steps, 1) if instruction.per_step else (1, firings)
         initialization[:, index] = instruction.words + 3
         control[:, index] = rounds * (4 * number + 1) + 1
         fire[:, index] = rounds * (instruction.words * firings + 5) if instruction.sweep else 0

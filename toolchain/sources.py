@@ -58,6 +58,11 @@ def load_module(source: str, weights: Path | None = None) -> nn.Module:
         from toolchain.train import load_source
 
         return load_source(Path(source)).module
+    if source.lower().endswith(".nir"):
+        raise InvalidValue(
+            f"source {source!r} is a NIR graph, a spiking network and no source of activations: spikeloom import reads it; name "
+            "the network of activations that it was made from, or leave the source out"
+        )
     name, separator, function = source.rpartition(":")
     if not separator:
         raise InvalidValue(f"source {source!r} is neither FILE.safetensors nor FILE.onnx nor FILE.py:FUNCTION")

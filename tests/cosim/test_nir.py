@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from sim import golden, oracle, runner
+from tests.leaky_exports import exported
+from tests.networks import frames_for
 from tests.nir_graphs import image
+from toolchain.cycles import cycles
 from toolchain.emit import emit
 from toolchain.interchange import Options, read_nir, to_nir
 from toolchain.quantize import quantize
@@ -24,3 +27,20 @@ def test_an_imported_graph_in_hardware(tmp_path, preset):
     assert all(train.any() and not train.all() for train in trace.spikes)
     result = runner.verify(emit(network, tmp_path, lanes=4), network, frames)
     assert result.passed, result.differences
+
+
+@pytest.mark.usefixtures("fast_compile")
+@pytest.mark.parametrize(("preset", "order"), [("snntorch", "leak_first"), ("sinabs", "reset_first")])
+def test_an_imported_leaky_graph_in_hardware(tmp_path, preset, order):
+    """What the framework's own exporter writes, in Verilog; sinabs' readout leaks too."""
+    pytest.importorskip(preset)
+    network = quantize(read_nir(*exported(preset, 0.85, 6)), 8)
+    assert network.leak_order == order and network.layers[0].leak is not None
+    frames = frames_for(network, 1, 3)
+    trace, exact = golden.run(network, frames, "spikes"), oracle.run(network, frames)
+    assert np.array_equal(trace.scores, exact.scores) and trace.activity == exact.activity
+    assert all(train.any() and not train.all() for train in trace.spikes)
+    result = runner.verify(emit(network, tmp_path, lanes=4), network, frames, stall=0.2)
+    assert result.passed, result.differences
+    assert result.spikes_compared == 3 * 6 * (24 + 12)
+    assert np.array_equal(result.layer_cycles, cycles(network, frames, trace, 4).layers)

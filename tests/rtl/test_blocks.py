@@ -83,10 +83,12 @@ def test_synapse_addresses_take_a_cycle_each_without_gaps(stall):
     assert stall or gaps == 0
 
 
+@pytest.mark.parametrize("apart", [None, 0, 1])
 @pytest.mark.parametrize(("words", "firings"), [(1, 1), (5, 1), (7, 4)])
-def test_sweep_takes_the_cycles_it_says(words, firings):
-    block = Sweep(word_bits=4, group_bits=3, parameter_bits=4, spike_bits=8, step_bits=3)
-    spikes, durations = [], []
+def test_sweep_takes_the_cycles_it_says(words, firings, apart):
+    late = apart is not None
+    block = Sweep(word_bits=4, group_bits=3, parameter_bits=4, spike_bits=8, step_bits=3, late=late)
+    spikes, durations, steps, written = [], [], [], []
 
     async def bench(ctx):
         for name, value in (
@@ -96,6 +98,7 @@ def test_sweep_takes_the_cycles_it_says(words, firings):
             ("first_spike", 3),
             ("spike_stride", 1),
             ("write_back", 1),
+            *((("apart", apart),) if late else ()),
         ):
             ctx.set(getattr(block, name), value)
         for pass_name in ("initialize", "fire"):
@@ -106,12 +109,23 @@ def test_sweep_takes_the_cycles_it_says(words, firings):
             while ctx.get(block.busy):
                 if ctx.get(block.spike):
                     spikes.append((ctx.get(block.spike_address), ctx.get(block.spike_word), ctx.get(block.spike_step)))
-                await ctx.tick()
+                await watch(ctx, pass_name, cycles)
                 cycles += 1
             durations.append(cycles)
+            await watch(ctx, pass_name, cycles)
+
+    async def watch(ctx, pass_name, cycle):
+        if pass_name == "fire" and ctx.get(block.step):
+            steps.append(cycle)
+        if pass_name == "fire" and ctx.get(block.writes):
+            written.append((cycle, ctx.get(block.next_written)))
+        await ctx.tick()
 
     simulate(block, bench)
-    assert durations == [words + 3, words * firings + 5]
+    turns = 2 * firings - 1 if apart else firings
+    assert durations == [words + 3, words * turns + 5]
+    assert steps == [4 + w * turns + f * (2 if apart else 1) for w in range(words) for f in range(firings)]
+    assert written == [(3 + (w + 1) * turns + late, w) for w in range(words)]  # in the cycle before the write
     assert spikes == [(3 + w * firings + f, w, f) for w in range(words) for f in range(firings)]
 
 

@@ -75,11 +75,11 @@ def test_one_leak_for_all_needs_no_choice():
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 5))
-def test_adders_compute_each_decay(seed, count):
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 5), apart=st.booleans())
+def test_adders_compute_each_decay(seed, count, apart):
     rng = np.random.default_rng(seed)
     decays = [random_decay(rng, 15) for _ in range(count)]
-    dut = DecayAdders(membrane_bits=18, decays=decays)
+    dut = DecayAdders(membrane_bits=18, decays=decays, apart=apart)
     values = np.concatenate([rng.integers(-(2**16), 2**16, 30), np.arange(-9, 10)])
 
     async def bench(ctx):
@@ -87,12 +87,31 @@ def test_adders_compute_each_decay(seed, count):
             ctx.set(dut.leak, code)
             for value in values.tolist():
                 ctx.set(dut.value, value)
+                reset = int(rng.integers(0, 2**15)) if apart else 0
+                if apart:
+                    ctx.set(dut.whole, value - reset)
                 expected = value if code == 0 else int(decayed(decays[code - 1], value))
-                assert ctx.get(dut.left) == expected
+                assert ctx.get(dut.left) == expected - reset
 
     simulator = Simulator(dut)
     simulator.add_testbench(bench)
     simulator.run()
+
+
+@pytest.mark.parametrize("leaking", [True, False])
+def test_what_a_lane_holds_for_frames_is_what_layers_need(leaking):
+    """Beside layers that leak, one that reads the frame has its firings two cycles apart if it leaks too, and only then."""
+    layers = tuple(
+        replace(layer, leak=layer.leak if index or leaking else None) for index, layer in enumerate(MIXED.layers)
+    )
+    network = replace(MIXED, layers=layers)
+    assert Program(network, 3).frame_leaks == (leaking,)
+    assert Program(replace(network, input="spikes"), 3).frame_leaks == ()
+    frames = frames_for(network, 2, 1)
+    spent = cycles(network, frames, golden.run(network, frames, "spikes"), 3)
+    words, steps = 2, network.time_steps  # 5 neurons on 3 lanes
+    assert spent.fire[0, 0] == words * (2 * steps - 1 if leaking else steps) + 5
+    assert not differences(network)
 
 
 @pytest.mark.parametrize("order", LEAK_ORDERS)
@@ -124,24 +143,29 @@ def test_cores_whose_memories_are_loaded_refuse_leaks():
 FAULTS = {
     "leaks in the last step": ("hdl.core", "per_step & ~last", "per_step"),
     "never leaks into the memory": ("hdl.core", "per_step & ~last", "0"),
-    "rounds towards zero": ("hdl.decay", "self.value >> abs(term)", "(self.value + self.value[-1] * ((1 << abs(term)) - 1)) >> abs(term)"),
-    "one shift more": ("hdl.decay", "self.value >> abs(term)", "self.value >> abs(term) + 1"),
+    "rounds towards zero": ("hdl.decay", "self.value >> abs(of[place])", "(self.value + self.value[-1] * ((1 << abs(of[place])) - 1)) >> abs(of[place])"),
+    "one shift more": ("hdl.decay", "self.value >> abs(of[place])", "self.value >> abs(of[place]) + 1"),
     "gives back what it should take": ("hdl.decay", "left - part", "left + part"),
-    "leaks after the reset": ("hdl.lane", "potential if self._leak_first else self.after", "self.after"),
-    "resets twice": ("hdl.lane", "taken = Mux(fired, threshold, 0) if self._leak_first else 0", "taken = Mux(fired, threshold, 0)"),
+    "third shift the other way": ("hdl.decay", "takes[1][code] != third", "takes[1][code] == third"),
+    "leaks after the reset": ("hdl.lane", "decay.value.eq(unreset)", "decay.value.eq(self.rest)"),
+    "never resets": ("hdl.lane", "decay.whole.eq(self.rest)", "decay.whole.eq(unreset)"),
     "leak of another layer": ("hdl.program", "1 + self.decays.index(layer.leak)", "1 + (self.decays.index(layer.leak) + 1) % len(self.decays)"),
-    "frame's current does not leak": ("hdl.lane", "following = left + Mux", "following = self.after + Mux"),
+    "frame's current does not leak": ("hdl.lane", "potential.eq(self.kept + current)", "potential.eq(self.rest + current)"),
+    "firings of a frame too close": ("hdl.core", "~per_step & leaks if", "0 if"),
+    "takes what stays too early": ("hdl.neurons", "sweep.rested", "sweep.step"),
+    "writes what stays too early": ("hdl.sweep", "written_after.eq(ended)", "written_after.eq(written_after)"),
+    "writes to the next word": ("hdl.sweep", "Mux(firing_pass, self.written, following)", "following"),
     "readout without a pass": ("hdl.program", " or layer.leak is not None", ""),
 }  # fmt: skip
 """Module, healthy text, faulty text."""
-LEAK_FIRST = ("leaks after the reset",)
+LEAK_FIRST = ("leaks after the reset", "never resets")
 MIXED = make_network(
     "stream",
     6,
     (4, 1, 1),
     replace(
         make_layer(INPUT, np.array([[3, 5, 1, 2]] * 5), [900, 700, 500, 1300, 999], [5] * 5, [-7] * 5),
-        leak=Decay((3, -5)),
+        leak=Decay((2, -4, 5)),
     ),
     replace(make_layer(0, np.arange(-6, 14).reshape(4, 5), [31] * 4, [3] * 4, [-2] * 4), leak=Decay((2,))),
     replace(make_layer(1, np.arange(-6, 6).reshape(3, 4) * 9, None, [3] * 3, [-31, 2, 5]), leak=Decay((1, 4))),

@@ -30,6 +30,7 @@ from toolchain.quantize import dequantize, leak_errors, quantize
 from toolchain.segments import segments
 from toolchain.sizing.model import load_models
 from toolchain.sizing.prediction import _beyond
+from toolchain.sources import load_module
 
 SEEDS = st.integers(0, 2**32 - 1)
 NEURONS = st.sampled_from(LEAKY_NEURONS)
@@ -453,8 +454,18 @@ def test_energy_charges_the_additions_and_a_swept_readout():
 
 def test_diagnose_refuses_leaks_in_one_line():
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2))
-    with pytest.raises(InvalidValue, match="network made leaks"):
-        diagnose(module, float_network(), np.zeros((1, 2, 1, 1), np.uint8), np.zeros(1, int))
+    for shares, named in (((0.9, 0.5), "first"), ((None, 0.5), "last")):
+        with pytest.raises(
+            InvalidValue, match=rf"^network made leaks \(layer {named}\): .* quantize .* certify --spiking "
+        ):
+            diagnose(module, float_network(*shares), np.zeros((1, 2, 1, 1), np.uint8), np.zeros(1, int))
+
+
+def test_a_graph_is_no_source():
+    with pytest.raises(
+        InvalidValue, match=r"^source 'net.nir' is a NIR graph, .*: spikeloom import reads it; .* or leave"
+    ):
+        load_module("net.nir")
 
 
 def test_sizes_are_marked_as_unproven():

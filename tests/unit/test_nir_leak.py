@@ -87,9 +87,9 @@ def test_resets_leaks_and_starts_elsewhere_than_zero(start):
 @pytest.mark.parametrize("drive", DRIVES)
 @pytest.mark.parametrize("decay", DECAYS)
 def test_drives_and_decays(drive, decay):
-    """r·dt/τ, r·(1 − β) and r; 1 − dt/τ and exp(−dt/τ)."""
+    """r·dt/τ, r·(1 − β), r and r·dt/(τ·β); 1 − dt/τ and exp(−dt/τ)."""
     tau = 1 / math.log(2) if decay == "exp" else 2.0
-    gain = {"tau": 1 / tau, "share": 0.5, "whole": 1.0}[drive]
+    gain = {"tau": 1 / tau, "share": 0.5, "whole": 1.0, "decayed": 1 / tau / 0.5}[drive]
     rng = np.random.default_rng(12)
     graph = chain(dense(rng, 9, 6), lif(9, tau, r=1.0, threshold=0.5), dense(rng, 3, 9), li(3, tau, r=1.0))
     images = frames(6, 1, 1)
@@ -220,7 +220,7 @@ def test_flags_and_choices():
         "whole", "whole", "euler", "leak_first",
     )  # fmt: skip
     for wrong, message in (
-        ({"drive": "half"}, "drive is 'half', must be one of tau, share, whole"),
+        ({"drive": "half"}, "drive is 'half', must be one of tau, share, whole, decayed"),
         ({"decay": "linear"}, "decay is 'linear', must be one of euler, exp"),
         ({"leak_order": "never"}, "leak_order is 'never', must be one of reset_first, leak_first"),
         ({"start": "rest"}, "start is 'rest', must be one of zero, reset, leak"),
@@ -367,3 +367,20 @@ def test_passages_of_a_leaky_import_are_those_of_its_file(tmp_path):
     again = load_spiking(tmp_path / "x.safetensors")
     pairs = zip(passages(network, frames(6, 1, 1)), passages(again, frames(6, 1, 1)), strict=True)
     assert all(np.array_equal(a.inputs, b.inputs) for a, b in pairs)
+
+
+def test_rockpools_gain_is_one():
+    """Its exporter writes r = τ/dt·exp(−dt/τ) of LIFNeuronTorch, whose membrane takes the input whole: V = exp(−dt/τ)·V + x."""
+    tau, dt = 6e-3, 1e-3
+    graph = chain(
+        dense(np.random.default_rng(3), 9, 6),
+        lif(9, tau, r=tau / dt * math.exp(-dt / tau)),
+        dense(np.random.default_rng(4), 3, 9),
+    )
+    network = read_nir(graph, options(preset="rockpool", time_steps=STEPS))
+    assert np.array_equal(network.layers[0].connections[0].weight[:, :, 0, 0], graph.nodes["0"].weight)
+    assert network.layers[0].leak == pytest.approx(math.exp(-dt / tau))
+    with pytest.raises(
+        InvalidValue, match=r"nothing stays of its membrane, so that its gain r·dt/\(τ·β\) is open; choose --drive"
+    ):
+        read_nir(graph, options(preset="rockpool", time_steps=1, decay="euler", dt=tau))

@@ -85,7 +85,7 @@ def import_nir(
         str | None,
         typer.Option(
             "--drive",
-            help="Input of a leaky neuron times tau (r·dt/τ), share (r·(1 − β)) or whole (r); the preset's by default.",
+            help="Input of a leaky neuron times tau (r·dt/τ), share (r·(1 − β)), whole (r) or decayed (r·dt/(τ·β)); the preset's by default.",
         ),
     ] = None,
     leak_order: Annotated[

@@ -339,9 +339,11 @@ def _parts_of(frames: np.ndarray, network: SpikingNetwork) -> Iterator[slice]:
 
 def _batches(module: nn.Module, network: SpikingNetwork, weight_bits: int, clipping: str, pow2: bool) -> _Batches:
     if network.leaks:
+        first = next(layer.name for layer in network.layers if layer.leak is not None)
         raise InvalidValue(
-            f"network {network.name} leaks, and what becomes of activations is accounted for where membranes keep all only; "
-            "spikeloom quantize says what rounds of a leak, layer by layer"
+            f"network {network.name} leaks (layer {first}): how often a leaky neuron fires is no activation of a source, which is "
+            "what errors are measured against here; spikeloom quantize says what rounds of each leak, and spikeloom certify "
+            "--spiking how far the spikes of integers are, layer by layer; or diagnose it without its leaks"
         )
     if network.schedule not in SCHEDULES:
         return _Batches(module, network, None, np.ones(network.layers[-1].channels))

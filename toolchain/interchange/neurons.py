@@ -96,8 +96,13 @@ def _leaky(node: Node, contract: Contract, shape: tuple[int, ...]) -> _Membrane:
         )
     if drive != "whole" and (np.isinf(tau) & np.isfinite(r)).any():
         raise InvalidValue(f"{node}: τ is infinite and r is not, so that no input arrives; export r = τ/dt")
-    with np.errstate(invalid="ignore", over="ignore"):
-        gain = np.where(both, 1.0, {"tau": r * dt / tau, "share": r * (1 - kept), "whole": r}[drive])
+    if drive == "decayed" and not (kept > 0).all():
+        raise InvalidValue(
+            f"{node}: nothing stays of its membrane, so that its gain r·dt/(τ·β) is open; choose --drive"
+        )
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        gains = {"tau": r * dt / tau, "share": r * (1 - kept), "whole": r, "decayed": r * dt / (tau * kept)}
+        gain = np.where(both, 1.0, gains[drive])
     if node.kind == "CubaLIF":
         gain = gain * _synaptic_gain(node, contract, shape, dt)
     if not np.isfinite(gain).all():

@@ -34,8 +34,9 @@ STARTS = ("zero", "reset", "leak")
 """Membrane before the first step: 0, ``v_reset``, or ``v_leak`` (0 where a neuron has none)."""
 DECAYS = ("euler", "exp")
 """Share of a leaky membrane that stays in a step: 1 − dt/τ, or exp(−dt/τ)."""
-DRIVES = ("tau", "share", "whole")
-"""What a leaky neuron adds of its input: r·dt/τ, r·(1 − share that stays), or r."""
+DRIVES = ("tau", "share", "whole", "decayed")
+"""What a leaky neuron adds of its input: r·dt/τ, r·(1 − share that stays), r, or
+r·dt/(τ·share that stays)."""
 ORDERS_OF_NIR = ("reset_first", "leak_first")
 """Of reset and leak: V = β·(V after the reset), or the reset waits for the next step, V = β·V − θ·s."""
 
@@ -128,7 +129,7 @@ class Contract:
         resets = {"subtract": "θ is subtracted", "zero": "set to 0", "value": "set to the file's v_reset"}
         starts = {"zero": "0", "reset": "v_reset", "leak": "v_leak"}
         shares = {"euler": "1 − dt/τ", "exp": "exp(−dt/τ)"}
-        drives = {"tau": "r·dt/τ", "share": "r·(1 − β)", "whole": "r"}
+        drives = {"tau": "r·dt/τ", "share": "r·(1 − β)", "whole": "r", "decayed": "r·dt/(τ·β)"}
         dt = "not known" if self.dt is None else f"{self.dt:g}"
         drive = drives[self.drive]
         if self.readout_drive != self.drive:
@@ -207,10 +208,12 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "rockpool": Preset(
-        Contract("rockpool", "subtract", "ge", 1e-3, leaky_dt=1e-3, unit_gain=True, decay="exp"),
-        "rockpool 3.1.0, nn.modules.torch.nir (LIFTorch becomes CubaLIF, ExpSynTorch LI with r = τ/dt·exp(−dt/τ)) and StepPWL: "
+        Contract("rockpool", "subtract", "ge", 1e-3, leaky_dt=1e-3, unit_gain=True, decay="exp", drive="decayed"),
+        "rockpool 3.1.0, nn.modules.torch.nir (LIFTorch becomes CubaLIF, LIFNeuronTorch LIF, ExpSynTorch LI, each with r = τ/dt·exp(−dt/τ)), "
+        "LIFNeuronTorch.forward (V = exp(−dt/τ)·V + input) and StepPWL: "
         "fires ⌊V/θ⌋ times where V ≥ θ and subtracts; decay is exp(−dt/τ); LIFTorch's synaptic current always lasts, so that it is refused",
         ("rockpool fires several times a step by default: the import is exact for max_spikes_per_dt = 1 only",),
+        ("rockpool does not write the bias of LIFNeuronTorch: 0 is assumed",),
     ),
 }
 DEFAULT_PRESET = "nir"

@@ -106,7 +106,8 @@ def passes(program: Program) -> tuple[list[float], list[float], list[float]]:
     layers = [layer for layer, _, _ in _parts(program)]
     for index in range(len(program.network.layers)):
         instruction = program.instructions[layers.index(index)]
-        rounds, firings = (program.steps, 1) if instruction.per_step else (1, program.steps)
+        firings = 2 * program.steps - 1 if instruction.leak else program.steps
+        rounds, firings = (program.steps, 1) if instruction.per_step else (1, firings)
         initialization.append(float(instruction.words + 3))
         fire.append(float(rounds * (instruction.words * firings + 5) if instruction.sweep else 0))
         control.append(float(rounds * (4 * layers.count(index) + 1) + 1))
