@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from hdl.capacity import (
-    DEVICE_CAPACITIES,
     DIMENSIONS,
     HEADER,
     Capacity,
-    device_capacity,
     needs,
     read_capacity,
     union,
 )
+from hdl.device_room import DEVICE_CAPACITIES, device_capacity
 from hdl.host import PacketType
 from tests.networks import random_network
 from tests.pooled_networks import pooled_case

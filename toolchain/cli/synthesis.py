@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toolchain.cli.shared import (
+    Also,
     AsJson,
     Banks,
     Cores,
@@ -83,6 +84,7 @@ def synth(
     ] = None,
     capacity: Room = None,
     banks: Banks = None,
+    also: Also = None,
     weight_cache: WeightCache = None,
     memory_bits: MemoryBits = None,
     as_json: AsJson = False,
@@ -113,7 +115,9 @@ def synth(
             weight_cache = weight_cache or bundle.external["cache_words"]
             memory_bits = memory_bits or bundle.external["data_bits"]
     rooms = {
-        number: flow.capacity_for(fixed, lanes=number, memories=memories or "rom", listed=capacity, banks=banks)
+        number: flow.capacity_for(
+            fixed, lanes=number, memories=memories or "rom", listed=capacity, banks=banks, also=also
+        )
         for number in numbers
     }
     outside = {
