@@ -11,14 +11,24 @@ __all__ = ["DEVICE_CAPACITIES", "POOLING_ROOM", "device_capacity"]
 
 DEVICE_CAPACITIES: dict[str, dict[str, int]] = {
     # weights of 8 bits; neurons of the largest layer; spikes (neurons × T) held at once; output channels of all layers
-    "up5k": {"weights": 65_536, "neurons": 512, "spikes": 4_096, "pixels": 1_024, "layers": 4, "channels": 128},
-    "ecp5-25k": {"weights": 32_768, "neurons": 4_096, "spikes": 32_768, "pixels": 1_024, "layers": 16, "channels": 512},
-    "ecp5-45k": {"weights": 65_536, "neurons": 8_192, "spikes": 65_536, "pixels": 3_072, "layers": 16, "channels": 512},
+    "up5k": {
+        "weights": 65_536, "neurons": 512, "spikes": 4_096, "pixels": 1_024, "layers": 4, "channels": 128,
+        "membrane_bits": 20,
+    },
+    "ecp5-25k": {
+        "weights": 32_768, "neurons": 4_096, "spikes": 32_768, "pixels": 1_024, "layers": 16, "channels": 512,
+        "membrane_bits": 24,
+    },
+    "ecp5-45k": {
+        "weights": 65_536, "neurons": 8_192, "spikes": 65_536, "pixels": 3_072, "layers": 16, "channels": 512,
+        "membrane_bits": 24,
+    },
     "ecp5-85k": {
-        "weights": 131_072, "neurons": 16_384, "spikes": 131_072, "pixels": 3_072, "layers": 32, "channels": 1_024
+        "weights": 131_072, "neurons": 16_384, "spikes": 131_072, "pixels": 3_072, "layers": 32, "channels": 1_024,
+        "membrane_bits": 24,
     },
 }  # fmt: skip
-"""Room that devices have for networks of 8-bit weights, in plain numbers."""
+"""Room that devices have for networks of 8-bit weights, in plain numbers; 24 bits of a membrane hold a sum of 784 pixels."""
 POOLING_ROOM = {"window": 15, "places": 255}
 """Of max pooling, where no network says how much is needed."""
 
@@ -76,7 +86,7 @@ def device_capacity(
         groups=max(3, ceil(channels / lanes)),
         taps=7,
         weight_bits=8,
-        membrane_bits=20,
+        membrane_bits=room["membrane_bits"],
         window=POOLING_ROOM["window"] if pooling else 0,
         places=POOLING_ROOM["places"] if pooling else 0,
     )

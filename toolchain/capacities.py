@@ -32,7 +32,7 @@ def _abilities(network: FixedPointNetwork, also: str | None) -> set[str]:
 def _with_abilities(capacity: Capacity, names: set[str]) -> Capacity:
     """The capacity with what is listed, which it may have already; max pooling of the usual room if it has none."""
     if "pooling" in names and not capacity.window:
-        capacity = replace(capacity, **POOLING_ROOM)
+        capacity = replace(capacity, window=POOLING_ROOM["window"], places=POOLING_ROOM["places"])
     return replace(
         capacity,
         grouped=capacity.grouped or "groups" in names,
@@ -74,8 +74,16 @@ def listed_capacity(
             room.append(Capacity.of(load_fixed_point(Path(name)), lanes=lanes, banks=banks or 2))
         elif name or listed is not None:
             neuron = {what: getattr(network, what) for what in ("schedule", "negative", "reset", "compare", "input")}
-            able = {"grouped": "groups" in abilities, "pooling": "pooling" in abilities}
-            room.append(device_capacity(name, lanes=lanes, banks=banks or 2, **able, **neuron))
+            room.append(
+                device_capacity(
+                    name,
+                    lanes=lanes,
+                    grouped="groups" in abilities,
+                    pooling="pooling" in abilities,
+                    banks=banks or 2,
+                    **neuron,
+                )
+            )
     capacity = union(*(room or [Capacity.of(network, lanes=lanes, banks=banks or 2)]))
     if also is not None:
         capacity = _with_abilities(capacity, abilities)
