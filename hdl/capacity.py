@@ -267,13 +267,14 @@ class Capacity:
         for name in NEURON:
             wanted, has = getattr(network, name), getattr(self, name)
             if wanted not in several.get(name, (has,)):
-                found.append(f"{name} {wanted}: the core has {' and '.join(several.get(name, (has,)))}")
+                way_out = " (--also spikes)" if wanted == "spikes" else ""
+                found.append(f"{name} {wanted}: the core has {' and '.join(several.get(name, (has,)))}{way_out}")
         if not self.grouped and any(c.groups > 1 for layer in network.layers for c in layer.connections):
-            found.append("groups: the core has no channel table")
+            found.append("groups: the core has no channel table (--also groups)")
         needed = needs(network, self.lanes)
         lacking = {"channels"} if not self.grouped else set()
         if needed["window"] and not self.window:
-            found.append("max pooling: the core has none")
+            found.append("max pooling: the core has none (--also pooling)")
             lacking |= {"window", "places"}
         for name, need in needed.items():
             has = getattr(self, name)
