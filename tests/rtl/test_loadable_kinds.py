@@ -155,8 +155,8 @@ FAULTS = {
     ),
     "spikes_where_there_is_no_channel": ("hdl.loaded_receiver", "held[: self._lanes] & used", "held[: self._lanes]"),
     "fields_shifted_too_far": ("hdl.loaded_receiver", "(_WORD >> place)", "(_WORD >> place - 1)"),
-    "last_fields_forgotten": (
-        "hdl.loaded_receiver", "left.eq(Mux(last, remaining, settings.fields_a_word))", "left.eq(settings.fields_a_word)"
+    "fields_not_counted": (
+        "hdl.loaded_receiver", "remaining.eq(remaining - settings.fields_a_word)", "remaining.eq(remaining)"
     ),
     "pooled_words_not_joined": ("hdl.scanner", "counted | Mux(first, 0, before)", "counted"),
     "padding_counts": ("hdl.windows", "(column < window.frame_columns) & (row < window.frame_rows)", "1"),

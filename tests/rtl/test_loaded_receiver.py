@@ -10,6 +10,7 @@ from hdl.layouts import settings_layout
 from hdl.loaded_receiver import EitherReceiver, LoadedSpikeReceiver
 from hdl.packing import SpikePacking
 from hdl.receiver import SpikeReceiver
+from tests.cosim.planted import faulty_module
 from tests.malformed import malformed
 
 BASE = 5
@@ -70,22 +71,61 @@ CASES = [
 """Shapes and lanes: fields of 1 to 32 bits and of one to four words, used lanes of every kind, last words that are full and not."""
 
 
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize(("shape", "lanes"), CASES)
-def test_it_writes_what_the_receiver_of_one_network_writes_in_the_same_clocks(shape, lanes, signed):
+def sent(shape, lanes, signed):
+    """A packing, and packets: good ones, one with noise, and malformed ones."""
     packing = SpikePacking(shape, 3, lanes, signed=signed)
     rng = np.random.default_rng(7)
     frames = rng.choice([-1, 0, 1] if signed else [0, 1], (2, 3, *shape)).astype(np.int8)
     good = [[PacketType.SPIKES << 24 | packing.fields, *packing.pack(frame).tolist()] for frame in frames]
     # bits without a channel may be anything
     noise = [good[0][0], *rng.integers(0, 2**32, packing.words).tolist()]
-    packets = [*good, noise, *(packet for packet, _ in malformed(good[0])), good[1]]
+    return packing, [*good, noise, *(packet for packet, _ in malformed(good[0])), good[1]]
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(("shape", "lanes"), CASES)
+def test_it_writes_what_the_receiver_of_one_network_writes_in_the_same_clocks(shape, lanes, signed):
+    packing, packets = sent(shape, lanes, signed)
     made = SpikeReceiver(packing, base=BASE, address_bits=10)
     loaded = LoadedSpikeReceiver(lanes=lanes, signed_spikes=signed, address_bits=10, settings=SETTINGS)
     for stall in (0.0, 0.4):
         one, other = seen([made, loaded], lambda ctx: loaded_with(ctx, loaded.settings, packing), packets, stall=stall)
         assert one == other
         assert sum(shown[1] for shown in one) == 4 and sum(shown[2] for shown in one) == len(packets) - 4
+
+
+FAULTS = {
+    "fields_behind_the_last": (
+        "left.eq(Mux(last, remaining, settings.fields_a_word))",
+        "left.eq(settings.fields_a_word)",
+    ),
+    "another_place": ("self.address.eq(settings.frame_base)", "self.address.eq(0)"),
+    "signs_of_other_lanes": ("held >> self.settings.used", "held >> (self.settings.used - 1)"),
+    "part_of_a_field_kept": ("part.eq(0),\n                    remaining", "remaining"),
+}
+"""Healthy and faulty text."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_caught(fault):
+    found = []
+    for shape, lanes in (((3, 2, 2), 16), ((17, 1, 2), 40)):
+        packing, packets = sent(shape, lanes, True)
+        made = SpikeReceiver(packing, base=BASE, address_bits=10)
+        faulty = faulty_module("hdl.loaded_receiver", (FAULTS[fault],)).LoadedSpikeReceiver(
+            lanes=lanes, signed_spikes=True, address_bits=10, settings=SETTINGS
+        )
+
+        def configure(ctx, settings=faulty.settings, packing=packing):
+            loaded_with(ctx, settings, packing)
+
+        packets = [packets[0][:-1], *packets]  # cut within a field
+        try:
+            one, other = seen([made, faulty], configure, packets)
+            found.append(one != other)
+        except AssertionError:
+            found.append(True)
+    assert any(found)
 
 
 def test_busy_is_told_while_fields_of_the_last_word_are_still_to_be_written():
