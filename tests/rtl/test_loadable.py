@@ -133,7 +133,7 @@ FAULTS = {
         "hdl.loaded", "(bus.section == number) & (bus", "(bus.section == number) & (number != 3) & (bus", None
     ),
     "load_begins_while_a_frame_ends": (
-        "hdl.core", "sequencer.accept & ~receiver.done & ~receiver.failed", "sequencer.accept", None
+        "hdl.core", "sequencer.accept & free", "sequencer.accept", None
     ),
 }  # fmt: skip
 """Module, healthy text, faulty text, wrong load that shows it; where that is None, good ones do."""
