@@ -11,25 +11,25 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from hdl.program import WINDOW_MEMBERS, Instruction, Program, check_lanes
+from hdl.instruction import WINDOW_MEMBERS, WINDOW_PLACES, WINDOW_STEPS
+from hdl.program import Instruction, Program, WindowBits, check_lanes
 from hdl.widths import width_for
 from toolchain.errors import InvalidValue
 from toolchain.ir import (
     COMPARES,
     DEFAULT_SEED,
+    INPUTS,
     MAX_RADIX_STEPS,
     MAX_TIME_STEPS,
     MEMBRANE_LIMIT_BITS,
     NEGATIVES,
-    PIXEL_INPUTS,
     RESETS,
     SCHEDULES,
     FixedPointNetwork,
 )
 
 __all__ = [
-    "DEVICE_CAPACITIES", "DIMENSIONS", "FORMAT", "HEADER", "Capacity", "Section", "check_loadable", "device_capacity", "needs", "read_capacity",
-    "union",
+    "DIMENSIONS", "FORMAT", "HEADER", "NEURON", "Capacity", "Section", "check_loadable", "needs", "read_capacity", "union",
 ]  # fmt: skip
 
 DIMENSIONS = {
@@ -49,18 +49,24 @@ DIMENSIONS = {
     "taps": "taps of a source place along one axis",
     "weight_bits": "bits of a weight",
     "membrane_bits": "bits of a membrane",
+    "window": "places along a side of a max pooling's window",
+    "places": "rows or columns of a max pooling's source, padding on both sides included",
 }
 """What can run short, in the order of a load packet's header, and what messages call it."""
-FORMAT = 1
+FORMAT = 2
 """Of load packets."""
-HEADER = ("version", "features", "capacity", "network_id", "seed", *DIMENSIONS)
-"""Words of a load packet behind its first."""
+HEADER = (
+    "version", "features", "capacity", "network_id", "seed", "frame_fields", "frame_packing", "frame_base", *DIMENSIONS
+)  # fmt: skip
+"""Words of a load packet behind its first. Of input ``spikes``, else 0: fields of a frame; lanes used, fields a word (bits 13…8), and
+words a field less 1 (bits 17…16); first word of the spike memory that they go to."""
 _MOST = {"time_steps": MAX_TIME_STEPS, "weight_bits": 16, "membrane_bits": MEMBRANE_LIMIT_BITS}
 _MOST_OTHERWISE = 2**24 - 1
-_LEAST = {"weight_bits": 2, "membrane_bits": 2, "channels": 0}
-_NEURON = {
-    "schedule": SCHEDULES, "negative": NEGATIVES, "reset": RESETS, "compare": COMPARES, "input": PIXEL_INPUTS
-}  # fmt: skip
+_LEAST = {"weight_bits": 2, "membrane_bits": 2, "channels": 0, "window": 0, "places": 0}
+NEURON = {"schedule": SCHEDULES, "negative": NEGATIVES, "reset": RESETS, "compare": COMPARES, "input": INPUTS}
+"""What of a capacity is the neuron, and its values."""
+_LATER = {"banks", "spikes", "window", "places"}
+"""Members that a capacity may leave out, as those of older versions do."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +106,13 @@ class Capacity:
 
     What is fixed in hardware: ``lanes``, the neuron (``schedule``, ``negative``, ``reset``, ``compare``,
     ``input``; a core of ``stream`` runs ``two_phase`` too), and whether there is a channel table, without which no
-    convolution may have groups (``grouped``). All others are upper limits, in the units of ``DIMENSIONS``.
+    convolution may have groups (``grouped``). All others are upper limits, in the units of ``DIMENSIONS``; a ``window`` of 0 means
+    that there is no max pooling.
 
     Members
     -------
+    spikes : bool
+        A core of pixels also takes networks whose frames are spikes; one of input ``spikes`` takes no others.
     banks : int
         2: a load goes beside the network that runs, which stays until the new one is proven; 1: half of the memory
         for program, tables, parameters and weights, and a load that fails leaves no network.
@@ -138,29 +147,35 @@ class Capacity:
     weight_bits: int
     membrane_bits: int
     banks: int = 2
+    spikes: bool = False
+    window: int = 0
+    places: int = 0
 
     def __post_init__(self) -> None:
         check_lanes(self.lanes)
-        for name, allowed in _NEURON.items():
+        for name, allowed in NEURON.items():
             if getattr(self, name) not in allowed:
                 raise InvalidValue(
                     f"{name} of a capacity is {getattr(self, name)!r}, must be one of {', '.join(allowed)}"
                 )
         for name in DIMENSIONS:
             least, most = _LEAST.get(name, 1), _MOST.get(name, _MOST_OTHERWISE)
+            if name == "pixels" and self.input == "spikes":
+                least = 0
             if name == "time_steps" and self.schedule == "radix":
                 most = MAX_RADIX_STEPS
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise InvalidValue(f"{name} of a capacity is {value!r}, must be {least} to {most}")
-        if type(self.grouped) is not bool:
-            raise InvalidValue(f"grouped of a capacity is {self.grouped!r}, must be true or false")
+        for name in ("grouped", "spikes"):
+            if type(getattr(self, name)) is not bool:
+                raise InvalidValue(f"{name} of a capacity is {getattr(self, name)!r}, must be true or false")
         if self.banks not in (1, 2):
             raise InvalidValue(f"banks of a capacity is {self.banks!r}, must be 1 or 2")
 
     @classmethod
     def of(cls, *networks: FixedPointNetwork, lanes: int, banks: int = 2) -> "Capacity":
-        """Just enough for each of ``networks``, whose neurons must be the same (``stream`` includes ``two_phase``).
+        """Just enough for each of ``networks``, whose neurons must be the same (``stream`` includes ``two_phase``; some may take spikes).
 
         Raises
         ------
@@ -175,7 +190,7 @@ class Capacity:
     def _of_one(cls, network: FixedPointNetwork, lanes: int, banks: int) -> "Capacity":
         check_loadable(network)
         grouped = Program(network, lanes).grouped
-        members: dict[str, Any] = {**{name: getattr(network, name) for name in _NEURON}, **needs(network, lanes)}
+        members: dict[str, Any] = {**{name: getattr(network, name) for name in NEURON}, **needs(network, lanes)}
         return cls(lanes=lanes, grouped=grouped, banks=banks, **members)
 
     @classmethod
@@ -188,7 +203,7 @@ class Capacity:
             Members are missing, unknown or out of range.
         """
         names = {f.name for f in fields(cls)}
-        if not isinstance(members, dict) or not set(members) <= names or names - set(members) - {"banks"}:
+        if not isinstance(members, dict) or not set(members) <= names or names - set(members) - _LATER:
             raise InvalidValue(
                 "these are not the members of a capacity; spikeloom generate --memories loadable writes them"
             )
@@ -214,11 +229,31 @@ class Capacity:
         """Schedules of networks that may be loaded."""
         return (self.schedule, "two_phase") if self.schedule == "stream" else (self.schedule,)
 
-    def features(self, schedule: str) -> int:
-        """A word of what is fixed in hardware, and of a network's schedule."""
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Inputs of networks that may be loaded."""
+        return (self.input, "spikes") if self.spikes and self.input != "spikes" else (self.input,)
+
+    @property
+    def takes_spikes(self) -> bool:
+        """Whether frames may be spikes."""
+        return "spikes" in self.inputs
+
+    @property
+    def address_bits(self) -> int:
+        """Of what the scanner reads: a pixel of the frame memory, or a spike word."""
+        return width_for(max(4 * ceil(self.pixels / 4), 8, self.spike_words) - 1)
+
+    @property
+    def place_bits(self) -> int:
+        """Of a row or column of a max pooling's source; 0 without max pooling."""
+        return width_for(self.places) if self.window else 0
+
+    def features(self, schedule: str, given: str) -> int:
+        """A word of what is fixed in hardware, and of a network's schedule and input."""
         places = {"schedule": 8, "negative": 12, "reset": 16, "compare": 18, "input": 20}
-        neuron = {**{name: getattr(self, name) for name in _NEURON}, "schedule": schedule}
-        codes = (_NEURON[name].index(value) << places[name] for name, value in neuron.items())
+        neuron = {**{name: getattr(self, name) for name in NEURON}, "schedule": schedule, "input": given}
+        codes = (NEURON[name].index(value) << places[name] for name, value in neuron.items())
         return self.lanes | sum(codes) | self.grouped << 24
 
     def describe(self) -> dict[str, Any]:
@@ -228,15 +263,22 @@ class Capacity:
     def shortages(self, network: FixedPointNetwork) -> list[str]:
         """What the core lacks for a network, in words; empty if it fits."""
         found = []
-        for name in _NEURON:
+        several = {"schedule": self.schedules, "input": self.inputs}
+        for name in NEURON:
             wanted, has = getattr(network, name), getattr(self, name)
-            if wanted not in (self.schedules if name == "schedule" else (has,)):
-                found.append(f"{name} {wanted}: the core has {has}")
+            if wanted not in several.get(name, (has,)):
+                way_out = " (--also spikes)" if wanted == "spikes" else ""
+                found.append(f"{name} {wanted}: the core has {' and '.join(several.get(name, (has,)))}{way_out}")
         if not self.grouped and any(c.groups > 1 for layer in network.layers for c in layer.connections):
-            found.append("groups: the core has no channel table")
-        for name, need in needs(network, self.lanes).items():
+            found.append("groups: the core has no channel table (--also groups)")
+        needed = needs(network, self.lanes)
+        lacking = {"channels"} if not self.grouped else set()
+        if needed["window"] and not self.window:
+            found.append("max pooling: the core has none (--also pooling)")
+            lacking |= {"window", "places"}
+        for name, need in needed.items():
             has = getattr(self, name)
-            if need > has and (self.grouped or name != "channels"):
+            if need > has and name not in lacking:
                 found.append(f"{need:,} {DIMENSIONS[name]}: the core has room for {has:,}")
         return found
 
@@ -259,7 +301,8 @@ class Capacity:
     def program(self, network: FixedPointNetwork) -> Program:
         """The program of a network as this core takes it; refused if it does not fit."""
         self.check(network)
-        return Program(network, self.lanes, ranged=self.grouped, general=True)
+        windows = WindowBits(self.address_bits, self.place_bits) if self.window else None
+        return Program(network, self.lanes, ranged=self.grouped, general=True, windows=windows)
 
     @property
     def parameters(self) -> tuple[tuple[str, int], ...]:
@@ -323,9 +366,16 @@ class Capacity:
             "words": width_for(max(2, self.membrane_words)),
             "parameter_base": width_for(self.parameter_words - 1),
             "target_base": spike,
+            **self._window_members(),
         }
-        left_out = {"threshold_exponent", "leak", *WINDOW_MEMBERS, *(() if self.grouped else ("channel_base",))}
+        left_out = {"threshold_exponent", "leak", *(() if self.grouped else ("channel_base",))}
+        left_out |= set() if self.window else set(WINDOW_MEMBERS)
         return {f.name: bits.get(f.name, 1) for f in fields(Instruction) if f.name not in left_out}
+
+    def _window_members(self) -> dict[str, int]:
+        counts = dict.fromkeys(("window_rows", "window_columns"), width_for(self.window))
+        steps = dict.fromkeys(WINDOW_STEPS, self.address_bits)
+        return {**counts, **steps, **dict.fromkeys(WINDOW_PLACES, self.place_bits)}
 
 
 def check_loadable(network: FixedPointNetwork) -> None:
@@ -334,23 +384,26 @@ def check_loadable(network: FixedPointNetwork) -> None:
     Raises
     ------
     InvalidValue
-        Input ``spikes``, max pooling, or a leak.
+        A leak.
     """
-    lacks = "" if network.input in PIXEL_INPUTS else f"takes pixels, not input {network.input}"
-    if any(c.maximum is not None for layer in network.layers for c in layer.connections):
-        lacks = "has no max pooling"
     if network.leaks:
-        lacks = "has no adders for leaks"
-    if lacks:
-        raise InvalidValue(f"network {network.name}: a core whose memories are loaded {lacks}; use --memories rom")
+        raise InvalidValue(
+            f"network {network.name}: a core whose memories are loaded has no adders for leaks; use --memories rom"
+        )
 
 
 def needs(network: FixedPointNetwork, lanes: int) -> dict[str, int]:
     """How much of each of ``DIMENSIONS`` a network needs on ``lanes`` lanes."""
     program = Program(network, lanes, ranged=True, general=True)
     rows, columns = program.tables
+    pooled = [
+        (c.maximum, network.source_shape(c)[1:])
+        for layer in network.layers
+        for c in layer.connections
+        if c.maximum is not None
+    ]
     return {
-        "pixels": program.pixels,
+        "pixels": program.pixels if program.packing is None else 0,
         "time_steps": program.steps,
         "layers": len(network.layers),
         "classes": network.shapes[-1][0],
@@ -370,6 +423,10 @@ def needs(network: FixedPointNetwork, lanes: int) -> dict[str, int]:
         "taps": max(1, *(entry.count for entry in chain(rows, columns))),
         "weight_bits": network.weight_bits,
         "membrane_bits": network.membrane_bits,
+        "window": max((side for maximum, _ in pooled for side in maximum.window), default=0),
+        "places": max(
+            (max(size) + 2 * max(*maximum.padding, *maximum.padding_after) for maximum, size in pooled), default=0
+        ),
     }
 
 
@@ -379,76 +436,22 @@ def union(*capacities: Capacity) -> Capacity:
     Raises
     ------
     InvalidValue
-        Lanes, neurons or banks differ.
+        Lanes, neurons or banks differ; but ``stream`` and ``two_phase`` go together, and pixels of one kind and spikes.
     """
-    first = capacities[0]
     schedules = {each.schedule for each in capacities}
-    schedule = "stream" if schedules == {"stream", "two_phase"} else first.schedule
+    schedule = "stream" if schedules == {"stream", "two_phase"} else capacities[0].schedule
+    pixels = next((each.input for each in capacities if each.input != "spikes"), "spikes")
+    spikes = pixels != "spikes" and any(each.takes_spikes for each in capacities)
+    first = replace(capacities[0], schedule=schedule)
     for each in capacities:
-        for name in ("lanes", *_NEURON, "banks"):
-            one, other = getattr(first, name), getattr(each, name)
-            if one != other and not (name == "schedule" and schedules == {"stream", "two_phase"}):
+        for name in ("lanes", *NEURON, "banks"):
+            one, other = pixels if name == "input" else getattr(first, name), getattr(each, name)
+            together = {"schedule": schedules == {"stream", "two_phase"}, "input": other == "spikes"}
+            if one != other and not together.get(name, False):
                 raise InvalidValue(f"one core cannot have {name} {one} and {name} {other}: generate two")
     most = {name: max(getattr(each, name) for each in capacities) for name in DIMENSIONS}
-    return replace(first, schedule=schedule, grouped=any(each.grouped for each in capacities), **most)
-
-
-DEVICE_CAPACITIES: dict[str, dict[str, int]] = {
-    # weights of 8 bits; neurons of the largest layer; spikes (neurons × T) held at once; output channels of all layers
-    "up5k": {"weights": 65_536, "neurons": 512, "spikes": 4_096, "pixels": 1_024, "layers": 4, "channels": 128},
-    "ecp5-25k": {"weights": 32_768, "neurons": 4_096, "spikes": 32_768, "pixels": 1_024, "layers": 16, "channels": 512},
-    "ecp5-45k": {"weights": 65_536, "neurons": 8_192, "spikes": 65_536, "pixels": 3_072, "layers": 16, "channels": 512},
-    "ecp5-85k": {
-        "weights": 131_072, "neurons": 16_384, "spikes": 131_072, "pixels": 3_072, "layers": 32, "channels": 1_024
-    },
-}  # fmt: skip
-"""Room that devices have for networks of 8-bit weights, in plain numbers."""
-
-
-def device_capacity(
-    name: str, *, lanes: int, schedule: str = "two_phase", grouped: bool = False, banks: int = 2, **neuron: str
-) -> Capacity:
-    """The named default for a device: what fits there, of one neuron.
-
-    Parameters
-    ----------
-    neuron : str
-        ``negative``, ``reset``, ``compare``, ``input``; the usual ones where they are not given.
-
-    Raises
-    ------
-    InvalidValue
-        No such device, ``lanes`` out of range, or a neuron that does not exist.
-    """
-    check_lanes(lanes)
-    if name not in DEVICE_CAPACITIES:
-        raise InvalidValue(f"no capacity is named {name!r}; there are {', '.join(DEVICE_CAPACITIES)}")
-    room = DEVICE_CAPACITIES[name]
-    layers, channels = room["layers"], room["channels"]
-    entries = 32 * layers
-    usual = {what: allowed[0] for what, allowed in _NEURON.items()}
-    return Capacity(
-        **{**usual, "schedule": schedule, **neuron},
-        lanes=lanes,
-        grouped=grouped,
-        banks=banks,
-        pixels=room["pixels"],
-        time_steps=MAX_RADIX_STEPS if schedule == "radix" else 32,
-        layers=layers,
-        classes=100,
-        instructions=layers + layers // 2,
-        rows=entries,
-        columns=entries,
-        channels=channels,
-        parameter_words=layers + ceil(channels / lanes),
-        weight_words=ceil(room["weights"] / lanes),
-        membrane_words=ceil(room["neurons"] / lanes),
-        spike_words=ceil(room["spikes"] / lanes),
-        groups=max(3, ceil(channels / lanes)),
-        taps=7,
-        weight_bits=8,
-        membrane_bits=20,
-    )
+    grouped = any(each.grouped for each in capacities)
+    return replace(first, input=pixels, spikes=spikes, grouped=grouped, **most)
 
 
 def read_capacity(path: Path) -> Capacity:

@@ -14,6 +14,7 @@ from hdl.counters import Counters
 from hdl.host import ErrorCode
 from hdl.layouts import event_layout, width_for
 from hdl.loaded import LoadedPort, loaded
+from hdl.loaded_receiver import EitherReceiver, LoadedSpikeReceiver
 from hdl.loader import Loader
 from hdl.neurons import NeuronArray
 from hdl.prefetch import Prefetcher, memory_port
@@ -30,6 +31,9 @@ from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
 
 __all__ = ["Core"]
+
+_LoadedReceiver = FrameReceiver | LoadedSpikeReceiver | EitherReceiver
+_Receiver = _LoadedReceiver | SpikeReceiver
 
 
 class Core(wiring.Component):
@@ -145,7 +149,7 @@ class Core(wiring.Component):
             layers=before + sizes.layers, lanes=sizes.lanes, chained=self.chained, before=before
         )
         loader = None
-        if sizes.capacity is not None and isinstance(receiver, FrameReceiver) and isinstance(sender, ResultSender):
+        if not isinstance(receiver, SpikeReceiver) and isinstance(sender, ResultSender) and self.loadable:
             loader = self._load(m, sequencer, receiver, neurons, sender)
         instruction = self._decode(m, sequencer, loader)
         scanner, synapses = self._event_path(m, sequencer, receiver, neurons, sender, instruction, loader)
@@ -182,8 +186,16 @@ class Core(wiring.Component):
             m.d.comb += counters.operations.eq(operations)
         return m
 
-    def _receiver(self) -> FrameReceiver | SpikeReceiver:
+    def _receiver(self) -> _Receiver:
         sizes, program = self.sizes, self.program
+        if sizes.capacity is not None and sizes.capacity.takes_spikes:
+            spikes = LoadedSpikeReceiver(
+                lanes=sizes.lanes,
+                signed_spikes=sizes.neuron.signed_spikes,
+                address_bits=width_for(sizes.spike_words - 1),
+                settings=sizes.settings,
+            )
+            return spikes if not sizes.frame_words else EitherReceiver(spikes, pixels=sizes.pixels)
         if program is None or program.packing is None:
             return FrameReceiver(pixels=sizes.pixels, settings=sizes.settings)
         return SpikeReceiver(
@@ -240,7 +252,7 @@ class Core(wiring.Component):
             m.d.comb += ours.eq(theirs) if member.flow is Out else theirs.eq(ours)
 
     def _load(
-        self, m: Module, sequencer: Sequencer, receiver: FrameReceiver, neurons: NeuronArray, sender: ResultSender
+        self, m: Module, sequencer: Sequencer, receiver: _LoadedReceiver, neurons: NeuronArray, sender: ResultSender
     ) -> Loader:
         """What takes load packets, and what it sets."""
         m.submodules.loader = loader = Loader(self.sizes)
@@ -296,7 +308,7 @@ class Core(wiring.Component):
         self,
         m: Module,
         sequencer: Sequencer,
-        receiver: FrameReceiver | SpikeReceiver,
+        receiver: _Receiver,
         neurons: NeuronArray,
         sender: ResultSender | SpikeSender,
         instruction: dict[str, Value],
@@ -388,7 +400,7 @@ class Core(wiring.Component):
     def _source_memories(
         self,
         m: Module,
-        receiver: FrameReceiver | SpikeReceiver,
+        receiver: _Receiver,
         neurons: NeuronArray,
         sender: ResultSender | SpikeSender,
         scanner: Scanner,
@@ -397,7 +409,7 @@ class Core(wiring.Component):
         sizes = self.sizes
         write_address, write_data = neurons.spike_address, neurons.spike_bits
         write_enable: Value = neurons.spike_valid
-        if isinstance(receiver, FrameReceiver):
+        if isinstance(receiver, FrameReceiver | EitherReceiver):
             m.submodules.frame = frame = Memory(shape=unsigned(32), depth=sizes.frame_words, init=[])
             frame_write, frame_read = frame.write_port(), frame.read_port()
             m.d.comb += [
@@ -408,10 +420,11 @@ class Core(wiring.Component):
                 frame_read.en.eq(scanner.enable),
                 scanner.pixels.eq(frame_read.data),
             ]
-        else:  # nothing fires while a frame comes in
-            write_address = Mux(receiver.write, receiver.address, write_address)
-            write_data = Mux(receiver.write, receiver.data, write_data)
-            write_enable = receiver.write | neurons.spike_valid
+        if not isinstance(receiver, FrameReceiver):  # nothing fires while a frame comes in
+            given = receiver.spikes if isinstance(receiver, EitherReceiver) else receiver
+            write_address = Mux(given.write, given.address, write_address)
+            write_data = Mux(given.write, given.data, write_data)
+            write_enable = given.write | neurons.spike_valid
         read_address, read_enable = scanner.address, scanner.enable
         if isinstance(sender, SpikeSender):
             read_address = Mux(sender.reading, sender.address, read_address)
@@ -432,7 +445,7 @@ class Core(wiring.Component):
         self,
         m: Module,
         sequencer: Sequencer,
-        receiver: FrameReceiver | SpikeReceiver,
+        receiver: _Receiver,
         neurons: NeuronArray,
         sender: ResultSender | SpikeSender,
         counters: Counters,
@@ -451,9 +464,12 @@ class Core(wiring.Component):
                 m.d.sync += load_failed.eq(loader.failed)
             failed, error = failed | loader.failed, Mux(load_failed, loader.error, error)
             current = current & loader.settings.stream
+            # not while the sequencer is being told of a frame, nor while one is still being written
+            free = ~receiver.done & ~receiver.failed
+            if isinstance(receiver, LoadedSpikeReceiver | EitherReceiver):
+                free &= ~receiver.busy
             m.d.comb += [
-                # not while the sequencer is being told of a frame
-                loader.accept.eq(sequencer.accept & ~receiver.done & ~receiver.failed),
+                loader.accept.eq(sequencer.accept & free),
                 sender.send_loaded.eq(sequencer.send_loaded),
             ]
         if self.sizes.external is not None:
@@ -508,7 +524,7 @@ class Core(wiring.Component):
             ]
         else:
             m.d.comb += sender.origin.eq(counters.origin)
-        if self._place.before:
+        if isinstance(receiver, SpikeReceiver) and self._place.before:
             m.d.comb += [
                 counters.counted.eq(receiver.counted),
                 counters.counted_layer.eq(receiver.layer),

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-__all__ = ["WINDOW_MEMBERS", "ChannelRange", "CoordinateTaps", "Instruction"]
+__all__ = ["WINDOW_MEMBERS", "WINDOW_PLACES", "WINDOW_STEPS", "ChannelRange", "CoordinateTaps", "Instruction"]
 
-WINDOW_MEMBERS = (
-    "window_rows", "window_columns", "window_base", "tap_step", "tap_row_step", "word_step", "column_step", "row_step",
-    "window_column", "window_row", "column_shift", "row_shift", "frame_columns", "frame_rows",
-)  # fmt: skip
-"""Members of an instruction that only a core with max pooling reads."""
+WINDOW_STEPS = ("tap_step", "tap_row_step", "word_step", "column_step", "row_step", "window_base")
+"""Members of an instruction about max pooling that are added to addresses."""
+WINDOW_PLACES = ("window_column", "window_row", "column_shift", "row_shift", "frame_columns", "frame_rows")
+"""Those about rows and columns, needed where windows reach into padding."""
+WINDOW_MEMBERS = ("window_rows", "window_columns", *WINDOW_STEPS, *WINDOW_PLACES)
+"""All that only a core with max pooling reads."""
 
 
 @dataclass(frozen=True)

@@ -110,20 +110,29 @@ def load_layout(entries: int, words: int, sections: int) -> data.StructLayout:
 
 
 def settings_layout(
-    *, pixels: int, time_steps: int, layers: int, classes: int, instructions: int, worth: int
+    *, pixels: int, time_steps: int, layers: int, classes: int, instructions: int, worth: int, spike_words: int = 0
 ) -> data.StructLayout:
     """What a loaded network changes beside memories; arguments are the largest values.
 
     ``last_…`` are those numbers less 1, ``result_words`` the words of a result after its header, ``worth`` what the first
-    spike of a train is worth.
+    spike of a train is worth. With ``spike_words``, where frames may be spikes, also whether they are (``spiking``), how they are packed
+    (``used`` lanes, ``fields_a_word``, ``last_part`` of a field of several words), and where they go (``frame_base``); ``pixels`` are
+    then the frame's fields.
     """
+    spiking = {
+        "spiking": unsigned(1),
+        "used": unsigned(7),
+        "fields_a_word": unsigned(6),
+        "last_part": unsigned(2),
+        "frame_base": unsigned(width_for(spike_words - 1)),
+    }
     return data.StructLayout(
         {
             "loaded": unsigned(1),
             "network_id": unsigned(32),
             "seed": unsigned(32),
             "stream": unsigned(1),
-            "pixels": unsigned(width_for(pixels)),
+            "pixels": unsigned(width_for(max(pixels, spike_words))),
             "last_frame_word": unsigned(width_for(-(-pixels // 4))),
             "time_steps": unsigned(width_for(time_steps)),
             "last_step": unsigned(width_for(time_steps - 1)),
@@ -132,5 +141,6 @@ def settings_layout(
             "last_instruction": unsigned(width_for(instructions - 1)),
             "result_words": unsigned(24),
             "worth": unsigned(width_for(worth)),
+            **(spiking if spike_words else {}),
         }
     )

@@ -9,7 +9,7 @@ Beside the core's packets the link knows ``IDENTIFY``, a header alone, which it 
 identity: header, ``LINK_VERSION``, network id, channels, height, width, classes, layers, time steps, lanes, clock in Hz, baud
 
 Where networks are loaded, these words are about the one that was loaded last; channels and height are 0, and width is the number
-of its pixels. Before any is loaded, network id, width, classes, layers and time steps are 0.
+of its pixels, or of the spike words of a frame of spikes. Before any is loaded, network id, width, classes, layers and time steps are 0.
 
 A packet whose checksum is wrong never reaches the core's end of packet: the link resets the core, which was only
 receiving, and answers with an error packet of its own (``LinkError``).

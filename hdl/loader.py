@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from amaranth import Array, Const, Module, Mux, ResetSignal, Signal, unsigned
+from amaranth import Array, Cat, Const, Module, Mux, ResetSignal, Signal, unsigned
 from amaranth.hdl import Value, ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
@@ -13,11 +13,13 @@ from hdl.host import COUNTERS, ERROR_BITS, ErrorCode, PacketType
 from hdl.layouts import AxiWord, width_for
 from hdl.loaded import bus_layout
 from hdl.sizes import Sizes
-from toolchain.ir import SCHEDULES
+from toolchain.ir import INPUTS, SCHEDULES
 
 __all__ = ["Loader"]
 
 _KEPT = ("network_id", "seed")
+_PACKED = ("frame_fields", "frame_packing", "frame_base")
+"""Of cores whose frames may be spikes."""
 _FIRST_DIMENSION = len(HEADER) - len(DIMENSIONS)
 
 _Refuse = Callable[..., None]
@@ -84,11 +86,14 @@ class Loader(wiring.Component):
         m.d.sync += [word.eq(self.i.payload.data), last.eq(self.i.payload.last), valid.eq(taken)]
         m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=32).create()
         number, counted = Signal(24), Signal(24)
-        header = {
-            name: Signal(32 if name in _KEPT else width_for(getattr(self._capacity, name)), name=f"new_{name}")
-            for name in (*_KEPT, *DIMENSIONS)
+        spike_words = width_for(self._sizes.spike_words)
+        bits = {
+            **dict.fromkeys(_KEPT, 32),
+            **(dict(zip(_PACKED, (spike_words, 18, spike_words), strict=True)) if self._capacity.takes_spikes else {}),
+            **{name: width_for(getattr(self._capacity, name)) for name in DIMENSIONS},
         }
-        streaming = Signal()
+        header = {name: Signal(each, name=f"new_{name}") for name, each in bits.items()}
+        streaming, spiking = Signal(), Signal()
         place = Signal(range(len(HEADER)))
         section, entry, part = (Signal.like(self.bus[name], name=name) for name in ("section", "entry", "word"))
         m.d.comb += [crc.data.eq(word), crc.valid.eq(valid)]
@@ -115,7 +120,7 @@ class Loader(wiring.Component):
                 with m.Else():
                     m.d.sync += counted.eq(0)
             with m.State("HEADER"):
-                self._header(m, word, valid, last, place, header, streaming, refuse)
+                self._header(m, word, valid, last, place, header, (streaming, spiking), refuse)
             with m.State("ENTRIES"):
                 self._entries(m, word, valid, last, (section, entry, part), header, refuse)
             with m.State("CHECKSUM"), m.If(valid):
@@ -131,7 +136,7 @@ class Loader(wiring.Component):
                 m.next = "FAILED"
             with m.State("COMMIT"):
                 m.d.comb += self.done.eq(1)
-                self._commit(m, header, streaming)
+                self._commit(m, header, streaming, spiking)
                 m.next = "FIRST"
             with m.State("FAILED"):
                 m.d.comb += self.failed.eq(1)
@@ -179,21 +184,27 @@ class Loader(wiring.Component):
         last: Signal,
         place: Signal,
         header: dict[str, Signal],
-        streaming: Signal,
+        kinds: tuple[Signal, Signal],
         refuse: _Refuse,
     ) -> None:
         """A word of the header: some must be equal, some must not exceed a limit, some are kept."""
         capacity = self._capacity
         # where the place is that of a dimension: its number, its limit, and whether it may be 0
         limits = Array(Const(getattr(capacity, name), 24) for name in DIMENSIONS)
-        optional = list(DIMENSIONS).index("channels") if not capacity.grouped else len(DIMENSIONS)
+        numbers = {name: number for number, name in enumerate(DIMENSIONS)}
+        streaming, spiking = kinds
         dimension = Signal(range(len(DIMENSIONS) + 1))
         m.d.comb += dimension.eq(place - _FIRST_DIMENSION)
         # looked up a word ahead, so that only the comparison stands in the path
         following, limit = Signal(range(len(DIMENSIONS))), Signal(24)
         m.d.comb += following.eq(place - _FIRST_DIMENSION + 1)
-        too_much = (word > limit) | ((word == 0) & (dimension != optional))
-        allowed = [capacity.features(schedule) for schedule in capacity.schedules]
+        optional = [dimension == numbers[name] for name in ("window", "places")]
+        if not capacity.grouped:
+            optional.append(dimension == numbers["channels"])
+        if capacity.takes_spikes:
+            optional.append((dimension == numbers["pixels"]) & spiking)
+        too_much = (word > limit) | ((word == 0) & ~Cat(optional).any())
+        allowed = [capacity.features(schedule, given) for schedule in capacity.schedules for given in capacity.inputs]
         at = {name: place == HEADER.index(name) for name in ("version", "features", "capacity")}
         with m.If(valid):
             m.d.sync += [place.eq(place + 1), limit.eq(limits[following])]
@@ -212,7 +223,10 @@ class Loader(wiring.Component):
                 if capacity.banks == 1:
                     m.d.sync += self._kept.loaded.eq(0)
             with m.If(at["features"]):
-                m.d.sync += streaming.eq(word[8:12] == SCHEDULES.index("stream"))
+                m.d.sync += [
+                    streaming.eq(word[8:12] == SCHEDULES.index("stream")),
+                    spiking.eq(word[20:24] == INPUTS.index("spikes")),
+                ]
             with m.Switch(place):
                 for number, name in enumerate(HEADER):
                     if name in header:
@@ -252,7 +266,7 @@ class Loader(wiring.Component):
             with m.Elif(last_part & last_entry & (section == len(sections) - 1)):
                 m.next = "CHECKSUM"
 
-    def _commit(self, m: Module, header: dict[str, Signal], streaming: Signal) -> None:
+    def _commit(self, m: Module, header: dict[str, Signal], streaming: Signal, spiking: Signal) -> None:
         """The new network's bank and settings take the place of the old one's."""
         settings = self._kept
         last_step = header["time_steps"] - 1
@@ -268,6 +282,16 @@ class Loader(wiring.Component):
             settings.last_instruction.eq(header["instructions"] - 1),
             settings.result_words.eq(3 + header["classes"] + len(COUNTERS) * header["layers"]),
         ]
+        if self._capacity.takes_spikes:
+            packing = header["frame_packing"]
+            m.d.sync += [
+                settings.spiking.eq(spiking),
+                settings.pixels.eq(Mux(spiking, header["frame_fields"], header["pixels"])),
+                settings.used.eq(packing[:7]),
+                settings.fields_a_word.eq(packing[8:14]),
+                settings.last_part.eq(packing[16:18]),
+                settings.frame_base.eq(header["frame_base"]),
+            ]
         if self._capacity.schedule == "radix":
             first = last_step[: width_for(self._sizes.time_steps - 1)]
             m.d.sync += settings.worth.eq(Const(1) << first if self._sizes.weighing == "multiply" else first)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import accumulate, chain
 from math import prod
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from hdl.instruction import WINDOW_MEMBERS, ChannelRange, CoordinateTaps, Instruction
+from hdl.instruction import ChannelRange, CoordinateTaps, Instruction
 from hdl.packing import SpikePacking
 from hdl.sharing import shared
 from toolchain.buffers import place, with_input
@@ -30,7 +30,7 @@ from toolchain.leak import Decay
 from toolchain.pooling import MaxPooling
 
 __all__ = [
-    "MAX_LANES", "WINDOW_MEMBERS", "Assembled", "ChannelRange", "CoordinateTaps", "Instruction", "Neuron", "Program", "amplitude_bits",
+    "MAX_LANES", "Assembled", "ChannelRange", "CoordinateTaps", "Instruction", "Neuron", "Program", "WindowBits", "amplitude_bits",
     "check_lanes", "weighing",
 ]  # fmt: skip
 
@@ -90,13 +90,21 @@ def amplitude_bits(neuron: Neuron) -> int:
     return bits + neuron.signed_spikes
 
 
+class WindowBits(NamedTuple):
+    """Widths in a core of max pooling that is made for other networks too: of the scanner's address, and of a row or column."""
+
+    address: int
+    place: int
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """Everything that distinguishes one network from another for a core of ``lanes`` lanes.
 
     ``ranged``: with a channel table, though no connection may have groups; ``general``: thresholds stand in the
     parameter memory, though they may all be powers of two, and connections that reach the same words from the same channels
-    share their entries of the channel table. Both are for cores that are made for other networks too.
+    share their entries of the channel table; ``windows``: every connection has windows, though it may pool nothing. All three
+    are for cores that are made for other networks too.
 
     Raises
     ------
@@ -108,6 +116,7 @@ class Program:
     lanes: int
     ranged: bool = False
     general: bool = False
+    windows: WindowBits | None = None
 
     def __post_init__(self) -> None:
         check_lanes(self.lanes)
@@ -150,10 +159,14 @@ class Program:
         """Width of the address that the scanner reads at: a pixel of the frame memory, or a spike word."""
         return max(1, (max(4 * self.frame_words, self.spike_words, 2) - 1).bit_length())
 
-    def _window(self, connection: Connection) -> dict[str, int]:
-        """Members of an instruction about the windows of its max pooling."""
+    def _window(self, connection: Connection, stride: int) -> dict[str, int]:
+        """Members of an instruction about the windows of its max pooling; ``stride``: from a word to the next where nothing is pooled."""
         pooling = connection.maximum
+        address_bits, place_bits = self.windows or (self.address_bits, self.place_bits)
         if pooling is None:
+            if self.windows is not None:  # it stays at the first place of one
+                steps = dict.fromkeys(("word_step", "column_step", "row_step"), stride)
+                return {**steps, "column_shift": 0, "row_shift": 0, "frame_columns": 1, "frame_rows": 1}
             if not self.maxima:
                 return {}
             frame = self.network.source_shape(connection)
@@ -179,8 +192,8 @@ class Program:
         return {
             "window_rows": tall,
             "window_columns": wide,
-            **{name: step % (1 << self.address_bits) for name, step in steps.items()},
-            **{name: place % (1 << self.place_bits) for name, place in places.items()},
+            **{name: step % (1 << address_bits) for name, step in steps.items()},
+            **{name: place % (1 << place_bits) for name, place in places.items()},
             "column_shift": right,
             "row_shift": down,
             "frame_rows": rows,
@@ -395,7 +408,7 @@ class Program:
                         threshold_exponent=self.threshold_exponents[index] if self.threshold_exponents else 0,
                         target_base=self.spike_bases[index],
                         leak=0 if layer.leak is None else 1 + self.decays.index(layer.leak),
-                        **self._window(connection),
+                        **self._window(connection, self.steps if per_step and not frame else 1),
                     )
                 )
                 for axis, table, weight_scale, membrane_scale in (

@@ -10,7 +10,7 @@ from hdl.capacity import Capacity
 from hdl.layouts import channel_layout, coordinate_layout, settings_layout, width_for
 from hdl.program import Instruction, Neuron, Program, amplitude_bits, weighing
 from hdl.tiles import ExternalWeights, TiledProgram
-from hdl.windows import windows_of
+from hdl.windows import window_layout, windows_of
 from toolchain.leak import Decay
 
 __all__ = ["Sizes"]
@@ -163,7 +163,7 @@ class Sizes:
             spike_words=max(2, capacity.spike_words),
             groups=capacity.groups,
             walked=capacity.groups,
-            address_bits=width_for(max(4 * ceil(capacity.pixels / 4), 8, capacity.spike_words) - 1),
+            address_bits=capacity.address_bits,
             coordinates=max(capacity.rows, capacity.columns),
             entries=max(capacity.rows, capacity.columns),
             channels=capacity.channels,
@@ -173,6 +173,11 @@ class Sizes:
             column=layouts["columns"],
             channel=layouts.get("channels"),
             parameter=layouts["parameters"],
+            windows=window_layout(
+                capacity.address_bits, width_for(capacity.window), width_for(capacity.window), capacity.place_bits
+            )
+            if capacity.window
+            else None,
             capacity=capacity,
         )
 
@@ -224,4 +229,5 @@ class Sizes:
             classes=self.classes,
             instructions=self.instructions,
             worth=max(1, 1 << first if self.weighing == "multiply" else first),
+            spike_words=self.spike_words if self.capacity.takes_spikes else 0,
         )

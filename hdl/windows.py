@@ -5,25 +5,23 @@ from amaranth.hdl import Value
 from amaranth.lib import data
 
 from hdl.counting import countdown
+from hdl.instruction import WINDOW_PLACES, WINDOW_STEPS
 from hdl.layouts import width_for
 from hdl.program import Program
 
 __all__ = ["Windows", "window_layout", "windows_of"]
-
-_STEPS = ("tap_step", "tap_row_step", "word_step", "column_step", "row_step", "window_base")
-_PLACES = ("window_column", "window_row", "column_shift", "row_shift", "frame_columns", "frame_rows")
 
 
 def window_layout(
     address_bits: int, row_bits: int, column_bits: int, place_bits: int | None = None
 ) -> data.StructLayout:
     """The instruction's members about windows; those about places only with ``place_bits``, where windows reach into padding."""
-    places = {} if place_bits is None else dict.fromkeys(_PLACES, unsigned(place_bits))
+    places = {} if place_bits is None else dict.fromkeys(WINDOW_PLACES, unsigned(place_bits))
     return data.StructLayout(
         {
             "window_rows": unsigned(row_bits),
             "window_columns": unsigned(column_bits),
-            **dict.fromkeys(_STEPS, unsigned(address_bits)),
+            **dict.fromkeys(WINDOW_STEPS, unsigned(address_bits)),
             **places,
         }
     )

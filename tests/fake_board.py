@@ -33,7 +33,8 @@ def loaded_identity(network, lanes):
     if network is None:
         return [LinkPacket.IDENTITY << 24 | len(IDENTITY), LINK_VERSION, *[0] * 7, lanes, CLOCK_HZ, BAUD]
     words = identity_words(network, lanes)
-    return [*words[:3], 0, 0, int(np.prod(network.input_shape)), *words[6:]]
+    packing = Program(network, lanes).packing
+    return [*words[:3], 0, 0, int(np.prod(network.input_shape)) if packing is None else packing.fields, *words[6:]]
 
 
 def unpacked(packing, words):

@@ -5,14 +5,21 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from hdl.capacity import Capacity
+from hdl.program import Program
 from sim import golden
 from sim.comparison import Comparison, Difference
-from sim.packets import frame_packet
+from sim.packets import input_packet
 from toolchain.cycles import cycles
 from toolchain.ir import FixedPointNetwork
 from toolchain.loading import load_packet, loaded_answer
 
-__all__ = ["differences", "loads_and_frames"]
+__all__ = ["differences", "loads_and_frames", "packets_of"]
+
+
+def packets_of(network: FixedPointNetwork, frames: np.ndarray, lanes: int) -> list[list[int]]:
+    """The packets of a network's frames, pixels or spikes."""
+    program = Program(network, lanes)
+    return [input_packet(frame, program) for frame in frames]
 
 
 def loads_and_frames(
@@ -22,7 +29,7 @@ def loads_and_frames(
     return [
         packet
         for network, images in zip(networks, frames, strict=True)
-        for packet in (load_packet(network, capacity).tolist(), *map(frame_packet, images))
+        for packet in (load_packet(network, capacity).tolist(), *packets_of(network, images, capacity.lanes))
     ]
 
 

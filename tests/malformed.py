@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from hdl.capacity import DIMENSIONS, HEADER, Capacity
+from hdl.capacity import DIMENSIONS, FORMAT, HEADER, Capacity
 from hdl.host import ErrorCode
 from toolchain.ir import FixedPointNetwork
 from toolchain.loading import load_packet, sealed
@@ -55,7 +55,9 @@ def malformed_loads(network: FixedPointNetwork, capacity: Capacity) -> dict[str,
         "wrong number of words": (
             [*wrong_number, zlib.crc32(np.array(wrong_number, "<u4").tobytes())], ErrorCode.SIZE
         ),
-        "version": (changed(1, 2), ErrorCode.VERSION),
+        "version": (changed(1, FORMAT + 1), ErrorCode.VERSION),
+        "schedule that is none": (changed(2, good[2] | 15 << 8), ErrorCode.FEATURES),
+        "input that is none": (changed(2, good[2] | 15 << 20), ErrorCode.FEATURES),
         "another neuron": (changed(2, good[2] ^ 1 << 12), ErrorCode.FEATURES),
         "other lanes": (changed(2, good[2] + 1), ErrorCode.FEATURES),
         "packed for another core": (changed(3, good[3] ^ 1), ErrorCode.FEATURES),
@@ -64,6 +66,10 @@ def malformed_loads(network: FixedPointNetwork, capacity: Capacity) -> dict[str,
         place = 1 + HEADER.index(name)
         found[f"{name} over capacity"] = changed(place, getattr(capacity, name) + 1), ErrorCode.CAPACITY | number << 8
         found[f"{name} far over capacity"] = changed(place, good[place] | 1 << 31), ErrorCode.CAPACITY | number << 8
-        if name != "channels" or capacity.grouped:
+        optional = {"window", "places", *(() if capacity.grouped else ("channels",))}
+        if name not in optional | ({"pixels"} if network.input == "spikes" else set()):
             found[f"no {name}"] = changed(place, 0), ErrorCode.CAPACITY | number << 8
+    if not capacity.takes_spikes:
+        spikes = changed(2, capacity.features(network.schedule, "spikes"))
+        found["frames of spikes"] = spikes, ErrorCode.FEATURES
     return found

@@ -1,21 +1,52 @@
 """What kinds of memories a core may have, and the capacity of one into which networks are loaded, as a user lists it."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from hdl.capacity import Capacity, check_loadable, device_capacity, read_capacity, union
+from hdl.capacity import Capacity, check_loadable, read_capacity, union
+from hdl.device_room import POOLING_ROOM, device_capacity
 from hdl.program import check_lanes
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
 from toolchain.netfile import load_fixed_point
 
-__all__ = ["MEMORIES", "listed_capacity"]
+__all__ = ["ABILITIES", "MEMORIES", "listed_capacity"]
 
 MEMORIES = ("rom", "loadable", "external")
 """Whether the hardware holds its network, gets it in a packet, or reads its weights from an external memory."""
+ABILITIES = ("groups", "spikes", "pooling")
+"""What a core into which networks are loaded has only if one of them needs it, or it is asked for."""
+
+
+def _abilities(network: FixedPointNetwork, also: str | None) -> set[str]:
+    """What the network needs, and what a user lists beside that."""
+    found = set() if also is None else {name.strip() for name in also.split(",")}
+    unknown = found - set(ABILITIES)
+    if unknown:
+        raise InvalidValue(f"no core has {min(unknown)!r} in --also; there are {', '.join(ABILITIES)}")
+    connections = [c for layer in network.layers for c in layer.connections]
+    found |= {"groups"} if any(c.groups > 1 for c in connections) else set()
+    return found | ({"pooling"} if any(c.maximum is not None for c in connections) else set())
+
+
+def _with_abilities(capacity: Capacity, names: set[str]) -> Capacity:
+    """The capacity with what is listed, which it may have already; max pooling of the usual room if it has none."""
+    if "pooling" in names and not capacity.window:
+        capacity = replace(capacity, window=POOLING_ROOM["window"], places=POOLING_ROOM["places"])
+    return replace(
+        capacity,
+        grouped=capacity.grouped or "groups" in names,
+        spikes=capacity.input != "spikes" and (capacity.spikes or "spikes" in names),
+    )
 
 
 def listed_capacity(
-    network: FixedPointNetwork, *, lanes: int, listed: str | None = None, banks: int | None = None
+    network: FixedPointNetwork,
+    *,
+    lanes: int,
+    listed: str | None = None,
+    banks: int | None = None,
+    also: str | None = None,
 ) -> Capacity:
     """Room for a network and for what is ``listed``.
 
@@ -24,6 +55,8 @@ def listed_capacity(
     listed : str, optional
         What there must be room for, comma-separated: network files, capacities (JSON), and names of devices, whose
         room gets the network's neuron. The network itself, if nothing is listed.
+    also : str, optional
+        ``ABILITIES`` that the core has beside those which the networks need, comma-separated.
 
     Raises
     ------
@@ -32,6 +65,7 @@ def listed_capacity(
     """
     check_lanes(lanes)
     check_loadable(network)
+    abilities = _abilities(network, also)
     room = []
     for name in (part.strip() for part in ("" if listed is None else listed).split(",")):
         if name.endswith(".json"):
@@ -40,9 +74,19 @@ def listed_capacity(
             room.append(Capacity.of(load_fixed_point(Path(name)), lanes=lanes, banks=banks or 2))
         elif name or listed is not None:
             neuron = {what: getattr(network, what) for what in ("schedule", "negative", "reset", "compare", "input")}
-            grouped = any(c.groups > 1 for layer in network.layers for c in layer.connections)
-            room.append(device_capacity(name, lanes=lanes, grouped=grouped, banks=banks or 2, **neuron))
+            room.append(
+                device_capacity(
+                    name,
+                    lanes=lanes,
+                    grouped="groups" in abilities,
+                    pooling="pooling" in abilities,
+                    banks=banks or 2,
+                    **neuron,
+                )
+            )
     capacity = union(*(room or [Capacity.of(network, lanes=lanes, banks=banks or 2)]))
+    if also is not None:
+        capacity = _with_abilities(capacity, abilities)
     if capacity.lanes != lanes or banks not in (None, capacity.banks):
         raise InvalidValue(
             f"the capacity has {capacity.lanes} lanes and {capacity.banks} banks, not {lanes} and {banks or capacity.banks}; "

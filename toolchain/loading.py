@@ -41,10 +41,11 @@ def load_packet(network: FixedPointNetwork, capacity: Capacity) -> np.ndarray:
     entries = _entries(program, capacity)
     header = [
         FORMAT,
-        capacity.features(network.schedule),
+        capacity.features(network.schedule, network.input),
         capacity.digest,
         int(network.fingerprint[:8], 16),
         network.seed,
+        *_frame(program),
         *(needed[name] for name in DIMENSIONS),
     ]
     parts = [np.array(header, np.uint32)]
@@ -103,6 +104,18 @@ def read_load(path: Path) -> list[int]:
     if zlib.crc32(data[:-4]) != int(words[-1]):
         raise InvalidValue(f"{path} is damaged: its checksum is wrong; pack it again")
     return [int(word) for word in words.tolist()]
+
+
+def _frame(program: Program) -> tuple[int, int, int]:
+    """The header's words about frames of spikes; 0 for pixels."""
+    packing = program.packing
+    if packing is None:
+        return 0, 0, 0
+    return (
+        packing.fields,
+        packing.used | packing.fields_a_word << 8 | packing.words_a_field - 1 << 16,
+        program.input_base,
+    )
 
 
 def _entries(program: Program, capacity: Capacity) -> dict[str, np.ndarray]:

@@ -1,5 +1,7 @@
 """One compiled core, many networks: loaded one after another, each verified; wrong loads change nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from tests.cosim.test_verify import SIMULATORS
 from tests.loads import differences, loads_and_frames
 from tests.malformed import malformed_loads
 from tests.networks import frames_for, random_network
+from tests.pooled_networks import pooled_network
 from toolchain.emit import emit
 from toolchain.errors import InvalidValue
 from toolchain.flow import generate
@@ -19,7 +22,16 @@ from toolchain.loading import load_packet
 pytestmark = pytest.mark.xdist_group("loadable")  # its fixtures are made once
 
 LANES = 4
-NETWORKS = [random_network(seed, neuron={"input": "direct"}, unusual=bool(seed % 2)) for seed in range(50)]
+
+
+def network_of(seed):
+    """Of five networks one takes frames of spikes, and one has max pooling, behind pixels or spikes."""
+    if seed % 5 == 4:
+        return replace(pooled_network(seed, input="spikes" if seed % 2 else "direct"), compare="ge")
+    return random_network(seed, neuron={"input": "spikes" if seed % 5 == 2 else "direct"}, unusual=bool(seed % 2))
+
+
+NETWORKS = [network_of(seed) for seed in range(50)]
 CAPACITY = Capacity.of(*NETWORKS, lanes=LANES)
 
 
@@ -40,6 +52,7 @@ def test_fifty_networks_are_loaded_and_verified_one_after_another(bundle, stall)
     assert len(answers.packets) == len(packets) == 150
     assert {network.schedule for network in NETWORKS} == {"stream", "two_phase"}
     assert len({network.time_steps for network in NETWORKS}) == 8
+    assert sum(network.input == "spikes" for network in NETWORKS) == 15 and CAPACITY.window == 3
     assert not differences(NETWORKS, frames, LANES, answers.packets, answers.spike_words())
 
 
@@ -59,7 +72,7 @@ def test_wrong_loads_are_refused_and_the_network_before_runs(bundle):
 
 
 def test_verify_loads_the_network_that_it_is_given(bundle):
-    for network in NETWORKS[:2]:
+    for network in (NETWORKS[0], NETWORKS[2], NETWORKS[4]):
         result = runner.verify(bundle, network, frames_for(network, 3, 2), stall=0.1)
         assert result.passed and result.images == 2, result.differences
     with pytest.raises(InvalidValue, match=r"does not fit the core: it needs schedule radix: the core has stream"):

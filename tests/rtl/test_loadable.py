@@ -112,7 +112,7 @@ FAULTS = {
         "cut behind entries",
     ),
     "capacity_not_checked": ("hdl.loader", "& too_much", "& 0", "spike_words over capacity"),
-    "nothing_of_it_not_noticed": ("hdl.loader", "| ((word == 0) & (dimension != optional))", "", "no layers"),
+    "nothing_of_it_not_noticed": ("hdl.loader", "| ((word == 0) & ~Cat(optional).any())", "", "no layers"),
     "version_not_checked": ("hdl.loader", "(word != FORMAT)", "0", "version"),
     "features_not_checked": ("hdl.loader", "~word.matches(*allowed)", "0", "another neuron"),
     "digest_not_checked": ("hdl.loader", "(word != capacity.digest)", "0", "packed for another core"),
@@ -133,7 +133,7 @@ FAULTS = {
         "hdl.loaded", "(bus.section == number) & (bus", "(bus.section == number) & (number != 3) & (bus", None
     ),
     "load_begins_while_a_frame_ends": (
-        "hdl.core", "sequencer.accept & ~receiver.done & ~receiver.failed", "sequencer.accept", None
+        "hdl.core", "sequencer.accept & free", "sequencer.accept", None
     ),
 }  # fmt: skip
 """Module, healthy text, faulty text, wrong load that shows it; where that is None, good ones do."""

@@ -88,7 +88,7 @@ REFUSED = {
     "good file kept": ("quantize IN/snn.safetensors --images 5 -b 1 -o IN/net.safetensors", "must be 2 to 16"),
     "fixed quantized": (QUANTIZE.replace("snn", "net"), r"a spiking network is needed here: .* spikeloom convert"),
     "memories": (f"{GENERATE} --memories ram", "memories is 'ram', must be one of rom, loadable"),
-    "capacity of rom": (f"{GENERATE} --capacity ecp5-85k", "--capacity and --banks need --memories loadable"),
+    "capacity of rom": (f"{GENERATE} --capacity ecp5-85k", "--capacity, --banks and --also need --memories loadable"),
     "capacity unknown": (f"{LOADABLE} --capacity fpga", "no capacity is named 'fpga'; there are up5k, ecp5-25k"),
     "capacity empty": (f"{LOADABLE} --capacity ,", "no capacity is named ''; there are"),
     "capacity missing": (f"{LOADABLE} --capacity IN/none.json", r"cannot read capacity .*none\.json: No such file"),

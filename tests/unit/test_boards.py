@@ -297,7 +297,7 @@ def test_wrong_words_on_the_command_line(tmp_path, capsys):
             ("--board", "ulx3s", "--memories", "external"),
             "memories is 'external', must be one of rom, loadable on a board",
         ),
-        (("--board", "ulx3s", "--capacity", "ecp5-85k"), "--capacity and --banks need --memories loadable"),
+        (("--board", "ulx3s", "--capacity", "ecp5-85k"), "--capacity, --banks and --also need --memories loadable"),
         (("--board", "ulx3s", "--memories", "loadable", "--capacity", "hx8k"), "no capacity is named 'hx8k'"),
         (("--board", "icebreaker", "-o", str(tmp_path / "file")), "cannot write folder"),
         ((), "--board"),

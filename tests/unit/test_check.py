@@ -423,7 +423,7 @@ def test_a_model_with_problems_exits_with_1(run, tmp_path):
         ("cnn --memories external --memory-bits 48", "48 bits, must be one of 32"),
         ("cnn --memories external --weight-cache 1", "1 words, must be 2"),
         ("cnn --memories external --weight-cache 40", "take --weight-cache"),
-        ("cnn --capacity up5k", "--capacity and --banks need --memories loadable"),
+        ("cnn --capacity up5k", "--capacity, --banks and --also need --memories loadable"),
         ("cnn --memories loadable --capacity hx8k", "no capacity is named 'hx8k'"),
         ("cnn -b 1", "weight bits is 1, must be 2 to 16"),
         ("cnn --density 2", "share of spikes is 2, must be 0 to 1"),

@@ -422,6 +422,34 @@ def test_run_loads_one_network_after_another(loads, capsys):
         assert code == 0 and json.loads(out)["board"]["network_id"] == NETWORK.fingerprint[:8]
 
 
+def test_run_loads_networks_of_pixels_and_of_spikes(tmp_path, capsys):
+    networks = {"pixels": NETWORK, "spikes": random_network(7, neuron={"input": "spikes"})}
+    room = Capacity.of(*networks.values(), lanes=4)
+    frames = frames_for(networks["spikes"], 1, 2)
+    np.savez(tmp_path / "spikes.npz", spikes=frames)
+    np.savez(tmp_path / "wide.npz", spikes=np.repeat(frames, 2, axis=-1))
+    np.save(tmp_path / "pixels.npy", FRAMES)
+    packets = {tuple(load_packet(network, room).tolist()): network for network in networks.values()}
+    for name, network in networks.items():
+        save_network(network, tmp_path / f"{name}.safetensors")
+        write_load(network, room, tmp_path / f"{name}.load")
+    of_spikes = ("--net", tmp_path / "spikes.safetensors")
+    with FakeBoard(None, loads=packets) as board:
+        for name, ending in (("spikes", "npz"), ("pixels", "npy"), ("spikes", "npz")):
+            words = ("--load", tmp_path / f"{name}.load", "--net", tmp_path / f"{name}.safetensors")
+            code, out, err = spikeloom(capsys, "run", "--port", board.path, tmp_path / f"{name}.{ending}", *words)
+            assert code == 0 and "PASS" in out, err
+        cases = [
+            ((tmp_path / "spikes.npz",), "spikes are packed for one network: name its file with --net"),
+            ((tmp_path / "wide.npz", *of_spikes), "must be"),
+            ((tmp_path / "pixels.npy", *of_spikes), "takes spikes, not pixels"),
+            ((tmp_path / "pixels.npy", "--load", tmp_path / "spikes.load"), "network that the board holds takes"),
+        ]
+        for words, what in cases:
+            code, out, err = spikeloom(capsys, "run", "--port", board.path, *words)
+            assert code == 2 and err.count("\n") == 1 and what in err, err
+
+
 def test_run_says_in_one_line_what_is_wrong_with_a_load(loads, capsys):
     folder, packets = loads
     good = (folder / "a.load").read_bytes()

@@ -8,25 +8,30 @@ import numpy as np
 import pytest
 
 from hdl.capacity import (
-    DEVICE_CAPACITIES,
     DIMENSIONS,
     HEADER,
     Capacity,
-    device_capacity,
     needs,
     read_capacity,
     union,
 )
+from hdl.device_room import DEVICE_CAPACITIES, POOLING_ROOM, device_capacity
 from hdl.host import PacketType
-from tests.networks import random_network
-from tests.pooled_networks import pooled_case
+from hdl.program import Program
+from tests.networks import leaky, random_network
+from tests.pooled_networks import pooled_network
+from toolchain.capacities import listed_capacity
 from toolchain.errors import InvalidValue
 from toolchain.loading import load_packet, loaded_answer, write_load
+from toolchain.netfile import save_network
 
 DIRECT = {"input": "direct"}
 NETWORK = random_network(5, neuron=DIRECT)
 OTHER = random_network(6, neuron=DIRECT)
+SPIKES = random_network(3, neuron={"input": "spikes"})
+POOLED = replace(pooled_network(1, input="direct"), compare="ge")
 ROOM = Capacity.of(NETWORK, OTHER, lanes=4)
+ALL = Capacity.of(NETWORK, OTHER, SPIKES, POOLED, lanes=4)
 
 
 def test_packet_has_header_entries_and_checksum():
@@ -64,10 +69,11 @@ def test_a_capacity_of_several_networks_is_the_most_of_each():
 
 @pytest.mark.parametrize("name", DIMENSIONS)
 def test_whatever_is_short_is_named(name):
-    need = needs(OTHER, 4)[name]
-    small = replace(ROOM, **{name: need - 1}, **({"grouped": True} if name == "channels" else {}))
+    network = POOLED if name in ("window", "places") else OTHER
+    need = needs(network, 4)[name]
+    small = replace(ALL, **{name: need - 1}, **({"grouped": True} if name == "channels" else {}))
     with pytest.raises(InvalidValue, match=f"it needs {need} {DIMENSIONS[name]}: the core has room for {need - 1};"):
-        load_packet(OTHER, small)
+        load_packet(network, small)
 
 
 def test_another_neuron_or_groups_are_refused_by_name():
@@ -85,15 +91,78 @@ def test_another_neuron_or_groups_are_refused_by_name():
         Capacity.of(lanes=4)
 
 
-def test_max_pooling_and_input_spikes_are_refused_by_name():
-    pooled, _ = pooled_case(1)
-    spikes = random_network(3, neuron={**DIRECT, "input": "spikes"})
-    with pytest.raises(InvalidValue, match="a core whose memories are loaded has no max pooling; use --memories rom"):
-        Capacity.of(pooled, lanes=4).check(pooled)
+def test_max_pooling_and_frames_of_spikes_need_a_core_that_has_them():
+    with pytest.raises(InvalidValue, match=r"it needs max pooling: the core has none \(--also pooling\); "):
+        ROOM.check(replace(POOLED, name="pooled"))
+    with pytest.raises(InvalidValue, match=r"input spikes: the core has direct \(--also spikes\); "):
+        ROOM.check(SPIKES)
+    able = replace(ROOM, spikes=True, window=3, places=31)
+    assert able.inputs == ("direct", "spikes") and able.takes_spikes
+    assert not any(
+        "spikes:" in short or "pooling" in short for each in (SPIKES, POOLED) for short in able.shortages(each)
+    )
+
+
+def test_a_core_of_pixels_and_spikes_is_one_of_spikes_with_more():
+    alone = Capacity.of(SPIKES, lanes=4)
+    assert (alone.input, alone.pixels, alone.takes_spikes, alone.spikes) == ("spikes", 0, True, False)
+    both = union(alone, ROOM)
+    assert both == union(ROOM, alone) and (both.input, both.spikes, both.inputs) == (
+        "direct",
+        True,
+        ("direct", "spikes"),
+    )
+    with pytest.raises(InvalidValue, match="input direct: the core has spikes"):
+        alone.check(NETWORK)
+    with pytest.raises(InvalidValue, match="one core cannot have input direct and input rate: generate two"):
+        union(both, Capacity.of(random_network(5, neuron={"input": "rate"}), lanes=4))
+
+
+def test_the_header_says_how_spikes_are_packed():
+    header = dict(zip(HEADER, load_packet(SPIKES, ALL)[1:].tolist(), strict=False))
+    packing, program = Program(SPIKES, 4).packing, Program(SPIKES, 4)
+    assert header["frame_fields"] == packing.fields and header["frame_base"] == program.input_base
+    told = header["frame_packing"]
+    assert (told & 0x7F, told >> 8 & 0x3F, told >> 16) == (
+        packing.used, packing.fields_a_word, packing.words_a_field - 1
+    )  # fmt: skip
+    assert header["pixels"] == 0
+    pixels = dict(zip(HEADER, load_packet(NETWORK, ALL)[1:].tolist(), strict=False))
+    assert [pixels[name] for name in ("frame_fields", "frame_packing", "frame_base")] == [0, 0, 0]
+
+
+def test_connections_without_pooling_stay_at_one_place_of_a_core_that_pools():
+    for network in (NETWORK, OTHER):
+        for instruction in ALL.program(network).instructions:
+            stride = network.time_steps if instruction.per_step and not instruction.frame else 1
+            assert (instruction.window_rows, instruction.window_columns, instruction.window_base) == (1, 1, 0)
+            assert {instruction.word_step, instruction.column_step, instruction.row_step} == {stride}
+            assert (instruction.column_shift, instruction.row_shift) == (0, 0)
+    wrapped = [i for i in ALL.program(POOLED).instructions if i.window_rows * i.window_columns > 1]
+    assert wrapped and all(max(i.row_step, i.window_base) < 1 << ALL.address_bits for i in wrapped)
+
+
+def test_what_is_asked_for_beside_the_network(tmp_path):
+    save_network(SPIKES, tmp_path / "spikes.safetensors")
+    room = listed_capacity(NETWORK, lanes=4, also="spikes, pooling,groups")
+    assert room == replace(Capacity.of(NETWORK, lanes=4), spikes=True, grouped=True, **POOLING_ROOM)
+    assert listed_capacity(NETWORK, lanes=4) == Capacity.of(NETWORK, lanes=4)
+    device = listed_capacity(POOLED, lanes=4, listed="ecp5-85k")
+    assert {name: getattr(device, name) for name in POOLING_ROOM} == POOLING_ROOM and not device.takes_spikes
+    assert listed_capacity(SPIKES, lanes=4, listed="ecp5-25k").inputs == ("spikes",)
+    listed = f"{tmp_path / 'spikes.safetensors'},ecp5-25k"
+    assert listed_capacity(NETWORK, lanes=4, listed=listed).inputs == ("direct", "spikes")
+    assert not listed_capacity(SPIKES, lanes=4, also="spikes").spikes  # it takes nothing else
+    for wrong in ("leaks", "spikes,,pooling", ""):
+        with pytest.raises(InvalidValue, match="in --also; there are groups, spikes, pooling"):
+            listed_capacity(NETWORK, lanes=4, also=wrong)
+
+
+def test_leaks_are_refused_by_name():
     with pytest.raises(
-        InvalidValue, match="a core whose memories are loaded takes pixels, not input spikes; use --memories rom"
+        InvalidValue, match="a core whose memories are loaded has no adders for leaks; use --memories rom"
     ):
-        Capacity.of(spikes, lanes=4)
+        Capacity.of(leaky(random_network(5, neuron={"input": "direct", "schedule": "stream"}), 1), lanes=4)
 
 
 @pytest.mark.parametrize("device", DEVICE_CAPACITIES)
@@ -114,6 +183,9 @@ def test_devices_have_capacities(device):
         ({"schedule": "radix", "time_steps": 11}, "time_steps of a capacity is 11, must be 1 to 10"),
         ({"negative": "never"}, "negative of a capacity is 'never', must be one of none"),
         ({"grouped": 1}, "grouped of a capacity is 1, must be true or false"),
+        ({"spikes": 1}, "spikes of a capacity is 1, must be true or false"),
+        ({"pixels": 0}, "pixels of a capacity is 0, must be 1 to"),
+        ({"window": -1}, "window of a capacity is -1, must be 0 to"),
     ],
 )
 def test_impossible_capacities_are_refused(change, message):
@@ -126,6 +198,9 @@ def test_capacities_are_kept_as_json(tmp_path):
     alone.write_text(json.dumps(ROOM.describe()))
     ports.write_text(json.dumps({"schema": 1, "capacity": ROOM.describe()}))
     assert read_capacity(alone) == read_capacity(ports) == ROOM
+    older = {name: value for name, value in ROOM.describe().items() if name not in ("spikes", "window", "places")}
+    alone.write_text(json.dumps(older))
+    assert read_capacity(alone) == ROOM
     assert read_capacity(alone).digest == ROOM.digest != replace(ROOM, layers=ROOM.layers + 1).digest
     for text in (
         "{}",

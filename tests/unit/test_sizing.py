@@ -13,7 +13,7 @@ import pytest
 from amaranth.back import rtlil
 
 from hdl import Core
-from hdl.capacity import device_capacity
+from hdl.device_room import device_capacity
 from hdl.program import Program
 from hdl.tiles import ExternalWeights, TiledProgram
 from sim import golden

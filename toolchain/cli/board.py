@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from toolchain.cli.shared import AsJson, Banks, Room, app, bar, log, print_json, stages
+from toolchain.cli.shared import Also, AsJson, Banks, Room, app, bar, log, print_json, stages
 from toolchain.errors import InvalidValue
 from toolchain.tables import out, show_synthesis, show_trial
 
@@ -40,6 +40,7 @@ def build(
     ] = None,
     capacity: Room = None,
     banks: Banks = None,
+    also: Also = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the placer.")] = 1,
     as_json: AsJson = False,
 ) -> int:
@@ -65,7 +66,7 @@ def build(
     if memories not in (None, *BOARD_MEMORIES):
         raise InvalidValue(f"memories is {memories!r}, must be one of {', '.join(BOARD_MEMORIES)} on a board")
     lanes = chosen.lanes if lanes is None else lanes
-    room = flow.capacity_for(fixed, lanes=lanes, memories=memories or "rom", listed=capacity, banks=banks)
+    room = flow.capacity_for(fixed, lanes=lanes, memories=memories or "rom", listed=capacity, banks=banks, also=also)
     target = folder or Path("build") / f"board-{chosen.name}"
     with stages(chosen.name) as say:
         result = boards.build(

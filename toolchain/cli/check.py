@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolchain.cli.interchange import shape_of
-from toolchain.cli.shared import AsJson, Banks, MemoryBits, Room, WeightCache, app, lanes_list, listed, print_json
+from toolchain.cli.shared import Also, AsJson, Banks, MemoryBits, Room, WeightCache, app, lanes_list, listed, print_json
 from toolchain.errors import InvalidValue
 from toolchain.tables import out, show_layers, show_outside, show_predictions
 
@@ -112,6 +112,7 @@ def check(
     ] = "rom",
     capacity: Room = None,
     banks: Banks = None,
+    also: Also = None,
     weight_cache: WeightCache = None,
     memory_bits: MemoryBits = None,
     as_json: AsJson = False,
@@ -131,8 +132,10 @@ def check(
     from toolchain.synth.targets import find_device
 
     external = _external(memories, weight_cache, memory_bits)
-    if memories != "loadable" and (capacity is not None or banks is not None):
-        raise InvalidValue(f"--capacity and --banks need --memories loadable: {memories} holds just the one network")
+    if memories != "loadable" and any(option is not None for option in (capacity, banks, also)):
+        raise InvalidValue(
+            f"--capacity, --banks and --also need --memories loadable: {memories} holds just the one network"
+        )
     devices = [] if device is None else [find_device(name) for name in listed(device, "device")]
     numbers = CANDIDATES if lanes is None else tuple(sorted(lanes_list(lanes)))
     activity = Activity(USUAL.spikes if density is None else density, USUAL.pixels if pixels is None else pixels)
@@ -142,7 +145,10 @@ def check(
     network = checked.network
     room: dict[int, Capacity | External | None] = dict.fromkeys(numbers, external)
     if network is not None and memories == "loadable":
-        room = {number: listed_capacity(network, lanes=number, listed=capacity, banks=banks) for number in numbers}
+        room = {
+            number: listed_capacity(network, lanes=number, listed=capacity, banks=banks, also=also)
+            for number in numbers
+        }
     told = (
         []
         if network is None

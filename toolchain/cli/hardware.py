@@ -8,6 +8,7 @@ import typer
 
 from toolchain.cli.shared import (
     NETLIST_DEVICE,
+    Also,
     AsJson,
     Banks,
     Cores,
@@ -49,6 +50,7 @@ def generate(
     memories: Memories = "rom",
     capacity: Room = None,
     banks: Banks = None,
+    also: Also = None,
     weight_cache: WeightCache = None,
     memory_bits: MemoryBits = None,
     memory_timeout: MemoryTimeout = None,
@@ -68,7 +70,7 @@ def generate(
     fixed = load_fixed_point(network)
     frames = frames_of(fixed, data, data_folder, images, seed)
     split = flow.shared_out(fixed, frames, lanes=lanes, cores=cores, cut=names_in(cut))
-    room = flow.capacity_for(fixed, lanes=lanes, memories=memories, listed=capacity, banks=banks)
+    room = flow.capacity_for(fixed, lanes=lanes, memories=memories, listed=capacity, banks=banks, also=also)
     cuts = split.cuts if split else ()
     outside = flow.external_for(
         fixed,
@@ -159,6 +161,7 @@ def verify(
     ] = None,
     capacity: Room = None,
     banks: Banks = None,
+    also: Also = None,
     weight_cache: WeightCache = None,
     memory_bits: MemoryBits = None,
     memory_timeout: MemoryTimeout = None,
@@ -208,6 +211,7 @@ def verify(
         memories=memories,
         listed=capacity,
         banks=banks,
+        also=also,
         weight_cache=weight_cache,
         memory_bits=memory_bits,
         memory_timeout=memory_timeout,

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from toolchain.ir import FixedPointNetwork
 
 __all__ = [
-    "AsJson", "Banks", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Memories", "MemoryBits", "MemoryTimeout", "NETLIST_DEVICE", "Network",
+    "Also", "AsJson", "Banks", "Bits", "Clipping", "Cores", "Cut", "Data", "DataFolder", "FramesFrom", "Lanes", "Memories", "MemoryBits",
+    "MemoryTimeout", "NETLIST_DEVICE", "Network",
     "Pow2", "Room", "SimulatorName", "Source", "TrainingData", "WeightCache", "Weights", "app", "bar", "frames_of", "lanes_list", "listed", "load_dataset",
     "log", "names_in", "print_json", "source_name", "stages", "step_list",
     "swept", "use_threads",
@@ -107,6 +108,13 @@ Banks = Annotated[
     int | None,
     typer.Option(
         "--banks", help="Of a loadable core: 2 (the default), or 1, where a load that fails leaves no network."
+    ),
+]
+Also = Annotated[
+    str | None,
+    typer.Option(
+        "--also",
+        help="What a loadable core can beside what NET needs: list of groups, spikes (frames of them), pooling (maximum).",
     ),
 ]
 SimulatorName = Annotated[str, typer.Option("--simulator", help="verilator or icarus.")]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toolchain.cli.shared import (
+    Also,
     AsJson,
     Banks,
     Cores,
@@ -84,6 +85,7 @@ def synth(
     ] = None,
     capacity: Room = None,
     banks: Banks = None,
+    also: Also = None,
     weight_cache: WeightCache = None,
     memory_bits: MemoryBits = None,
     memory_timeout: MemoryTimeout = None,
@@ -117,7 +119,9 @@ def synth(
             if memory_timeout is None:
                 memory_timeout = bundle.external["timeout"]
     rooms = {
-        number: flow.capacity_for(fixed, lanes=number, memories=memories or "rom", listed=capacity, banks=banks)
+        number: flow.capacity_for(
+            fixed, lanes=number, memories=memories or "rom", listed=capacity, banks=banks, also=also
+        )
         for number in numbers
     }
     outside = {

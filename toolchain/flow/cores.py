@@ -45,23 +45,24 @@ def capacity_for(
     memories: str = "rom",
     listed: str | None = None,
     banks: int | None = None,
+    also: str | None = None,
 ) -> Capacity | None:
     """``listed_capacity`` where ``memories`` are ``loadable``; None where they hold just this network, which takes no list.
 
     Raises
     ------
     InvalidValue
-        As ``listed_capacity``; other ``memories`` than in ``MEMORIES``; a list or banks without ``loadable``.
+        As ``listed_capacity``; other ``memories`` than in ``MEMORIES``; a list, banks or abilities without ``loadable``.
     """
     if memories not in MEMORIES:
         raise InvalidValue(f"memories is {memories!r}, must be one of {', '.join(MEMORIES)}")
     if memories != "loadable":
-        if listed is not None or banks is not None:
+        if any(option is not None for option in (listed, banks, also)):
             raise InvalidValue(
-                f"--capacity and --banks need --memories loadable: {memories} holds just the one network"
+                f"--capacity, --banks and --also need --memories loadable: {memories} holds just the one network"
             )
         return None
-    return listed_capacity(network, lanes=lanes, listed=listed, banks=banks)
+    return listed_capacity(network, lanes=lanes, listed=listed, banks=banks, also=also)
 
 
 def external_for(

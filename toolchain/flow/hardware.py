@@ -91,6 +91,7 @@ def bundle_for(
     memories: str | None = None,
     listed: str | None = None,
     banks: int | None = None,
+    also: str | None = None,
     weight_cache: int | None = None,
     memory_bits: int | None = None,
     memory_timeout: int | None = None,
@@ -105,18 +106,18 @@ def bundle_for(
     if network.is_dir():
         bundle = load_bundle(network)
         if memories not in (None, bundle.memories) or any(
-            option is not None for option in (listed, banks, weight_cache, memory_bits, memory_timeout)
+            option is not None for option in (listed, banks, also, weight_cache, memory_bits, memory_timeout)
         ):
             raise InvalidValue(
                 f"{network} has memories {bundle.memories} already; generate it again or leave out --memories, --capacity, "
-                "--banks, --weight-cache, --memory-bits and --memory-timeout"
+                "--banks, --also, --weight-cache, --memory-bits and --memory-timeout"
             )
         if lanes not in (None, bundle.lanes):
             raise InvalidValue(f"{network} has {bundle.lanes} lanes, not {lanes}; generate it again or leave out -P")
         return bundle, load_fixed_point(bundle.network)
     fixed = load_fixed_point(network)
     lanes = DEFAULT_LANES if lanes is None else lanes
-    capacity = capacity_for(fixed, lanes=lanes, memories=memories or "rom", listed=listed, banks=banks)
+    capacity = capacity_for(fixed, lanes=lanes, memories=memories or "rom", listed=listed, banks=banks, also=also)
     external = external_for(
         fixed,
         lanes=lanes,

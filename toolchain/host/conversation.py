@@ -96,7 +96,7 @@ class Identity:
 
     @property
     def pixels(self) -> int:
-        """Values of a frame."""
+        """Values of a frame; of a network of frames of spikes that was loaded, its spike words."""
         return self.width if self.loadable else self.channels * self.height * self.width
 
     @property
@@ -212,13 +212,16 @@ class Host:
         kind, form, steps = (
             ("uint8", "(C, H, W)", ()) if packing is None else ("int8", "(T, C, H, W)", (packing.steps,))
         )
-        wanted: tuple[int, ...] = (*steps, *identity.input_shape)
-        if identity.loadable and packing is None and frame.dtype == kind and frame.ndim == 3:
+        shape = packing.shape if identity.loadable and packing is not None else identity.input_shape
+        wanted: tuple[int, ...] = (*steps, *shape)
+        known = frame.ndim == 3 if packing is None else frame.shape == wanted
+        if identity.loadable and frame.dtype == kind and known:
             if not identity.pixels:
                 raise LinkFailed(f"the board refuses the frame: {_CORE_ERRORS[ErrorCode.NETWORK]}")
-            if frame.size != identity.pixels:
+            size, what = (frame.size, "pixels") if packing is None else (packing.fields, "spike words")
+            if size != identity.pixels:
                 raise InvalidValue(
-                    f"the frame has {frame.size} pixels, the network that the board holds takes {identity.pixels}"
+                    f"the frame has {size} {what}, the network that the board holds takes {identity.pixels}"
                 )
         elif frame.dtype != kind or frame.shape != wanted:
             raise InvalidValue(
@@ -227,8 +230,8 @@ class Host:
         words = yield from self._ask(frame_packet(frame) if packing is None else spike_packet(frame, packing))
         if words[0] >> 24 == PacketType.ERROR:
             code = words[1] if len(words) > 1 else 0
-            known = {int(each): why for each, why in _CORE_ERRORS.items()}
-            why = known.get(code, f"error {code}")
+            reasons = {int(each): why for each, why in _CORE_ERRORS.items()}
+            why = reasons.get(code, f"error {code}")
             raise LinkFailed(f"the board refuses the frame: {why}")
         try:
             result = read_result(words, classes=identity.classes, layers=identity.layers)

@@ -48,7 +48,7 @@ def loadable_memories(capacity: Capacity, *, single: bool) -> tuple[Memory, ...]
     ]
     found += [
         Memory("membranes", capacity.membrane_bits * lanes, membrane_words),
-        Memory("frame", _WORD, max(2, ceil(capacity.pixels / 4))),
+        *([] if capacity.input == "spikes" else [Memory("frame", _WORD, max(2, ceil(capacity.pixels / 4)))]),
         Memory("queue", _event_bits(capacity), FIFO_DEPTH),
         Memory("counters", _COUNTER_BITS, max(2, capacity.layers)),
         *spike_slices(lanes * (1 + capacity.signed_spikes), max(2, capacity.spike_words)),
@@ -74,13 +74,27 @@ def loadable_multipliers(capacity: Capacity, family: str) -> int:
 def loader_registers(capacity: Capacity) -> int:
     """Bits of registers of the loader: the word, the checksum, counts, the new network's header, what goes to the memories, settings."""
     sections = capacity.sections
-    header = 2 * 32 + sum(width_for(getattr(capacity, name)) for name in DIMENSIONS)
+    header = 2 * 32 + sum(width_for(getattr(capacity, name)) for name in DIMENSIONS if name not in ("window", "places"))
     entries = max(getattr(capacity, section.count) for section in sections)
     place = width_for(len(sections) - 1) + width_for(entries - 1) + width_for(max(s.words for s in sections) - 1)
     settings = 2 * 32 + 2 + 24 + 2 * width_for(capacity.pixels) + 2 * width_for(capacity.time_steps)
     settings += width_for(capacity.layers) + width_for(capacity.classes) + width_for(capacity.instructions)
     # word, checksum, number and count of words, limit, error; place twice: of the word that comes and of the one on its way
-    return 2 * 32 + 3 * 24 + 16 + header + 2 * place + 32 + settings
+    return 2 * 32 + 3 * 24 + 16 + header + 2 * place + 32 + settings + _spike_registers(capacity)
+
+
+def _spike_registers(capacity: Capacity) -> int:
+    """Bits of registers that frames of spikes take: header and settings about their packing, and ``hdl.loaded_receiver``."""
+    if not capacity.takes_spikes:
+        return 0
+    spike = width_for(capacity.spike_words)
+    parts = ceil(capacity.lanes * (1 + capacity.signed_spikes) / _WORD)
+    return 2 * spike + 18 + spike + 16 + _WORD * parts + 2 * spike + 6 + 2 + 16 + 4
+
+
+def _window_registers(capacity: Capacity) -> int:
+    """Bits of registers that max pooling takes beside the members of the program: counters, places, and flags of three stages."""
+    return 2 * (width_for(capacity.window) + 1) + 4 * capacity.place_bits + 3 * 3 if capacity.window else 0
 
 
 def loadable_structure(capacity: Capacity, *, single: bool) -> Structure:
@@ -93,6 +107,7 @@ def loadable_structure(capacity: Capacity, *, single: bool) -> Structure:
     spike = width_for(max(1, capacity.spike_words - 1))
     control = 4 * address + 3 * (address + membrane + 8) + 2 * _event_bits(capacity) + 4 * address + 8 * membrane
     control += 2 * (spike + width_for(capacity.rows - 1) + width_for(capacity.columns - 1)) + capacity.sections[0].bits
+    control += _window_registers(capacity)
     return Structure(
         lanes,
         lanes * lane.registers,

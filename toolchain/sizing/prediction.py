@@ -269,9 +269,15 @@ def _waiting(program: TiledProgram, scans: list[float], cycles: float) -> Waitin
 
 def _beyond(program: Program, model: Model, capacity: Capacity | None) -> tuple[str, ...]:
     lanes = f"more than {model.lanes} lanes" if program.lanes > model.lanes else ""
-    groups = "grouped convolutions or shortcuts" if program.grouped else ""
-    maxima = "max pooling" if program.maxima else ""
-    spikes = "" if program.packing is None else "frames of spikes"
+    has = (program.grouped, bool(program.maxima), program.packing is not None)
+    if capacity is not None:
+        has = capacity.grouped, bool(capacity.window), capacity.takes_spikes
+    groups, maxima, spikes = (
+        name if there else ""
+        for name, there in zip(
+            ("grouped convolutions or shortcuts", "max pooling", "frames of spikes"), has, strict=True
+        )
+    )
     leaks = "leaks" if program.decays else ""
     external = "weights from external memory" if isinstance(program, TiledProgram) else ""
     loaded = "loadable memories" if capacity is not None and not model.loading.points else ""
