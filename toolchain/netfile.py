@@ -27,6 +27,7 @@ from toolchain.pooling import MaxPooling
 
 __all__ = [
     "SCHEMA",
+    "check_folder",
     "check_writable",
     "load_fixed_point",
     "load_network",
@@ -102,6 +103,24 @@ def check_writable(path: Path) -> None:
     """
     with _writing(path), tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent):
         return
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a ``folder`` in which no file could be made, or that could not be made; leaves no trace.
+
+    Raises
+    ------
+    InvalidValue
+        It, or the nearest folder above it that exists, cannot be written, or is a file.
+    """
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryFile(dir=there):
+            return
+    except OSError as error:
+        raise InvalidValue(
+            f"cannot write folder {folder}: {error.strerror}; choose a folder that is writable"
+        ) from error
 
 
 def _brief(error: Exception) -> str:

@@ -62,7 +62,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         command = context.command_path if context else "spikeloom"
         message = " ".join(error.format_message().split())
         if hasattr(error.__cause__, "errors"):  # Typer converts through pydantic, whose text leaves the value out
-            message += f", not {error.__cause__.errors()[0]['input']!r}"
+            message = message.partition(", unable to parse")[0] + f", not {error.__cause__.errors()[0]['input']!r}"
         log.print(f"error: {message}; see {command} --help", markup=False, soft_wrap=True)
         return 2
     except SpikeloomError as error:

@@ -71,7 +71,9 @@ def generate(
     outside = flow.external_for(
         fixed, lanes=lanes, memories=memories, weight_cache=weight_cache, memory_bits=memory_bits
     )
-    bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames, cuts=cuts, capacity=room, external=outside)
+    with stages(f"generate {fixed.name}") as say:
+        say(f"Verilog of {lanes} lanes, and its test bench")
+        bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames, cuts=cuts, capacity=room, external=outside)
     if as_json:
         print_json({**bundle.describe(), "verilog": str(bundle.verilog)})
     else:
@@ -114,6 +116,10 @@ def pack(
 
     if core.is_dir():
         core /= RESULT if (core / RESULT).exists() else PORTS_FILE
+    if not core.is_file():
+        raise InvalidValue(
+            f"no file {core}; --core is a folder of spikeloom generate or build --memories loadable, or its {PORTS_FILE} or {RESULT}"
+        )
     capacity = read_capacity(core)
     fixed = load_fixed_point(network)
     words = write_load(fixed, capacity, target)
@@ -192,17 +198,19 @@ def verify(
     else:
         number = flow.DEFAULT_LANES if lanes is None else lanes
         split = flow.shared_out(fixed, frames, lanes=number, cores=cores, cut=names_in(cut))
-    bundle, fixed = flow.bundle_for(
-        network,
-        lanes=lanes,
-        folder=folder,
-        cuts=split.cuts if split else (),
-        memories=memories,
-        listed=capacity,
-        banks=banks,
-        weight_cache=weight_cache,
-        memory_bits=memory_bits,
-    )
+    with stages(f"verify {fixed.name}") as say:
+        say("Verilog")
+        bundle, fixed = flow.bundle_for(
+            network,
+            lanes=lanes,
+            folder=folder,
+            cuts=split.cuts if split else (),
+            memories=memories,
+            listed=capacity,
+            banks=banks,
+            weight_cache=weight_cache,
+            memory_bits=memory_bits,
+        )
     level = None
     if target is not None:
         with stages(f"{target.name}, {bundle.lanes} lanes") as say:

@@ -23,6 +23,7 @@ from toolchain.cli.shared import (
     load_dataset,
     print_json,
     source_name,
+    stages,
     use_threads,
 )
 from toolchain.errors import InvalidValue
@@ -247,15 +248,16 @@ def convert(
 
     part = dataset.take(min(COMPARED_IMAGES, len(dataset.frames)))
     tried: list[Tried] = []
-    if target_loss is None:
-        network = converted(time_steps)
+    with stages(f"convert {source_name(source)}") as say:
+        say(f"thresholds from {len(batch)} calibration images")
+        network = converted(time_steps if target_loss is None else 1)
+        say(f"the source on {len(part.frames)} images")
         before = accuracy(module, part)
-    else:
-        first, before = converted(1), accuracy(module, part)
+    if target_loss is not None:
         most = MOST_STEPS if most_steps is None else most_steps
         with bar("trying T", most) as move:
             network, tried = fewest_steps(
-                first,
+                network,
                 part,
                 before,
                 target_loss=target_loss,
