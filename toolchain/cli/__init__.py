@@ -39,6 +39,9 @@ __all__ = [
 # Typer carries its own copy of Click since 0.2x, or uses Click's: take the base from what it exports.
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
+INTERRUPTED = 130
+"""Exit code of a run that was stopped: 128 and the number of SIGINT."""
+
 
 @app.callback(invoke_without_command=True)
 def main(
@@ -70,7 +73,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         log.print("stopped")
-        return 130
+        return INTERRUPTED
+    except MemoryError:
+        log.print("error: memory ran out; take fewer --images, or free some", markup=False, soft_wrap=True)
+        return 2
     except BrokenPipeError:
         sys.stderr.close()
         return 141
@@ -84,4 +90,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
             soft_wrap=True,
         )
         return 2
+    if code == INTERRUPTED:  # newer Typers turn Ctrl-C into this
+        log.print("stopped")
     return int(code or 0)

@@ -76,7 +76,7 @@ def _kbit(bits: int) -> str:
     return f"{bits / 1024:,.1f} kbit"
 
 
-@app.command()
+@app.command(short_help="Will it convert, and will it fit? Before any training.")
 def check(
     model: Annotated[
         str,

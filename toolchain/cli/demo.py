@@ -11,7 +11,7 @@ from toolchain.tables import out, show_energy, show_errors, show_verdict
 __all__: list[str] = []
 
 
-@app.command()
+@app.command(short_help="The whole chain on the bundled network and images.")
 def demo(
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.")] = Path("build/demo"),
     images: Annotated[int, typer.Option("--images", help="Images to verify in simulation, 1 to 1000.")] = 20,

@@ -34,7 +34,7 @@ from toolchain.tables import out, show_cycles, show_netlist, show_split, show_ve
 __all__: list[str] = []
 
 
-@app.command()
+@app.command(short_help="Integers to Verilog, with test benches.")
 def generate(
     network: Network,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
@@ -90,7 +90,7 @@ def generate(
     return 0
 
 
-@app.command()
+@app.command(short_help="Packet that loads a network into a loadable core.")
 def pack(
     network: Network,
     core: Annotated[
@@ -137,7 +137,7 @@ def pack(
     return 0
 
 
-@app.command()
+@app.command(short_help="Hardware against the golden model, bit by bit.")
 def verify(
     network: Annotated[Path, typer.Argument(metavar="NET", help="Network file, or a folder of spikeloom generate.")],
     images: Annotated[int, typer.Option("--images", help="Images to run.")] = 20,

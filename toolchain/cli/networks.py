@@ -44,7 +44,7 @@ COMPARED_IMAGES = 1000
 """Images on which convert compares source and spiking network."""
 
 
-@app.command()
+@app.command(short_help="Train a network of the zoo.")
 def train(
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
     architecture: Annotated[
@@ -151,7 +151,7 @@ def _of_events(
     return "spikes", dataset.steps if steps is None and target_loss is None else steps
 
 
-@app.command()
+@app.command(short_help="Trained PyTorch or ONNX network to a spiking network.")
 def convert(
     source: Source,
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
@@ -288,7 +288,7 @@ def convert(
     return 0
 
 
-@app.command()
+@app.command(short_help="Spiking network to integers, and what that costs.")
 def quantize(
     network: Network,
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],

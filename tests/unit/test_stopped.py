@@ -1,0 +1,58 @@
+"""Runs that end early: by Ctrl-C, by a kill, by lack of memory; and help that says what every verb does."""
+
+import signal
+
+import pytest
+
+from toolchain import cli, datasets, startup
+
+
+@pytest.fixture
+def handlers():
+    """Puts the handlers of this process back."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_ctrl_c_says_so(monkeypatch, capfd, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets, "load", interrupted)
+    target = tmp_path / "x.safetensors"
+    assert cli.run(["convert", "bundled", "-o", str(target)]) == 130
+    assert capfd.readouterr().err == "stopped\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lack_of_memory_is_one_line(monkeypatch, capfd, tmp_path):
+    def exhausted(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(datasets, "load", exhausted)
+    assert cli.run(["convert", "bundled", "-o", str(tmp_path / "x.safetensors")]) == 2
+    assert capfd.readouterr().err == "error: memory ran out; take fewer --images, or free some\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_kill_ends_a_run_as_ctrl_c_does(handlers, number):
+    signal.signal(number, signal.SIG_DFL)
+    startup.stop_alike()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+
+
+def test_what_nohup_ignores_stays_ignored(handlers):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    startup.stop_alike()
+    signal.raise_signal(signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_list_of_verbs_is_whole(capfd):
+    assert cli.run(["--help"]) == 0
+    text = capfd.readouterr().out
+    assert "verify" in text and "..." not in text.partition("Commands:")[2]
