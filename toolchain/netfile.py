@@ -4,6 +4,7 @@ The header holds the network's fingerprint (meaning: shapes, schedule, integers)
 everything else, so that an edited or truncated file is refused.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -64,7 +65,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     InvalidValue
-        The folder does not exist or cannot be written.
+        The folder does not exist, cannot be written, or is full.
     """
     with _writing(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -72,7 +73,12 @@ def replacing(path: Path) -> Iterator[Path]:
         Path(name).chmod(0o644)
     temporary = Path(name)
     try:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise InvalidValue(f"cannot write {path}: {error.strerror}; choose a folder with more room") from error
         with _writing(path):
             temporary.replace(path)
     finally:

@@ -79,7 +79,7 @@ def test_cut_and_missing(tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     assert arrays_in(path) == frozenset()
     for read in (load_images, lambda damaged: datasets.load(str(damaged))):
-        with pytest.raises(InvalidValue, match="is not a whole .npz file"):
+        with pytest.raises(InvalidValue, match=r"is not a whole \.npz file"):
             read(path)
     with pytest.raises(DatasetMissing, match=r"none\.npz"):
         load_images(tmp_path / "none.npz")

@@ -1,10 +1,16 @@
 """Runs that end early: by Ctrl-C, by a kill, by lack of memory; and help that says what every verb does."""
 
+import errno
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
-from toolchain import cli, datasets, startup
+from toolchain import cli, datasets, startup, tables
+from toolchain.errors import InvalidValue
+from toolchain.netfile import replacing
 
 
 @pytest.fixture
@@ -50,6 +56,31 @@ def test_what_nohup_ignores_stays_ignored(handlers):
     startup.stop_alike()
     signal.raise_signal(signal.SIGHUP)
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_a_closed_pipe_is_no_failed_check():
+    command = [sys.executable, "-c", "from toolchain import startup; startup.main()", "check", "cnn", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    target = tmp_path / "x.safetensors"
+    with (
+        pytest.raises(InvalidValue, match=r"cannot write .*x\.safetensors: .*; choose a folder with more room"),
+        replacing(target),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_narrow_terminal_cuts_no_words(monkeypatch, capfd):
+    monkeypatch.setattr(tables.out, "_width", 30)
+    assert cli.run(["check", "mlp", "-d", "ecp5-85k", "-P", "4"]) == 0
+    text = capfd.readouterr().out
+    assert "converts exactly" in text and "what becomes of it" in text
 
 
 def test_list_of_verbs_is_whole(capfd):

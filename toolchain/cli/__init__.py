@@ -41,6 +41,8 @@ _ClickException: Any = typer.BadParameter.__mro__[2]
 
 INTERRUPTED = 130
 """Exit code of a run that was stopped: 128 and the number of SIGINT."""
+CLOSED_PIPE = 141
+"""Exit code where nobody reads the output any more: 128 and the number of SIGPIPE."""
 
 
 @app.callback(invoke_without_command=True)
@@ -79,7 +81,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         sys.stderr.close()
-        return 141
+        return CLOSED_PIPE
+    except SystemExit as error:
+        if isinstance(
+            error.__context__, BrokenPipeError
+        ):  # newer Typers turn it into exit code 1, which says that a check failed
+            return CLOSED_PIPE
+        raise
     except OSError as error:  # a path too long or in a folder without permission, a full disk
         if error.strerror is None:
             raise

@@ -1,5 +1,6 @@
 """Verbs about hardware: ``generate``, ``verify``."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -86,7 +87,7 @@ def generate(
             out.print(f"Weights, {flow.waits(bundle, fixed, frames)}")
         if split is not None:
             show_split(fixed, split)
-        out.print(f"Its test bench: {sys.executable} {folder / 'run.py'}")
+        out.print(f"Its test bench: {shlex.join([sys.executable, str(folder / 'run.py')])}", markup=False)
     return 0
 
 
