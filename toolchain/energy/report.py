@@ -359,9 +359,7 @@ def _warnings(run: _Run, profile: Profile, baseline: str | None) -> tuple[str, .
             f"a memory of {max(kept)} bits lies beyond those the profile was fitted to: its energy is extrapolated"
         )
     if baseline not in (None, FAIREST):
-        found.append(
-            f"profile {profile.name}: ratio and verdict are against {baseline}, not against equal information with zeros skipped"
-        )
+        found.append(f"ratio and verdict are against {baseline}, not against equal information with zeros skipped")
     return tuple(found)
 
 
