@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
+from tests.networks import random_network
 from toolchain import cli, datasets, startup, tables
+from toolchain import emit as emitting
 from toolchain.errors import InvalidValue
 from toolchain.netfile import replacing
 
@@ -87,3 +89,11 @@ def test_list_of_verbs_is_whole(capfd):
     assert cli.run(["--help"]) == 0
     text = capfd.readouterr().out
     assert "verify" in text and "..." not in text.partition("Commands:")[2]
+
+
+def test_a_folder_is_refused_before_the_work(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(emitting, "_verilog", lambda *_: pytest.fail("the Verilog was made"))
+    for folder in (tmp_path / "file", tmp_path / "file" / "sub"):
+        with pytest.raises(InvalidValue, match=r"cannot write folder .*file.*; choose a folder that is writable"):
+            emitting.emit(random_network(1), folder, lanes=1)
