@@ -171,7 +171,8 @@ def survey(
     target: Annotated[Path, typer.Option("--out", "-o", help="CSV file; what it holds already is not run again.")],
     weights: Weights = None,
     methods: Annotated[
-        str, typer.Option("--methods", "-m", help="List such as optimal,robust_norm; all that fit the source.")
+        str,
+        typer.Option("--methods", "--method", "-m", help="List such as optimal,robust_norm; all that fit the source."),
     ] = "all",
     steps: Annotated[
         str, typer.Option("--time-steps", "-T", help="List 1,2,4 or range 1..8; radix stops at 10.")
