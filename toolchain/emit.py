@@ -29,7 +29,7 @@ from toolchain.errors import InvalidValue, ToolMissing
 from toolchain.integration import INTEGRATION_FILES, TEMPLATES, integration_files
 from toolchain.ir import FixedPointNetwork
 from toolchain.loading import write_load
-from toolchain.netfile import save_network
+from toolchain.netfile import check_folder, save_network
 
 __all__ = ["emit", "install"]
 
@@ -320,6 +320,7 @@ def emit(
         ``cuts`` and a capacity, or a folder that cannot be written.
     """
     check_lanes(lanes)
+    check_folder(folder)  # before, not after, the Verilog
     if external is not None and (cuts or capacity is not None):
         raise InvalidValue(
             "cores of a chain cannot have external weights: leave out --cores and --cut, or --memories external"

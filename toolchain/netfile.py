@@ -4,6 +4,7 @@ The header holds the network's fingerprint (meaning: shapes, schedule, integers)
 everything else, so that an edited or truncated file is refused.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -27,6 +28,7 @@ from toolchain.pooling import MaxPooling
 
 __all__ = [
     "SCHEMA",
+    "check_folder",
     "check_writable",
     "load_fixed_point",
     "load_network",
@@ -63,7 +65,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     InvalidValue
-        The folder does not exist or cannot be written.
+        The folder does not exist, cannot be written, or is full.
     """
     with _writing(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -71,7 +73,12 @@ def replacing(path: Path) -> Iterator[Path]:
         Path(name).chmod(0o644)
     temporary = Path(name)
     try:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise InvalidValue(f"cannot write {path}: {error.strerror}; choose a folder with more room") from error
         with _writing(path):
             temporary.replace(path)
     finally:
@@ -102,6 +109,24 @@ def check_writable(path: Path) -> None:
     """
     with _writing(path), tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent):
         return
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a ``folder`` in which no file could be made, or that could not be made; leaves no trace.
+
+    Raises
+    ------
+    InvalidValue
+        It, or the nearest folder above it that exists, cannot be written, or is a file.
+    """
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryFile(dir=there):
+            return
+    except OSError as error:
+        raise InvalidValue(
+            f"cannot write folder {folder}: {error.strerror}; choose a folder that is writable"
+        ) from error
 
 
 def _brief(error: Exception) -> str:

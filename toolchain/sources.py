@@ -33,6 +33,24 @@ def _call(path: Path, function: str) -> nn.Module:
     return module
 
 
+_SAVE = "in Python, safetensors.torch.save_file(module.state_dict(), '{}.safetensors')"
+
+
+def _way_out(source: str) -> str:
+    """What to give in place of a ``source`` of no kind."""
+    path = Path(source)
+    if path.suffix == ".py":
+        return f"name the function that returns the module too: {source}:FUNCTION"
+    if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
+        return (
+            f"pickled files are code and are not read: save the weights as safetensors ({_SAVE.format(path.stem)}) "
+            f"and give FILE.py:FUNCTION --weights {path.stem}.safetensors"
+        )
+    if path.suffix == ".nir":
+        return f"a NIR graph is read by spikeloom import {source}"
+    return "see spikeloom convert --help"
+
+
 def load_module(source: str, weights: Path | None = None) -> nn.Module:
     """Load ``FILE.safetensors`` (written by ``spikeloom train``), ``FILE.onnx`` or ``bundled``, or call ``FILE.py:FUNCTION``.
 
@@ -65,7 +83,9 @@ def load_module(source: str, weights: Path | None = None) -> nn.Module:
         )
     name, separator, function = source.rpartition(":")
     if not separator:
-        raise InvalidValue(f"source {source!r} is neither FILE.safetensors nor FILE.onnx nor FILE.py:FUNCTION")
+        raise InvalidValue(
+            f"source {source!r} is neither FILE.safetensors nor FILE.onnx nor FILE.py:FUNCTION; {_way_out(source)}"
+        )
     module = _call(Path(name), function)
     if weights is not None:
         try:
@@ -73,6 +93,6 @@ def load_module(source: str, weights: Path | None = None) -> nn.Module:
         except (OSError, SafetensorError, RuntimeError) as error:
             raise NetworkFileError(
                 f"cannot load weights {weights}: {shorten(str(error), 300, placeholder=' …')}; they must be the module's state dict "
-                "as safetensors"
+                f"as safetensors: {_SAVE.format('weights')}"
             ) from error
     return module

@@ -5,6 +5,7 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
@@ -36,6 +37,8 @@ __all__ = [
 
 out = Console(highlight=False, soft_wrap=True)
 _UNLIMITED = 10_000
+_LEAST_TEXT = 24
+"""Columns that words which may be folded get, however narrow the terminal."""
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, narrow: bool = False) -> None:
@@ -454,7 +457,13 @@ def show_layers(checked: "Checked") -> None:
         table.add_column(name, no_wrap=not fold, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    out.print(table, soft_wrap=False)
+    whole = sum(
+        max(map(cell_len, column))
+        for column in zip(("layer", "kind", "verdict"), *(row[:3] for row in rows), strict=True)
+    )
+    least = whole + _LEAST_TEXT + 2 * len(table.columns)
+    table.width = least if least > out.width else None  # as in _table: nothing is cut off
+    out.print(table, soft_wrap=False, crop=False)
     for finding in checked.problems:
         where = "" if repr(finding.layer) in finding.reason else f"{finding.layer or checked.source}: "
         out.print(f"{where}{finding.reason}. Way out: {finding.way_out or 'none'}.", markup=False)

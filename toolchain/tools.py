@@ -110,7 +110,7 @@ def tool_failed(executable: str | Path, code: int, log: Path) -> ToolMissing:
     """The error of a tool that ended with ``code``; quotes the log's first line that is an error, or speaks of one, or its last."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
-    errors += [line for line in lines if "error" in line.lower() or "not found" in line]
+    errors += [line for line in lines if "error" in line.lower() or "not found" in line or "***" in line]
     told = (errors or lines[-1:] or ["no output"])[0]
     return ToolMissing(f"{Path(executable).name} failed with exit code {code}: {told}; log in {log}")
 

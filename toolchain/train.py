@@ -335,5 +335,8 @@ def load_source(path: Path) -> TrainedSource:
     except OSError as error:
         raise NetworkFileError(f"cannot read source network {path}: {error.strerror or error}") from error
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise NetworkFileError(f"{path} is not a trained source network; make one with spikeloom train") from error
+        raise NetworkFileError(
+            f"{path} is not a trained source network; make one with spikeloom train, or give weights of your own "
+            f"with their module: FILE.py:FUNCTION --weights {path}"
+        ) from error
     return TrainedSource(module.eval(), provenance)

@@ -71,6 +71,15 @@ def test_random_networks(tmp_path, simulator, seed, lanes, stall):
 
 
 @pytest.mark.usefixtures("fast_compile")
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_folder_with_spaces(tmp_path, simulator):
+    network = random_network(1)
+    bundle = emit(network, tmp_path / "mein nétz", lanes=2)
+    result = runner.verify(bundle, network, frames_for(network, 1, 1), simulator=simulator)
+    assert result.passed, result.differences
+
+
+@pytest.mark.usefixtures("fast_compile")
 @pytest.mark.parametrize(
     "neuron", ["radix-symmetric-subtract-ge", "stream-correcting-subtract-gt", "stream-none-zero-ge"]
 )

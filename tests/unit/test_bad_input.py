@@ -52,8 +52,24 @@ REFUSED = {
     "source raises": (f"convert IN/nets.py:raises {OPTIMAL}", r"raises\(\) failed: RuntimeError: no such thing"),
     "no module": (f"convert IN/nets.py:no_module {OPTIMAL}", r"returned int, must return a torch\.nn\.Module"),
     "no source": (f"convert IN/none.safetensors {OPTIMAL}", r"cannot read source network .*none\.safetensors: No such"),
+    "pickled weights": (
+        f"convert IN/x.pth {OPTIMAL}",
+        r"x\.pth' is neither .*; pickled files .*save_file\(module.state_dict\(\), 'x\.safetensors'\).*FILE\.py:FUNCTION --weights x",
+    ),
+    "no function named": (
+        f"convert IN/nets.py {OPTIMAL}",
+        r"nets\.py' is neither .*; name the function .*nets\.py:FUNCTION",
+    ),
+    "NIR graph": (f"convert IN/x.nir {OPTIMAL}", r"x\.nir' is neither .*; .* spikeloom import .*x\.nir"),
+    "state dict alone": (
+        f"convert IN/folder.safetensors/wrong.safetensors {OPTIMAL}",
+        r"wrong\.safetensors is not a trained source network; .* FILE\.py:FUNCTION --weights .*wrong\.safetensors",
+    ),
     "no weights": (f"{GOOD} --weights IN/none.safetensors", r"weights .*none\.safetensors: No such file.* state dict"),
-    "weights not safetensors": (f"{GOOD} --weights IN/syntax.py", r"weights .*syntax\.py.*state dict as safetensors"),
+    "weights not safetensors": (
+        f"{GOOD} --weights IN/syntax.py",
+        r"weights .*syntax\.py.*state dict as safetensors: .*save_file\(module\.state_dict\(\)",
+    ),
     "channels": (f"convert IN/nets.py:three {OPTIMAL}", r"'0': .* expects 3 channels, its source has 1"),
     "frame size": (f"{CONVERT} --data digits", r"takes 576 features, .* has 64; give a calibration batch"),
     "schedule": (f"{CONVERT} --schedule fast", "schedule is 'fast', must be one of two_phase, stream, radix"),
@@ -100,7 +116,7 @@ REFUSED = {
     "banks": (f"{LOADABLE} --banks 3", "banks of a capacity is 3, must be 1 or 2"),
     "lanes of loadable": (f"{LOADABLE} -P 65", "lanes is 65, must be 1 to 64"),
     "pack for a rom core": ("pack IN/net.safetensors --core IN/rtl -o OUT/x.load", "holds no capacity|not the members"),
-    "pack for nothing": ("pack IN/net.safetensors --core IN/none -o OUT/x.load", "cannot read capacity .*none"),
+    "pack for nothing": ("pack IN/net.safetensors --core IN/none -o OUT/x.load", r"no file .*none; --core is a folder"),
     "memories of a folder": (
         f"{VERIFY} --memories loadable",
         "has memories rom already; generate it again or leave out",
@@ -300,6 +316,24 @@ REFUSED |= {
 REFUSED |= {f"ports {name}": (f"verify IN/ports-{name} --images 1", message) for name, (_, message) in PORTS.items()}
 
 REFUSED |= {  # each was a defect once
+    "check activation of integers": (
+        "check IN/net.safetensors -A relu",
+        "--activation means nothing for .*network file",
+    ),
+    "check preset of integers": (
+        "check IN/net.safetensors --preset nir",
+        "--preset means nothing for .*; leave it out",
+    ),
+    "check weights of bundled": ("check bundled --weights IN/x.safetensors", "--weights means nothing for bundled"),
+    "check weights of untrained": ("check mlp --weights IN/x.safetensors", "--weights means nothing for mlp, which is"),
+    "check preset of a module": ("check mlp --preset nir", "--preset means nothing for mlp, a PyTorch source"),
+    "check no model": ("check resnet50", "no model 'resnet50'; there are files, .* untrained .*resnet20"),
+    "check pickled": ("check IN/x.pth", r"no kind of model ends in \.pth; .*--weights FILE\.safetensors"),
+    "pack no core": (
+        "pack IN/net.safetensors -c IN/idx -o OUT/x",
+        r"no file .*ports\.json; --core is a folder of spikeloom",
+    ),
+    "words of a number": (f"{CONVERT} -T 1.5", "should be a valid integer, not '1.5'; see"),
     "source raises lines": (f"convert IN/nets.py:raises_lines {OPTIMAL}", "one thing"),
     "source exits": (f"convert IN/nets.py:exits {OPTIMAL}", r"exits\(\)"),
     "dictionary of scores": (f"convert IN/nets.py:Wrapped {OPTIMAL}", "tensor"),

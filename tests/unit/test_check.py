@@ -407,7 +407,7 @@ def test_a_model_with_problems_exits_with_1(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("nosuch", "neither FILE.safetensors nor FILE.onnx nor FILE.py:FUNCTION"),
+        ("nosuch", "no model 'nosuch'; there are files, bundled, FILE.py:FUNCTION, and untrained cnn"),
         ("net.xyz", "no kind of model ends in .xyz; these do: .safetensors"),
         ("nosuch.safetensors", "cannot read network file nosuch.safetensors"),
         ("nosuch.nir", "nosuch.nir"),

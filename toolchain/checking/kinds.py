@@ -85,5 +85,7 @@ def check(model: str, options: CheckOptions) -> Checked:
     if kind is not None:
         return kind(path, options)
     if path.suffix and ":" not in model:
-        raise InvalidValue(f"no kind of model ends in {path.suffix}; these do: {', '.join(KINDS)}, FILE.py:FUNCTION")
+        raise InvalidValue(
+            f"no kind of model ends in {path.suffix}; these do: {', '.join(KINDS)}, FILE.py:FUNCTION with its weights in --weights FILE.safetensors"
+        )
     return _torch(model, options)

@@ -69,6 +69,7 @@ def _verdict(layer: Layer) -> str:
 
 def check_network(source: str, network: SpikingNetwork | FixedPointNetwork, options: CheckOptions) -> Checked:
     """Every layer of a network file, and its integers."""
+    options.refuse(f"{source}, a network file", "input_shape", "weights", "activation", "preset")
     assumed: tuple[str, ...] = ()
     fixed: FixedPointNetwork | None
     problems: list[Finding] = []

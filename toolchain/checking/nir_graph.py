@@ -31,6 +31,7 @@ def check_nir(path: Path, options: CheckOptions) -> Checked:
     InvalidValue
         An unknown preset.
     """
+    options.refuse(f"{path.name}, a NIR graph", "weights", "activation")
     found: list[tuple[str, SpikeloomError]] = []
     graph = load_graph(path, found)
     chosen = Options(preset=options.preset, time_steps=options.time_steps, input_shape=options.input_shape)

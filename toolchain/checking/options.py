@@ -49,3 +49,15 @@ class CheckOptions:
     def bits(self) -> int:
         """Weight bits that are asked for, or the usual."""
         return USUAL_BITS if self.weight_bits is None else self.weight_bits
+
+    def refuse(self, model: str, *names: str) -> None:
+        """Refuse those members among ``names`` that are given: they mean nothing for ``model``.
+
+        Raises
+        ------
+        InvalidValue
+            One of them is given.
+        """
+        for name in names:
+            if getattr(self, name) is not None:
+                raise InvalidValue(f"--{name.replace('_', '-')} means nothing for {model}; leave it out")

@@ -214,8 +214,10 @@ def check_source(source: str, options: CheckOptions) -> Checked:
     InvalidValue, NetworkFileError
         There is no such source, or the shape of its frames is not known.
     """
+    options.refuse(f"{source}, a PyTorch source", "preset")
     shape = options.input_shape
     if source in zoo.ARCHITECTURES:
+        options.refuse(f"{source}, which is untrained", "weights")
         architecture = zoo.ARCHITECTURES[source]
         module = zoo.build(source, activation=options.activation or "qcfs")
         checked = check_module(source, module, shape or architecture.input_shape, options)
@@ -227,12 +229,17 @@ def check_source(source: str, options: CheckOptions) -> Checked:
             f"--activation {options.activation} goes with an untrained architecture: {', '.join(zoo.ARCHITECTURES)}"
         )
     if source == "bundled" or source.endswith(".safetensors"):
+        options.refuse(f"{source}, which holds its own", "weights")
         from toolchain.train import load_source  # with its data sets, which no other source needs
 
         path = zoo.BUNDLED_WEIGHTS if source == "bundled" else Path(source)
         trained = load_source(path)
         shape = shape or zoo.ARCHITECTURES[trained.provenance["architecture"]].input_shape
         return check_module(path.stem, trained.module, shape, options)
+    if ":" not in source:
+        raise InvalidValue(
+            f"no model {source!r}; there are files, bundled, FILE.py:FUNCTION, and untrained {', '.join(zoo.ARCHITECTURES)}"
+        )
     module = load_module(source, options.weights)
     if shape is None:
         raise InvalidValue(f"{source} does not say what frames it takes; give --input-shape, such as 1,28,28")

@@ -39,6 +39,11 @@ __all__ = [
 # Typer carries its own copy of Click since 0.2x, or uses Click's: take the base from what it exports.
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
+INTERRUPTED = 130
+"""Exit code of a run that was stopped: 128 and the number of SIGINT."""
+CLOSED_PIPE = 141
+"""Exit code where nobody reads the output any more: 128 and the number of SIGPIPE."""
+
 
 @app.callback(invoke_without_command=True)
 def main(
@@ -62,7 +67,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         command = context.command_path if context else "spikeloom"
         message = " ".join(error.format_message().split())
         if hasattr(error.__cause__, "errors"):  # Typer converts through pydantic, whose text leaves the value out
-            message += f", not {error.__cause__.errors()[0]['input']!r}"
+            message = message.partition(", unable to parse")[0] + f", not {error.__cause__.errors()[0]['input']!r}"
         log.print(f"error: {message}; see {command} --help", markup=False, soft_wrap=True)
         return 2
     except SpikeloomError as error:
@@ -70,10 +75,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         log.print("stopped")
-        return 130
+        return INTERRUPTED
+    except MemoryError:
+        log.print("error: memory ran out; take fewer --images, or free some", markup=False, soft_wrap=True)
+        return 2
     except BrokenPipeError:
         sys.stderr.close()
-        return 141
+        return CLOSED_PIPE
+    except SystemExit as error:
+        if isinstance(
+            error.__context__, BrokenPipeError
+        ):  # newer Typers turn it into exit code 1, which says that a check failed
+            return CLOSED_PIPE
+        raise
     except OSError as error:  # a path too long or in a folder without permission, a full disk
         if error.strerror is None:
             raise
@@ -84,4 +98,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
             soft_wrap=True,
         )
         return 2
+    if code == INTERRUPTED:  # newer Typers turn Ctrl-C into this
+        log.print("stopped")
     return int(code or 0)

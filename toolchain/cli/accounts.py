@@ -48,7 +48,7 @@ from toolchain.tables import out, show_diagnosis, show_energy, show_exits, show_
 __all__: list[str] = []
 
 
-@app.command()
+@app.command(short_help="Energy at each T against four kinds of ANN.")
 def energy(
     network: Network,
     steps: Steps = None,
@@ -119,7 +119,7 @@ def energy(
     return 0
 
 
-@app.command()
+@app.command(short_help="Where the accuracy went, and a remedy.")
 def diagnose(
     source: Source,
     network: Annotated[Path, typer.Argument(metavar="SNN", help="Result of spikeloom convert for SOURCE.")],
@@ -165,13 +165,14 @@ def diagnose(
     return 0
 
 
-@app.command()
+@app.command(short_help="Every conversion method that fits, as a table.")
 def survey(
     source: Source,
     target: Annotated[Path, typer.Option("--out", "-o", help="CSV file; what it holds already is not run again.")],
     weights: Weights = None,
     methods: Annotated[
-        str, typer.Option("--methods", "-m", help="List such as optimal,robust_norm; all that fit the source.")
+        str,
+        typer.Option("--methods", "--method", "-m", help="List such as optimal,robust_norm; all that fit the source."),
     ] = "all",
     steps: Annotated[
         str, typer.Option("--time-steps", "-T", help="List 1,2,4 or range 1..8; radix stops at 10.")
@@ -223,7 +224,7 @@ def survey(
     return 0
 
 
-@app.command("early-exit")
+@app.command("early-exit", short_help="Does it pay to stop at a small T?")
 def early_exit(
     network: Network,
     steps: Annotated[str, typer.Option("--time-steps", "-T", help="List 2,4,8 or range 1..8.")] = "2,4,8,16",

@@ -20,7 +20,7 @@ BOARD_MEMORIES = ("rom", "loadable")
 Baud = Annotated[int, typer.Option("--baud", help="Bits a second of the serial line, 8N1.")]
 
 
-@app.command()
+@app.command(short_help="Bitstream for a board, with a serial link.")
 def build(
     network: Annotated[Path, typer.Argument(metavar="NET", help="Network file, or a folder of spikeloom generate.")],
     board: Annotated[str, typer.Option("--board", "-B", help="ulx3s (85F), icebreaker or tangnano9k.")],
@@ -99,7 +99,7 @@ def _show_build(result: "BoardResult") -> None:
     out.print(f"Then: spikeloom run --port PORT{load} image.npy", markup=False)
 
 
-@app.command()
+@app.command(short_help="Send images to a board with such a bitstream.")
 def run(
     images: Annotated[
         Path, typer.Argument(metavar="IMAGES", help=".npy file, uint8: one image or [N, C, H, W]; or .npz of spikes.")

@@ -72,7 +72,7 @@ def _source_files(source: str | None, weights: Path | None) -> tuple[Path, ...]:
     return (file, *((weights,) if weights is not None else ()))
 
 
-@app.command()
+@app.command(short_help="Compare every link from source to netlist; a certificate.")
 def certify(
     context: typer.Context,
     network: Annotated[Path, typer.Argument(metavar="NET", help="Network file, or a folder of spikeloom generate.")],

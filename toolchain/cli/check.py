@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolchain.cli.interchange import shape_of
-from toolchain.cli.shared import Also, AsJson, Banks, MemoryBits, Room, WeightCache, app, lanes_list, listed, print_json
+from toolchain.cli.shared import (
+    Also,
+    AsJson,
+    Banks,
+    MemoryBits,
+    Room,
+    WeightCache,
+    app,
+    lanes_list,
+    listed,
+    print_json,
+    stages,
+)
 from toolchain.errors import InvalidValue
 from toolchain.tables import out, show_layers, show_outside, show_predictions
 
@@ -65,14 +77,14 @@ def _kbit(bits: int) -> str:
     return f"{bits / 1024:,.1f} kbit"
 
 
-@app.command()
+@app.command(short_help="Will it convert, and will it fit? Before any training.")
 def check(
     model: Annotated[
         str,
         typer.Argument(
             metavar="MODEL",
             help="Network file, NIR graph (.nir), ONNX model (.onnx), checkpoint of spikeloom train, bundled, FILE.py:FUNCTION, or cnn, mlp, vgg11, "
-            "vgg16, resnet20, untrained.",
+            "vgg16, resnet18, resnet20, untrained.",
         ),
     ],
     device: Annotated[
@@ -139,32 +151,37 @@ def check(
     devices = [] if device is None else [find_device(name) for name in listed(device, "device")]
     numbers = CANDIDATES if lanes is None else tuple(sorted(lanes_list(lanes)))
     activity = Activity(USUAL.spikes if density is None else density, USUAL.pixels if pixels is None else pixels)
-    checked = check_model(
-        model, CheckOptions(time_steps, weight_bits, shape_of(input_shape), weights, activation, preset)
-    )
-    network = checked.network
-    room: dict[int, Capacity | External | None] = dict.fromkeys(numbers, external)
-    if network is not None and memories == "loadable":
-        room = {
-            number: listed_capacity(network, lanes=number, listed=capacity, banks=banks, also=also)
-            for number in numbers
-        }
-    told = (
-        []
-        if network is None
-        else [[predict(network, each, number, activity, room.get(number)) for number in numbers] for each in devices]
-    )
-    held = {} if network is None or devices else holding(network, activity, numbers, room.get)
-    chosen = {each.name: recommended(predictions) for each, predictions in zip(devices, told, strict=False)}
-    if network is None:
-        enough = True
-    else:
-        enough = any(best is not None for best in chosen.values()) if devices else bool(held)
-    outside = (
-        holding(network, activity, numbers, lambda lanes: External(), devices or None)
-        if network is not None and not enough and memories != "external"
-        else {}
-    )
+    with stages(f"check {Path(model).name}") as say:
+        say("layer by layer")
+        checked = check_model(
+            model, CheckOptions(time_steps, weight_bits, shape_of(input_shape), weights, activation, preset)
+        )
+        network = checked.network
+        room: dict[int, Capacity | External | None] = dict.fromkeys(numbers, external)
+        if network is not None and memories == "loadable":
+            room = {
+                number: listed_capacity(network, lanes=number, listed=capacity, banks=banks, also=also)
+                for number in numbers
+            }
+        say("sizes and cycles")
+        told = (
+            []
+            if network is None
+            else [
+                [predict(network, each, number, activity, room.get(number)) for number in numbers] for each in devices
+            ]
+        )
+        held = {} if network is None or devices else holding(network, activity, numbers, room.get)
+        chosen = {each.name: recommended(predictions) for each, predictions in zip(devices, told, strict=False)}
+        if network is None:
+            enough = True
+        else:
+            enough = any(best is not None for best in chosen.values()) if devices else bool(held)
+        outside = (
+            holding(network, activity, numbers, lambda lanes: External(), devices or None)
+            if network is not None and not enough and memories != "external"
+            else {}
+        )
     good = checked.converts and enough
     if as_json:
         print_json(

@@ -11,7 +11,7 @@ from toolchain.tables import out
 __all__: list[str] = []
 
 
-@app.command()
+@app.command(short_help="Networks and settings side by side, and the front.")
 def compare(
     networks: Annotated[
         list[str],

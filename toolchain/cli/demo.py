@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from toolchain.cli.shared import AsJson, Lanes, SimulatorName, app, bar, print_json
+from toolchain.cli.shared import AsJson, Lanes, SimulatorName, app, bar, print_json, stages
 from toolchain.tables import out, show_energy, show_errors, show_verdict
 
 __all__: list[str] = []
 
 
-@app.command()
+@app.command(short_help="The whole chain on the bundled network and images.")
 def demo(
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.")] = Path("build/demo"),
     images: Annotated[int, typer.Option("--images", help="Images to verify in simulation, 1 to 1000.")] = 20,
@@ -40,7 +40,9 @@ def demo(
         f"\n[bold]1 Source[/]    {origin['architecture']} trained on {origin['dataset']}, QCFS with L = {origin['levels']}: "
         f"{accuracy:.2f} % in FP32 on {len(job.dataset.frames)} bundled test images"
     )
-    accuracy = job.convert()
+    with stages("converting") as stage:
+        stage("fashion-cnn")
+        accuracy = job.convert()
     say(
         f"[bold]2 Convert[/]   batch norm and pooling folded, T = {job.spiking.time_steps}, {job.spiking.schedule}: "
         f"{accuracy:.2f} % as a floating-point spiking network"
@@ -53,7 +55,9 @@ def demo(
     )
     if not as_json:
         show_errors(errors, flow.TABLE_IMAGES)
-    bundle = job.generate()
+    with stages("generating") as stage:
+        stage(f"Verilog of {lanes} lanes, and its test bench")
+        bundle = job.generate()
     say(f"[bold]4 Generate[/]  {lanes} lanes in {bundle.verilog}")
     say(f"[bold]5 Verify[/]    every spike of {images} images against the golden model, on {simulator}")
     with bar(f"compiling for {simulator}, then simulating", images) as move:
@@ -68,7 +72,9 @@ def demo(
         reports = job.energy(move)
     if not as_json:
         show_energy(reports)
-    page = job.report()
+    with stages("writing") as stage:
+        stage("the page")
+        page = job.report()
     say(f"[bold]7 Report[/]    {page}: open it in a browser, or send it to a colleague")
     summary = job.summary()
     if as_json:

@@ -48,7 +48,7 @@ def _microseconds(name: str, text: str | None) -> int | None:
     return int(value)
 
 
-@app.command("bin")
+@app.command("bin", short_help="Recordings of event cameras to frames of spikes.")
 def bin_events(
     recordings: Annotated[
         list[Path],

@@ -1,5 +1,6 @@
 """Verbs about hardware: ``generate``, ``verify``."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +37,7 @@ from toolchain.tables import out, show_cycles, show_netlist, show_split, show_ve
 __all__: list[str] = []
 
 
-@app.command()
+@app.command(short_help="Integers to Verilog, with test benches.")
 def generate(
     network: Network,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
@@ -80,7 +81,9 @@ def generate(
         memory_bits=memory_bits,
         memory_timeout=memory_timeout,
     )
-    bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames, cuts=cuts, capacity=room, external=outside)
+    with stages(f"generate {fixed.name}") as say:
+        say(f"Verilog of {lanes} lanes, and its test bench")
+        bundle = flow.generate(fixed, folder, lanes=lanes, frames=frames, cuts=cuts, capacity=room, external=outside)
     if as_json:
         print_json({**bundle.describe(), "verilog": str(bundle.verilog)})
     else:
@@ -93,11 +96,11 @@ def generate(
             out.print(f"Weights, {flow.waits(bundle, fixed, frames)}")
         if split is not None:
             show_split(fixed, split)
-        out.print(f"Its test bench: {sys.executable} {folder / 'run.py'}")
+        out.print(f"Its test bench: {shlex.join([sys.executable, str(folder / 'run.py')])}", markup=False)
     return 0
 
 
-@app.command()
+@app.command(short_help="Packet that loads a network into a loadable core.")
 def pack(
     network: Network,
     core: Annotated[
@@ -123,6 +126,10 @@ def pack(
 
     if core.is_dir():
         core /= RESULT if (core / RESULT).exists() else PORTS_FILE
+    if not core.is_file():
+        raise InvalidValue(
+            f"no file {core}; --core is a folder of spikeloom generate or build --memories loadable, or its {PORTS_FILE} or {RESULT}"
+        )
     capacity = read_capacity(core)
     fixed = load_fixed_point(network)
     words = write_load(fixed, capacity, target)
@@ -140,7 +147,7 @@ def pack(
     return 0
 
 
-@app.command()
+@app.command(short_help="Hardware against the golden model, bit by bit.")
 def verify(
     network: Annotated[Path, typer.Argument(metavar="NET", help="Network file, or a folder of spikeloom generate.")],
     images: Annotated[int, typer.Option("--images", help="Images to run.")] = 20,
@@ -203,19 +210,21 @@ def verify(
     else:
         number = flow.DEFAULT_LANES if lanes is None else lanes
         split = flow.shared_out(fixed, frames, lanes=number, cores=cores, cut=names_in(cut))
-    bundle, fixed = flow.bundle_for(
-        network,
-        lanes=lanes,
-        folder=folder,
-        cuts=split.cuts if split else (),
-        memories=memories,
-        listed=capacity,
-        banks=banks,
-        also=also,
-        weight_cache=weight_cache,
-        memory_bits=memory_bits,
-        memory_timeout=memory_timeout,
-    )
+    with stages(f"verify {fixed.name}") as say:
+        say("Verilog")
+        bundle, fixed = flow.bundle_for(
+            network,
+            lanes=lanes,
+            folder=folder,
+            cuts=split.cuts if split else (),
+            memories=memories,
+            listed=capacity,
+            banks=banks,
+            also=also,
+            weight_cache=weight_cache,
+            memory_bits=memory_bits,
+            memory_timeout=memory_timeout,
+        )
     level = None
     if target is not None:
         with stages(f"{target.name}, {bundle.lanes} lanes") as say:

@@ -28,7 +28,7 @@ def shape_of(text: str | None) -> tuple[int, int, int] | None:
     return (sizes[0], sizes[1], sizes[2])
 
 
-@app.command("import")
+@app.command("import", short_help="NIR graph to a spiking network, under rules that are shown.")
 def import_nir(
     source: Annotated[Path, typer.Argument(metavar="GRAPH", help="NIR graph (.nir).")],
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
@@ -149,7 +149,7 @@ def import_nir(
     return 0
 
 
-@app.command("export")
+@app.command("export", short_help="Spiking network to a NIR graph.")
 def export_nir(
     network: Network,
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.nir).")],

@@ -23,6 +23,7 @@ from toolchain.cli.shared import (
     load_dataset,
     print_json,
     source_name,
+    stages,
     use_threads,
 )
 from toolchain.errors import InvalidValue
@@ -43,7 +44,7 @@ COMPARED_IMAGES = 1000
 """Images on which convert compares source and spiking network."""
 
 
-@app.command()
+@app.command(short_help="Train a network of the zoo.")
 def train(
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
     architecture: Annotated[
@@ -150,7 +151,7 @@ def _of_events(
     return "spikes", dataset.steps if steps is None and target_loss is None else steps
 
 
-@app.command()
+@app.command(short_help="Trained PyTorch or ONNX network to a spiking network.")
 def convert(
     source: Source,
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
@@ -247,15 +248,16 @@ def convert(
 
     part = dataset.take(min(COMPARED_IMAGES, len(dataset.frames)))
     tried: list[Tried] = []
-    if target_loss is None:
-        network = converted(time_steps)
+    with stages(f"convert {source_name(source)}") as say:
+        say(f"thresholds from {len(batch)} calibration images")
+        network = converted(time_steps if target_loss is None else 1)
+        say(f"the source on {len(part.frames)} images")
         before = accuracy(module, part)
-    else:
-        first, before = converted(1), accuracy(module, part)
+    if target_loss is not None:
         most = MOST_STEPS if most_steps is None else most_steps
         with bar("trying T", most) as move:
             network, tried = fewest_steps(
-                first,
+                network,
                 part,
                 before,
                 target_loss=target_loss,
@@ -286,7 +288,7 @@ def convert(
     return 0
 
 
-@app.command()
+@app.command(short_help="Spiking network to integers, and what that costs.")
 def quantize(
     network: Network,
     target: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],

@@ -73,7 +73,7 @@ class _Subject:
         return value if isinstance(value, str) else None
 
 
-@app.command()
+@app.command(short_help="Page about a network's energy: HTML, JSON, CSV.")
 def report(
     context: typer.Context,
     network: Annotated[

@@ -42,14 +42,17 @@ NETLIST_DEVICE = "hx8k"
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Network = Annotated[Path, typer.Argument(metavar="NET", help="Network file (.safetensors).")]
 Source = Annotated[
-    str, typer.Argument(help="FILE.safetensors of spikeloom train, FILE.onnx, bundled, or FILE.py:FUNCTION.")
+    str,
+    typer.Argument(
+        metavar="SOURCE", help="FILE.py:FUNCTION, FILE.onnx, FILE.safetensors of spikeloom train, or bundled."
+    ),
 ]
 Weights = Annotated[Path | None, typer.Option("--weights", help="State dict (.safetensors) for FILE.py.")]
 Data = Annotated[
     str,
     typer.Option(
         "--data",
-        help="bundled, fashion-mnist, idx, mnist-subset, digits, cifar10, cifar100, events or FILE.npz of bin.",
+        help="bundled, fashion-mnist, idx, mnist-subset, digits, cifar10, cifar100, events, or FILE.npz of images and labels, or of bin.",
     ),
 ]
 TrainingData = Annotated[

