@@ -71,10 +71,12 @@ def multipliers(program: Program, family: str) -> int:
     if program.grouped:
         return lanes
     number = (program.lanes - 1).bit_length()
-    stride = max(instruction.lane_stride for instruction in program.instructions).bit_length()
+    largest = max(instruction.lane_stride for instruction in program.instructions)
+    stride = largest.bit_length()
     if family == "gowin":
         return lanes + (number >= 4) * (2 if stride > 9 else 1)
-    return lanes + (number >= 2 and number + stride >= LEAST_PRODUCT[family] and "lane_stride" in _varying(program))
+    shifted = "lane_stride" not in _varying(program) and largest.bit_count() <= 1
+    return lanes + (number >= 2 and number + stride >= LEAST_PRODUCT[family] and not shifted)
 
 
 def _varying(program: Program) -> dict[str, int]:
