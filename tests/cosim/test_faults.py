@@ -75,12 +75,12 @@ HARDWARE = {
         TWO_PHASE, "spike", "hdl.program", (('"stream":\n            return {**values, "initial": layer', '"stream":\n            return {**values, "initial": 0 * layer'),),
     ),
     "bias_twice": (
-        STREAM, "spike", "hdl.lane", (("self.held + self.addend", "self.held + self.addend + self.addend"),),
+        STREAM, "spike", "hdl.lane", (("held + self.addend", "held + self.addend + self.addend"),),
     ),
     "bias_in_the_fire_phase": (
         STREAM, "spike", "hdl.lane",
         (
-            ("loaded = self.held + self.addend", "loaded = self.held"),
+            ("loaded = held + self.addend", "loaded = held"),
             ("else 0, potential)),", "else 0, potential) + self.addend),"),
         ),
     ),
