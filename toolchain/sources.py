@@ -46,8 +46,6 @@ def _way_out(source: str) -> str:
             f"pickled files are code and are not read: save the weights as safetensors ({_SAVE.format(path.stem)}) "
             f"and give FILE.py:FUNCTION --weights {path.stem}.safetensors"
         )
-    if path.suffix == ".nir":
-        return f"a NIR graph is read by spikeloom import {source}"
     return "see spikeloom convert --help"
 
 

@@ -100,7 +100,7 @@ FAULTS = {
         "left.eq(settings.fields_a_word)",
     ),
     "another_place": ("self.address.eq(settings.frame_base)", "self.address.eq(0)"),
-    "signs_of_other_lanes": ("held >> self.settings.used", "held >> (self.settings.used - 1)"),
+    "signs_of_other_lanes": ("held >> self.settings.used", "held >> (self.settings.used ^ 1)"),
     "part_of_a_field_kept": ("part.eq(0),\n                    remaining", "remaining"),
 }
 """Healthy and faulty text."""
@@ -109,7 +109,11 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_caught(fault):
     found = []
-    for shape, lanes in (((3, 2, 2), 16), ((17, 1, 2), 40)):
+    for shape, lanes in (
+        ((2, 3, 3), 16),
+        ((3, 2, 2), 16),
+        ((17, 1, 2), 40),
+    ):  # a last word that is not full, and full ones
         packing, packets = sent(shape, lanes, True)
         made = SpikeReceiver(packing, base=BASE, address_bits=10)
         faulty = faulty_module("hdl.loaded_receiver", (FAULTS[fault],)).LoadedSpikeReceiver(

@@ -60,7 +60,7 @@ REFUSED = {
         f"convert IN/nets.py {OPTIMAL}",
         r"nets\.py' is neither .*; name the function .*nets\.py:FUNCTION",
     ),
-    "NIR graph": (f"convert IN/x.nir {OPTIMAL}", r"x\.nir' is neither .*; .* spikeloom import .*x\.nir"),
+    "NIR graph": (f"convert IN/x.nir {OPTIMAL}", r"x\.nir' is a NIR graph.*: spikeloom import reads it;"),
     "state dict alone": (
         f"convert IN/folder.safetensors/wrong.safetensors {OPTIMAL}",
         r"wrong\.safetensors is not a trained source network; .* FILE\.py:FUNCTION --weights .*wrong\.safetensors",

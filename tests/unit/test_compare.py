@@ -30,6 +30,7 @@ from toolchain.compare.labels import Box
 from toolchain.compare.output import write_comparison
 from toolchain.cycles import cycles
 from toolchain.energy import BASELINES, load_profile
+from toolchain.errors import InvalidValue
 
 INTEGER = load_profile("45nm-int")
 
@@ -283,7 +284,7 @@ def test_picture_is_written_in_one_step(found, tmp_path, ending, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(picture.Figure, "savefig", half)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InvalidValue, match="No space"):
         write_comparison(found, picture=paths[0])
     assert paths[0].read_bytes() == first and sorted(tmp_path.iterdir()) == paths
 
