@@ -25,18 +25,22 @@ def _cell(kind: str, inputs: Sequence[int] = (), outputs: Sequence[int] = ()) ->
 
 
 def _netlist(path: Path, lanes: int, cores: tuple[str, ...] = ("harness.core",), *, others: int = 3) -> Path:
-    """A file as Yosys writes it: of each lane a multiplier, a block of membranes, and two of weights, numbered against the lanes,
-    each of which feeds registers of two lanes through logic; and blocks of no lane."""
+    """A file as Yosys writes it, blocks numbered against the lanes: of each lane a multiplier, a block of membranes behind whose register,
+    which bears the array's name, the lane begins, and two blocks of weights for two lanes each, with logic behind; blocks of no lane, and
+    one that reaches all lanes behind a register of none."""
     cells = {}
     nets = count()
     for core in cores:
         weights = [next(nets) for _ in range(lanes)]
+        frame, pixel = next(nets), next(nets)
         for lane in range(lanes):
-            product, chosen = next(nets), next(nets)
+            product, chosen, membrane, given, sum_ = (next(nets) for _ in range(5))
             own = f"{core}.neurons.lane_{lane}."
-            cells[f"{own}product_TRELLIS_FF_Q_DI_MULT18X18D_P0"] = _cell("MULT18X18D", outputs=[product])
+            cells[f"{own}product_TRELLIS_FF_Q_DI_MULT18X18D_P0"] = _cell("MULT18X18D", [pixel], [product])
             cells[f"{own}product_TRELLIS_FF_Q"] = _cell("TRELLIS_FF", [product])
-            cells[f"{core}.neurons.membranes.0.{lane}"] = _cell("DP16KD")
+            cells[f"{core}.neurons.membranes.0.{lanes - lane}"] = _cell("DP16KD", [sum_], [membrane])
+            cells[f"{core}.neurons.given${lane}_TRELLIS_FF_Q"] = _cell("TRELLIS_FF", [membrane], [given])
+            cells[f"{own}sum_TRELLIS_FF_Q"] = _cell("TRELLIS_FF", [given], [sum_])
             cells[f"{core}.neurons.between_{lane}"] = _cell("LUT4", [weights[lane]], [chosen])
             cells[f"{own}weight_TRELLIS_FF_Q"] = _cell("TRELLIS_FF", [chosen])
         for lane in range(0, lanes, 2):
@@ -45,6 +49,8 @@ def _netlist(path: Path, lanes: int, cores: tuple[str, ...] = ("harness.core",),
                 cells[block] = _cell(kind, outputs=weights[lane : lane + 2])
         for number in range(others):
             cells[f"{core}.spikes_{number}.0.0"] = _cell("DP16KD")
+        cells[f"{core}.frame.0.0"] = _cell("PDPW16KD", outputs=[frame])
+        cells[f"{core}.scanner.pixel_TRELLIS_FF_Q"] = _cell("TRELLIS_FF", [frame], [pixel])
     path.write_text(json.dumps({"creator": "a test", "modules": {"top": {"cells": cells}}}))
     return path
 
@@ -86,12 +92,13 @@ def test_every_block_gets_a_site_of_its_own_and_its_kind(tmp_path: Path, device:
 
 
 def test_blocks_of_a_lane_are_neighbours(tmp_path: Path) -> None:
-    path = _netlist(tmp_path / "netlist.json", 64, others=16)
+    # an even number of blocks: with an odd one, a block of the lane where the line turns may stand across the turn
+    path = _netlist(tmp_path / "netlist.json", 64, others=7)
     assert floorplan(path, FLOORPLANS["ecp5-85k"], top="top")
     told = _told(path)
     for lane in range(64):
         column, row, _ = told[f"harness.core.neurons.lane_{lane}.product_TRELLIS_FF_Q_DI_MULT18X18D_P0"]
-        for block in (f"membranes.0.{lane}", f"weights.0.{64 - lane // 2 * 2}"):
+        for block in (f"membranes.0.{64 - lane}", f"weights.0.{64 - lane // 2 * 2}"):
             beside, above, _ = told[f"harness.core.neurons.{block}"]
             # two groups of columns, and the next row but one of block RAMs; of 117 columns and 60 rows with sites
             assert abs(column - beside) <= 18 and abs(row - above) <= 24, (lane, block)
@@ -101,7 +108,8 @@ def test_blocks_of_no_lane_stand_in_the_middle(tmp_path: Path) -> None:
     path = _netlist(tmp_path / "netlist.json", 64, others=4)
     assert floorplan(path, FLOORPLANS["ecp5-85k"], top="top")
     told = _told(path)
-    assert all(45 <= told[f"harness.core.spikes_{number}.0.0"][0] <= 80 for number in range(4))
+    blocks = [*(f"harness.core.spikes_{number}.0.0" for number in range(4)), "harness.core.frame.0.0"]
+    assert all(45 <= told[block][0] <= 80 for block in blocks)
 
 
 def test_cores_of_a_chain_follow_each_other(tmp_path: Path) -> None:
@@ -111,7 +119,7 @@ def test_cores_of_a_chain_follow_each_other(tmp_path: Path) -> None:
     told = _told(path)
     grid = FLOORPLANS["ecp5-85k"]["MULT18X18D"]
     line = grid.line(
-        48, max(each.groups_for(number) for each, number in ((grid, 48), (FLOORPLANS["ecp5-85k"]["DP16KD"], 96)))
+        48, max(each.groups_for(number) for each, number in ((grid, 48), (FLOORPLANS["ecp5-85k"]["DP16KD"], 99)))
     )
     order = [
         line.index("X{}/Y{}/{}".format(*told[f"{core}.neurons.lane_{lane}.product_TRELLIS_FF_Q_DI_MULT18X18D_P0"]))
@@ -139,5 +147,5 @@ def test_kinds_that_a_device_has_too_few_of_are_left_to_the_placer(tmp_path: Pat
     cells["harness.core.scanner.MULT18X18D_P0"] = _cell("MULT18X18D")
     path.write_text(json.dumps(design))
     assert floorplan(path, FLOORPLANS["ecp5-25k"], top="top")  # it has 28 multipliers
-    assert len(_told(path)) == 28
+    assert len(_told(path)) == 29  # the membranes and the frame
     assert all(site.startswith("EBR") for _, _, site in _told(path).values())

@@ -7,7 +7,7 @@ with 64 lanes it needs 280,000 units of wire, and 121,000 where they are told (`
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, cycle, product
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import Any
 __all__ = ["FLOORPLANS", "Grid", "floorplan"]
 
 _LANE = re.compile(r"(.*\bneurons)\.lane_(\d+)\.")
-_BLOCK = re.compile(r"(.*\bneurons\.[^.]+)\.\d+\.(\d+)$")
-"""Yosys numbers the blocks of a memory last."""
 _REGISTER = "TRELLIS_FF"
+_FAR = 0.25
+"""Part of the line of lanes; a block that feeds lanes further apart, behind registers of none, serves all of them."""
 _ROOM = 1.1
 """Sites for each block."""
 
@@ -90,8 +90,8 @@ FLOORPLANS = {
 class _Line:
     """All lanes in a line from 0 to 1, core by core, and where on it each block belongs.
 
-    A block belongs to the lanes whose registers it feeds, through logic only; one that feeds none and is of a memory within the
-    neuron array, to where it is in that memory; all others to the middle of both halves.
+    A block belongs to the lanes whose registers it feeds, or, where the first register bears the name of an array's wire, to those
+    behind that one; a block that feeds none, or only such as are far from each other there, to the middle of both halves.
     """
 
     def __init__(self, cells: dict[str, Any]):
@@ -106,40 +106,42 @@ class _Line:
         self.cores = sorted(lanes, key=lambda core: [int(number) for number in re.findall(r"\d+", core)])
         self._lanes = lanes
 
-    def places(self, blocks: Sequence[str]) -> dict[str, float]:
+    def places(self, blocks: Iterable[str]) -> dict[str, float]:
         """Of each block, its place."""
-        blocks = sorted(blocks)
-        found = {name: match for name in blocks if (match := _BLOCK.match(name)) is not None}
-        last: dict[str, int] = defaultdict(int)
-        for match in found.values():
-            last[match[1]] = max(last[match[1]], int(match[2]))
         middle = cycle((0.25, 0.75))
         places = {}
-        for name in blocks:
-            lanes = [self._lane(match) for match in map(_LANE.match, self._fed_by(name)) if match is not None]
-            if lanes:
-                places[name] = sum(lanes) / len(lanes)
-            elif name in found and (core := found[name][1].rpartition(".")[0]) in self.cores:
-                within = (int(found[name][2]) + 0.5) / (last[found[name][1]] + 1)
-                places[name] = (self.cores.index(core) + within) / len(self.cores)
-            else:
-                places[name] = next(middle)
+        for name in sorted(blocks):
+            place = self._place(name)
+            places[name] = next(middle) if place is None else place
         return places
+
+    def _place(self, block: str) -> float | None:
+        fed = self._registers_behind({block})
+        lanes = self._lanes_of({block} | fed)
+        if not lanes:
+            lanes = self._lanes_of(self._registers_behind(fed))
+            if lanes and max(lanes) - min(lanes) > _FAR:
+                return None
+        return sum(lanes) / len(lanes) if lanes else None
+
+    def _lanes_of(self, names: set[str]) -> list[float]:
+        return [self._lane(match) for match in map(_LANE.match, sorted(names)) if match is not None]
 
     def _lane(self, match: re.Match[str]) -> float:
         core, lane = match[1], int(match[2])
         return (self.cores.index(core) + (lane + 0.5) / self._lanes[core]) / len(self.cores)
 
-    def _fed_by(self, block: str) -> set[str]:
-        """The block, and the registers that it feeds."""
-        registers, seen, reached = {block}, {block}, {block}
+    def _registers_behind(self, cells: set[str]) -> set[str]:
+        """The registers that cells feed through logic alone."""
+        registers: set[str] = set()
+        seen, reached = set(cells), cells
         while reached:
             bits = {bit for name in reached for bit in _bits(self._cells[name], "output")}
-            reached = {name for bit in bits for name in self._fed[bit]} - seen
+            behind = {name for bit in bits for name in self._fed[bit]}
+            found = {name for name in behind if self._cells[name]["type"] == _REGISTER}
+            registers |= found
+            reached = behind - found - seen
             seen |= reached
-            ends = {name for name in reached if self._cells[name]["type"] == _REGISTER}
-            registers |= ends
-            reached -= ends
         return registers
 
 
@@ -176,7 +178,7 @@ def floorplan(netlist: Path, grids: dict[str, Grid], *, top: str) -> bool:
     line = _Line(cells)
     if not line.cores:
         return False
-    places = line.places([*chain(*blocks.values())])
+    places = line.places(chain(*blocks.values()))
     groups = max(grid.groups_for(len(names)) for grid, names in blocks.items())
     for grid, names in blocks.items():
         sites = grid.line(len(names), groups)
