@@ -21,7 +21,8 @@ import numpy as np
 
 from toolchain.errors import DatasetMissing, InvalidValue
 from toolchain.events import Spikes, load_spikes, rebinned
-from toolchain.imagefile import arrays_in, load_images
+from toolchain.imagefile import load_images
+from toolchain.npz import array_names
 
 __all__ = ["DATASETS", "Dataset", "load", "load_frames", "read_idx", "write_idx"]
 
@@ -287,7 +288,7 @@ def _labelled(name: str, spikes: Spikes) -> Dataset:
 
 def _of_images(path: Path) -> bool:
     """Whether a file holds images, not spikes; one with neither is refused, one that cannot be read is left to its reader."""
-    names = arrays_in(path)
+    names = array_names(path)
     if names and not names & {"images", "spikes"}:
         raise InvalidValue(
             f"{path} holds {', '.join(sorted(names))[:200]}, must hold images [N, C, H, W] and labels [N], or spikes [N, T, C, H, W] "

@@ -6,13 +6,14 @@
 import zipfile
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from toolchain.errors import DatasetMissing, InvalidValue
-from toolchain.events.npy import read_header
+from toolchain.errors import InvalidValue
+from toolchain.npz import opened, read_array
 
-__all__ = ["MAX_BYTES", "arrays_in", "load_images"]
+__all__ = ["MAX_BYTES", "load_images"]
 
 MAX_BYTES = 1 << 31
 """Of images, a byte a pixel, in a file."""
@@ -20,27 +21,16 @@ MAX_IMAGES = 1 << 24
 _IMAGES, _LABELS = "images.npy", "labels.npy"
 
 
-def arrays_in(path: Path) -> frozenset[str]:
-    """Names of the arrays in an ``.npz`` file; of what cannot be read, none."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return frozenset(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return frozenset()
-
-
 def _numbers(archive: zipfile.ZipFile, name: str, path: Path, limit: int) -> np.ndarray:
     """A whole array, of at most ``limit`` bytes."""
     where = f"{path}: {name}"
-    with archive.open(name) as file:
-        shape, fortran, dtype = read_header(file, where)
+
+    def check(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         size = prod(shape) * dtype.itemsize
         if min(shape, default=1) < 0 or size > limit:
             raise InvalidValue(f"{where} has shape {shape}, {size} bytes, the limit is {limit}; make several files")
-        raw = file.read(size)
-        if len(raw) != size or file.read(1):
-            raise InvalidValue(f"{where} is not as long as its header says: {size} bytes")
-    return np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
+
+    return read_array(archive, name, where, check)
 
 
 def _frames(images: np.ndarray, path: Path) -> np.ndarray:
@@ -69,19 +59,9 @@ def load_images(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     InvalidValue
         Not such a file, other types or shapes, more than ``MAX_BYTES``.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            frames = _frames(_numbers(archive, _IMAGES, path, MAX_BYTES), path)
-            labels = _numbers(archive, _LABELS, path, 8 * MAX_IMAGES) if _LABELS in archive.namelist() else None
-    except FileNotFoundError as error:
-        raise DatasetMissing(f"no file of images {path}; write it with numpy.savez") from error
-    except OSError as error:
-        raise InvalidValue(f"cannot read {path}: {error.strerror or error}") from error
-    except InvalidValue:
-        raise
-    except Exception as error:  # what zipfile and zlib make of a damaged file
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InvalidValue(f"{path} is not a whole .npz file: {reason}") from error
+    with opened(path, f"no file of images {path}; write it with numpy.savez") as archive:
+        frames = _frames(_numbers(archive, _IMAGES, path, MAX_BYTES), path)
+        labels = _numbers(archive, _LABELS, path, 8 * MAX_IMAGES) if _LABELS in archive.namelist() else None
     if labels is None:
         return frames, None
     if labels.dtype.kind not in "iu" or labels.shape != (len(frames),) or int(labels.min()) < 0:

@@ -8,7 +8,8 @@ import pytest
 
 from toolchain import cli, datasets
 from toolchain.errors import DatasetMissing, InvalidValue
-from toolchain.imagefile import arrays_in, load_images
+from toolchain.imagefile import load_images
+from toolchain.npz import array_names
 
 GREY = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5)
 COLOURS = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
@@ -77,7 +78,7 @@ def test_size_is_refused_before_it_is_read(tmp_path):
 def test_cut_and_missing(tmp_path):
     path = file(tmp_path, images=GREY, labels=np.array([0, 1]))
     path.write_bytes(path.read_bytes()[:-40])
-    assert arrays_in(path) == frozenset()
+    assert array_names(path) == frozenset()
     for read in (load_images, lambda damaged: datasets.load(str(damaged))):
         with pytest.raises(InvalidValue, match=r"is not a whole \.npz file"):
             read(path)

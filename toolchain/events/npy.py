@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import IO, Any
 import numpy as np
 
 from toolchain.errors import InvalidValue
+from toolchain.npz import read_header, told
 
-__all__ = ["CHUNK", "Columns", "MAX_EVENTS", "Layout", "npy_columns", "npz_columns", "read_header"]
+__all__ = ["CHUNK", "Columns", "MAX_EVENTS", "Layout", "npy_columns", "npz_columns"]
 
 CHUNK = 1 << 18
 """Events in memory at once."""
@@ -67,31 +68,6 @@ class Layout:
             return np.floor(t.astype(np.float64) * self.unit + 0.5)
 
 
-@contextmanager
-def _clear(where: str) -> Iterator[None]:
-    """What numpy and zipfile say of a damaged file, as one line."""
-    try:
-        yield
-    except InvalidValue:
-        raise
-    except OSError as error:
-        raise InvalidValue(f"cannot read {where}: {error.strerror or error}") from error
-    except Exception as error:  # ValueError, BadZipFile, zlib.error, TokenError: whatever is made of damaged bytes
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InvalidValue(f"{where} is not a whole numpy file: {reason}") from error
-
-
-def read_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether column by column, and type of the array that ``file`` goes on with; nothing is allocated."""
-    with _clear(where):
-        version = np.lib.format.read_magic(file)
-        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = reader(file)
-    if dtype.hasobject:
-        raise InvalidValue(f"{where} holds Python objects, which are not read; save plain numbers")
-    return shape, fortran, dtype
-
-
 @dataclass
 class _Array:
     """An array in an open file, read from its beginning."""
@@ -123,7 +99,7 @@ class _Array:
 
     def take_items(self, items: int) -> np.ndarray:
         size = items * self.dtype.itemsize
-        with _clear(self.where):
+        with told(self.where, "numpy"):
             raw = self.file.read(size)
         if len(raw) != size:
             raise InvalidValue(f"{self.where} is cut short: {len(raw)} of {size} bytes are there")
@@ -158,7 +134,7 @@ def _rows(array: "_Array | np.ndarray", layout: Layout, where: str) -> Iterator[
 
 def npy_columns(path: Path, layout: Layout) -> Iterator[Columns]:
     """Events of a ``.npy`` file, in µs, at most ``CHUNK`` at once."""
-    with _clear(str(path)), path.open("rb") as file:
+    with told(str(path), "numpy"), path.open("rb") as file:
         yield from _rows(_Array.of(file, str(path)), layout, str(path))
 
 
@@ -168,7 +144,7 @@ def npz_columns(path: Path, layout: Layout) -> Iterator[Columns]:
     Other arrays are not read.
     """
     where = str(path)
-    with _clear(where), ExitStack() as stack:
+    with told(where, "numpy"), ExitStack() as stack:
         archive = stack.enter_context(zipfile.ZipFile(path))
         names = [entry.filename for entry in archive.infolist() if entry.filename.endswith(".npy")]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from toolchain.errors import InvalidValue
 from toolchain.events.binning import Window
-from toolchain.events.npy import read_header
 from toolchain.events.recording import ENDINGS, Span
+from toolchain.npz import read_header
 
 __all__ = ["MAX_LABEL", "Found", "LabelTable", "WindowRule", "find_recordings", "labelled", "read_labels"]
 

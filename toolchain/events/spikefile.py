@@ -15,9 +15,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from toolchain.errors import DatasetMissing, InvalidValue
-from toolchain.events.npy import read_header
+from toolchain.errors import InvalidValue
 from toolchain.netfile import replacing
+from toolchain.npz import opened, read_array
 
 __all__ = ["MAX_BYTES", "Spikes", "SpikeWriter", "load_spikes", "rebinned", "writing_spikes"]
 
@@ -104,26 +104,24 @@ def _check_size(shape: tuple[int, ...], where: str) -> None:
         )
 
 
-def _array(archive: zipfile.ZipFile, name: str, path: Path, what: tuple[int, ...]) -> np.ndarray:
-    """An array of whole numbers with as many dimensions as one of ``what``; its size is known before it is read."""
-    with archive.open(name) as file:
-        where = f"{path}: {name}"
-        shape, fortran, dtype = read_header(file, where)
-        if dtype.kind not in "biu" or len(shape) not in what:
+def _array(archive: zipfile.ZipFile, name: str, path: Path, what: int) -> np.ndarray:
+    """An array of whole numbers with ``what`` dimensions; its size is known before it is read."""
+    where = f"{path}: {name}"
+
+    def check(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        if dtype.kind not in "biu" or len(shape) != what:
             raise InvalidValue(
                 f"{where} is {dtype} of shape {shape}, spikes must be whole numbers [N, T, C, H, W], labels [N]"
             )
-        if len(shape) == 5:
+        if what == 5:
             _check_size(shape, str(path))
         elif shape[0] > MAX_SAMPLES:
             raise InvalidValue(f"{where} has {shape[0]} labels, the limit is {MAX_SAMPLES}")
         size = prod(shape) * dtype.itemsize
         if size > MAX_BYTES:
             raise InvalidValue(f"{where} has {size} bytes, the limit is {MAX_BYTES}; save spikes as int8")
-        raw = file.read(size)
-        if len(raw) != size or file.read(1):
-            raise InvalidValue(f"{where} is not as long as its header says: {size} bytes")
-        return np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
+
+    return read_array(archive, name, where, check)
 
 
 def load_spikes(path: Path) -> Spikes:
@@ -136,27 +134,15 @@ def load_spikes(path: Path) -> Spikes:
     InvalidValue
         Not such a file, values that are no spikes, more than ``MAX_BYTES``.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-            if _SPIKES not in names:
-                raise InvalidValue(
-                    f"{path} holds no array spikes [N, T, C, H, W]; make it with spikeloom bin from recordings of events"
-                )
-            spikes = _array(archive, _SPIKES, path, (5,))
-            labels = _array(archive, _LABELS, path, (1,)) if _LABELS in names else None
-            about = _about(archive, path) if _ABOUT in names else {}
-    except FileNotFoundError as error:
-        raise DatasetMissing(
-            f"no file of spikes {path}; make it with spikeloom bin from recordings of events"
-        ) from error
-    except OSError as error:
-        raise InvalidValue(f"cannot read {path}: {error.strerror or error}") from error
-    except InvalidValue:
-        raise
-    except Exception as error:  # what zipfile and zlib make of a damaged file
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InvalidValue(f"{path} is not a whole .npz file: {reason}") from error
+    with opened(path, f"no file of spikes {path}; make it with spikeloom bin from recordings of events") as archive:
+        names = set(archive.namelist())
+        if _SPIKES not in names:
+            raise InvalidValue(
+                f"{path} holds no array spikes [N, T, C, H, W]; make it with spikeloom bin from recordings of events"
+            )
+        spikes = _array(archive, _SPIKES, path, 5)
+        labels = _array(archive, _LABELS, path, 1) if _LABELS in names else None
+        about = _about(archive, path) if _ABOUT in names else {}
     low, high = int(spikes.min()), int(spikes.max())
     if low < -1 or high > 1:
         raise InvalidValue(f"{path} holds {low if low < -1 else high}, spikes are 0 or 1, or -1 where they have a sign")
