@@ -207,10 +207,13 @@ def _affine(node: Node, signal: Signal) -> Signal:
     if bias is not None and bias.shape != weight.shape[:1]:
         raise InvalidValue(f"{node}: bias has shape {bias.shape}, must be {weight.shape[:1]}")
     shape = signal.shape
-    if shape == (1, weight.shape[1]):  # a batch of one that an exporter left in
-        shape = shape[1:]
-    if shape != weight.shape[1:]:
-        hint = "; put a Flatten before it" if len(shape) > 1 and np.prod(shape) == weight.shape[1] else ""
+    # one example and one step that an exporter left in: (1, n), Rockpool's (1, 1, n)
+    if (*(1 for _ in shape[1:]), weight.shape[1]) != shape:
+        hint = ""
+        if len(shape) > 1 and np.prod(shape) == weight.shape[1]:
+            hint = "; put a Flatten before it"
+        elif len(shape) > 1 and shape[-1] == weight.shape[1]:
+            hint = "; export one example of one step, or put a Flatten before it"
         raise InvalidValue(f"{node}: weight has shape {weight.shape}, its input {shape}{hint}")
     return _dense(node, signal, weight, bias)
 
