@@ -36,8 +36,6 @@ from toolchain.sizing.model import FITTED, load_models
 from toolchain.synth import DEVICES, find_device
 from toolchain.train import calibration, load_source
 
-pytestmark = pytest.mark.xdist_group("sizing")  # its fixtures are made once
-
 REPORTS = Path(__file__).parents[2] / "reports" / "synthesis"
 BUILT = read_table(REPORTS / "points.csv")
 POINTS = BUILT[[find_device(name).family.placer is not None for name in BUILT.device]]
