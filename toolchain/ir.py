@@ -13,7 +13,7 @@ from toolchain.connection import Connection, Shape
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import MembraneRange, membrane_range, signed_width, weight_limit
 from toolchain.layers import FixedPointLayer, Layer, SpikingLayer
-from toolchain.leak import LEAK_ORDERS, Decay, check_leak
+from toolchain.leak import LEAK_ORDERS, Decay, check_current, check_leak
 from toolchain.pooling import check_exact
 
 __all__ = [
@@ -148,6 +148,8 @@ class Network(Generic[L]):
                 reset=self.reset,
                 order=self.leak_order,
             )
+        for layer in (layer for layer in self.layers if layer.current_leak is not None):
+            check_current(f"layer {layer.name}", schedule=self.schedule, negative=self.negative)
         if self.schedule != "stream" and self.negative in COUNTING_NEGATIVES:
             raise InvalidValue(
                 f"negative {self.negative} needs schedule stream: in {self.schedule} no spike comes too early"
@@ -247,6 +249,11 @@ class Network(Generic[L]):
         return any(layer.leak is not None for layer in self.layers)
 
     @property
+    def lasting(self) -> bool:
+        """Whether the synaptic current of any layer lasts."""
+        return any(layer.current_leak is not None for layer in self.layers)
+
+    @property
     def levels(self) -> int:
         """Largest value of a spike train: T, or 2^T − 1 in ``radix``."""
         return 2**self.time_steps - 1 if self.schedule == "radix" else self.time_steps
@@ -293,7 +300,11 @@ class Network(Generic[L]):
                 {
                     "name": layer.name,
                     "fires": layer.threshold is not None,
-                    **({} if layer.leak is None else {"leak": _leak_value(layer.leak)}),
+                    **{
+                        name: _leak_value(leak)
+                        for name, leak in (("leak", layer.leak), ("current_leak", layer.current_leak))
+                        if leak is not None
+                    },
                     "connections": [
                         {
                             "source": c.source,
@@ -415,7 +426,7 @@ class FixedPointNetwork(Network[FixedPointLayer]):
 
     @cached_property
     def ranges(self) -> tuple[MembraneRange, ...]:
-        """Proven membrane range of each layer."""
+        """Proven range of each layer's membranes, and of its currents where they last."""
         ranges = []
         for layer in self.layers:
             excitation = np.zeros(layer.channels, np.int64)
@@ -445,6 +456,7 @@ class FixedPointNetwork(Network[FixedPointLayer]):
                     constant_current=self.schedule == "stream" and self.reads_frame(layer),
                     leak=layer.leak,
                     leak_order=self.leak_order,
+                    current_leak=layer.current_leak,
                 )
             )
         return tuple(ranges)
