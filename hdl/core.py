@@ -516,6 +516,8 @@ class Core(wiring.Component):
                 neurons.leak_written.eq(per_step & ~last),
                 neurons.apart.eq(~per_step & leaks if True in self.sizes.frame_leaks else 0),
             ]
+        if self.sizes.lasting:
+            m.d.comb += neurons.current_leak.eq(instruction["current_leak"])
         if isinstance(sender, ResultSender):
             m.d.comb += [
                 neurons.read_word.eq(sender.read_word),

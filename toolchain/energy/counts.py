@@ -84,9 +84,9 @@ class LayerCounts:
     weights, inputs : stored weights; values of the pooled sources
     spikes_in : spikes (non-zero pixels) that reach a synapse
     sop, sop_effective : synaptic operations on spikes, executed, and those on a weight that is not 0
-    mac_input : multiply-accumulates of non-zero pixels, once for each image
+    mac_input : multiply-accumulates of non-zero pixels, once for each image, or in each step where the current lasts
     plane_sums : additions of pixel bits, ``bitplane``
-    current_adds : additions of the input current to its neurons in each step of ``stream``
+    current_adds : additions of the input's current, or of one that lasts, to its neurons in each step of ``stream``
     random : random numbers of ``rate``, each with a comparison
     ac_bias : additions of biases that are not 0, each step of ``stream``, otherwise once
     comparisons : one a neuron and step, two where spikes may be negative, none in the readout
@@ -187,7 +187,7 @@ def layer_counts(network: FixedPointNetwork, activity: Activity) -> tuple[LayerC
                 sop_effective=effective if on_spikes else none,
                 mac_input=executed if kind == "direct" else none,
                 plane_sums=executed if kind == "bitplane" else none,
-                current_adds=steps * neurons if stream and network.reads_frame(layer) else 0,
+                current_adds=steps * neurons if network.holds_current(layer) or layer.current_leak is not None else 0,
                 random=steps * prod(network.input_shape) if kind == "rate" else 0,
                 ac_bias=adds[0] * places * int(np.count_nonzero(adds[1])),
                 comparisons=steps * neurons * (1 + network.signed_spikes) if fires else 0,
