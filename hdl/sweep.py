@@ -51,7 +51,7 @@ class Sweep(wiring.Component):
         the value to write is last cycle's initial membrane, and last cycle's ``after``. If ``late``, ``written`` is a word ahead
         of ``write_after``, and only ``next_written`` tells the address
     next_written, writes : Out, ``written`` of the next cycle, and whether one of the strobes comes then
-    apart : In; rested, follow : Out, if ``late``: in the cycle after a ``step``, or a cycle later than currents would; between two
+    apart : In; rested, follow : Out, if ``late``: in the cycle after a ``step``, and after what is one of currents; between two
         firings of a word
     paired : In; behind_currents, holds_currents, rests_currents : Out, if ``lasting``: ``load`` is of membranes, whose currents came
         with the one before; what ``load`` took last cycle, and in the cycle before it, are currents
@@ -121,22 +121,25 @@ class Sweep(wiring.Component):
         lasts = [last_firing, *(Signal(name=f"last_{stage}") for stage in (1, 2, 3, 4))]
         written_after = Signal()
         ended, following = written_after, self.next_written
+        loaded, initialized, ends = firsts[2], valid[1], lasts[3]
+        fired: Value = valid[3]
+        rests: Value = self.step
         moves: Value = self.write_initial
+        if self._lasting:
+            currents = self._currents(m, firsts)
+            loaded, initialized, ends = loaded | self.paired, initialized & ~currents[1], ends | currents[3]
+            rests = rests | (valid[3] & currents[3])
+            moves = moves & lasts[2]
+        moves = moves | (self.spike & lasts[4])
         if self._late:  # the spikes of a word are out, and next cycle its membranes are written
             ended, following = Signal(), Signal.like(self.written)
             m.d.sync += written_after.eq(ended)
-        loaded, initialized, ends = firsts[2], valid[1], lasts[3]
-        rests: Value = self.step
-        if self._lasting:
-            currents = self._currents(m, firsts)
-            moves = moves & lasts[2]
-            loaded, initialized, ends = loaded | self.paired, initialized & ~currents[1], ends | currents[3]
-            rests = rests | (valid[3] & currents[3])
-            self._write_addresses(m, begin, firing_pass, currents, following, moves | (self.spike & lasts[4]))
-        elif self._late:
-            m.d.comb += self.next_written.eq(Mux(firing_pass, self.written, following))
-        fired: Value = valid[3]
-        if self._late:
+            address = Mux(firing_pass, self.written, following)
+            if self._lasting:
+                ahead, next_ahead = self._ahead(m, begin, moves)
+                of_currents = Mux(firing_pass, currents[4], currents[1])
+                address = Mux(of_currents, Mux(firing_pass, ahead, next_ahead), address)
+            m.d.comb += self.next_written.eq(address)
             fired = self._alternating(m, walking, begin, last_firing, valid[3])
             m.d.sync += self.rested.eq(rests)
         if self._lasting:
@@ -164,7 +167,7 @@ class Sweep(wiring.Component):
         m.d.comb += following.eq(self.written)
         with m.If(begin):
             m.d.comb += following.eq(0)
-        with m.Elif(moves | (self.spike & lasts[4])):
+        with m.Elif(moves):
             m.d.comb += following.eq(self.written + 1)
         with m.If(self.fire):
             m.d.sync += self.spike_address.eq(self.first_spike)
@@ -197,22 +200,13 @@ class Sweep(wiring.Component):
         ]
         return currents
 
-    def _write_addresses(
-        self, m: Module, begin: Signal, firing_pass: Signal, currents: list[Signal], following: Signal, moves: Value
-    ) -> None:
-        """Where the next word goes: of two counters that move together, the one of the currents runs ``words`` ahead."""
+    def _ahead(self, m: Module, begin: Signal, moves: Value) -> tuple[Signal, Signal]:
+        """The address of a word of currents, ``words`` ahead of its membranes', and what it will be in the next cycle."""
         ahead = Signal.like(self.written)
         next_ahead = Signal.like(self.written)
         m.d.sync += ahead.eq(next_ahead)
-        m.d.comb += next_ahead.eq(ahead)
-        with m.If(begin):
-            m.d.comb += next_ahead.eq(self.words)
-        with m.Elif(moves):
-            m.d.comb += next_ahead.eq(ahead + 1)
-        with m.If(Mux(firing_pass, currents[4], currents[1])):
-            m.d.comb += self.next_written.eq(Mux(firing_pass, ahead, next_ahead))
-        with m.Else():
-            m.d.comb += self.next_written.eq(Mux(firing_pass, self.written, following))
+        m.d.comb += next_ahead.eq(Mux(begin, self.words, ahead + moves))
+        return ahead, next_ahead
 
     def _walk(self, m: Module, walking: Signal, begin: Signal, firing_pass: Signal) -> tuple[Signal, Signal]:
         """Neuron words in order, each for as long as it fires; returns whether it is a word's first cycle, its last."""
@@ -233,7 +227,8 @@ class Sweep(wiring.Component):
         m.d.comb += [self.read.eq(walking & first), self.walks.eq(begin | walking), next_word.eq(self.word)]
         m.d.sync += self.word.eq(next_word)
         if self._lasting:
-            self._read_addresses(m, begin, following, next_word)
+            _, next_ahead = self._ahead(m, begin, following)
+            m.d.comb += self.next_word.eq(Mux(self.paired & (begin | following), next_ahead, next_word))
         with m.If(begin):
             m.d.sync += [walking.eq(1), first.eq(1), self.parameter.eq(self.parameter_base)]
             m.d.comb += next_word.eq(0)
@@ -246,11 +241,3 @@ class Sweep(wiring.Component):
                     walking.eq(~last_word),
                 ]
         return first, last_firing
-
-    def _read_addresses(self, m: Module, begin: Signal, following: Value, next_word: Signal) -> None:
-        """Where the next word comes from: behind a pair, and at first, a word of currents, by a counter of their own."""
-        ahead = Signal.like(self.word)
-        next_ahead = Signal.like(self.word)
-        m.d.sync += ahead.eq(next_ahead)
-        m.d.comb += next_ahead.eq(Mux(begin, self.words, ahead + following))
-        m.d.comb += self.next_word.eq(Mux(self.paired & (begin | following), next_ahead, next_word))
