@@ -179,7 +179,7 @@ class Program:
 
     def states(self, index: int) -> int:
         """Words of state behind each neuron word of a layer: 1, or 2 where its current lasts, membranes first, then all currents."""
-        return 1 if self.network.layers[index].current_leak is None else 2
+        return self.network.layers[index].states
 
     def _event_base(self, index: int) -> int:
         """First word that the layer's events add to."""

@@ -33,7 +33,9 @@ def test_verify(tmp_path, capsys):
     assert cli.run(["verify", str(tmp_path / "net.safetensors"), *options, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["passed"] and told["fingerprint"] == network.fingerprint
-    assert told["spikes_compared"] == len(frames) * network.time_steps * sum(int(np.prod(s)) for s in network.shapes[:-1])
+    assert told["spikes_compared"] == len(frames) * network.time_steps * sum(
+        int(np.prod(s)) for s in network.shapes[:-1]
+    )
     trace = golden.run(network, frames, "spikes")
     exact = cycles(network, frames, trace, 4).layers.mean(axis=0)
     assert [row["cycles"] for row in told["breakdown"][:-1]] == [round(float(spent), 1) for spent in exact]

@@ -12,7 +12,7 @@ from toolchain.energy.baselines import Baseline
 from toolchain.energy.counts import LayerCounts
 from toolchain.energy.profiles import Profile
 from toolchain.errors import InvalidValue
-from toolchain.ir import COUNTING_NEGATIVES, INPUT, FixedPointLayer, FixedPointNetwork
+from toolchain.ir import COUNTING_NEGATIVES, INPUT, FixedPointNetwork
 from toolchain.trace import Activity
 
 __all__ = [
@@ -130,11 +130,6 @@ def _address_bits(network: FixedPointNetwork, neurons: int, *, signed: bool) -> 
     return (neurons - 1).bit_length() + (network.signed_spikes if signed else 0)
 
 
-def _states(layer: FixedPointLayer) -> int:
-    """Words of state a neuron: its membrane, and its current if that lasts."""
-    return 1 if layer.current_leak is None else 2
-
-
 def snn_capacities(network: FixedPointNetwork) -> tuple[int, int, int]:
     """Bits of all weights, of the largest layer's state, and of the most spikes that are held at once.
 
@@ -143,7 +138,7 @@ def snn_capacities(network: FixedPointNetwork) -> tuple[int, int, int]:
     layers = enumerate(network.layers)
     sizes = [0 if layer.threshold is None else _train_bits(network, index) for index, layer in layers]
     trains = peak(*with_input(network, _train_bits(network, INPUT), sizes))
-    neurons = max(_states(layer) * prod(shape) for layer, shape in zip(network.layers, network.shapes, strict=True))
+    neurons = max(layer.states * prod(shape) for layer, shape in zip(network.layers, network.shapes, strict=True))
     return network.weights * network.weight_bits, neurons * (network.membrane_bits + _fired_bits(network)), trains
 
 
@@ -156,7 +151,7 @@ def snn_traffic(
     for index, (layer, count) in enumerate(zip(network.layers, counts, strict=True)):
         synaptic = count.sop + count.mac_input + count.plane_sums
         swept = count.fires or layer.leak is not None or layer.current_leak is not None
-        state = _states(layer) * (network.membrane_bits + _fired_bits(network))
+        state = layer.states * (network.membrane_bits + _fired_bits(network))
         scan = 2 * state * steps * count.neurons if swept else 0
         moved = 2 * network.membrane_bits * synaptic if policy == "event_driven" else 0
         spikes = np.zeros(len(synaptic))
