@@ -134,7 +134,7 @@ class Sizes:
             ),
             windows=windows_of(program),
             decays=program.decays,
-            leak_first=network.leak_order == "leak_first",
+            leak_first=network.leaks and network.leak_order == "leak_first",
             frame_leaks=program.frame_leaks,
             lasting=network.lasting,
             external=program.external if isinstance(program, TiledProgram) else None,
