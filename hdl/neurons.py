@@ -170,7 +170,10 @@ class NeuronArray(wiring.Component):
         m.d.comb += [getattr(self, name).eq(getattr(sweep, name)) for name in _SWEEP_OUTPUTS]
         if sizes.decays:
             m.d.comb += sweep.apart.eq(self.apart)
-        if sizes.lasting:
+        leak = self.leak if sizes.decays else None
+        if sizes.lasting:  # chosen a cycle ahead, so that the adders wait for nothing but a register
+            leak = Signal.like(self.leak, name="leak_chosen")
+            m.d.sync += leak.eq(Mux(sweep.holds_currents, self.current_leak, self.leak))
             m.d.comb += sweep.paired.eq(self.current_leak != 0)
 
         layout = data.ArrayLayout(sizes.parameter, lanes)
@@ -252,7 +255,6 @@ class NeuronArray(wiring.Component):
             if sizes.decays:
                 with m.If(sweep.rested):
                     m.d.sync += after.eq(Mux(self.leak_written, lane.kept, lane.rest))
-                leak = Mux(sweep.rests_currents, self.current_leak, self.leak) if sizes.lasting else self.leak
                 m.d.comb += [lane.leak.eq(leak), lane.follow.eq(sweep.follow)]
             else:
                 with m.If(sweep.step):

@@ -12,7 +12,7 @@ from hdl.counting import countdown
 __all__ = ["Sweep"]
 
 
-_CURRENTS = ("behind_currents", "holds_currents", "rests_currents")
+_CURRENTS = ("behind_currents", "holds_currents")
 
 
 class Sweep(wiring.Component):
@@ -53,8 +53,8 @@ class Sweep(wiring.Component):
     next_written, writes : Out, ``written`` of the next cycle, and whether one of the strobes comes then
     apart : In; rested, follow : Out, if ``late``: in the cycle after a ``step``, and after what is one of currents; between two
         firings of a word
-    paired : In; behind_currents, holds_currents, rests_currents : Out, if ``lasting``: ``load`` is of membranes, whose currents came
-        with the one before; what ``load`` took last cycle, and in the cycle before it, are currents
+    paired : In; behind_currents, holds_currents : Out, if ``lasting``: ``load`` is of membranes, whose currents came with the one
+        before; what ``load`` took last cycle are currents
     spike, spike_address, spike_word, spike_step : Out, a spike word was made last cycle: spike memory
         address, neuron word, and firing number
     """
@@ -196,7 +196,6 @@ class Sweep(wiring.Component):
         m.d.comb += [
             self.behind_currents.eq(self.paired & ~firsts[2]),
             self.holds_currents.eq(currents[3]),
-            self.rests_currents.eq(currents[4]),
         ]
         return currents
 

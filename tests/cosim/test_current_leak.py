@@ -43,7 +43,7 @@ def test_verify(tmp_path, capsys):
 
 def test_membranes_shifts_for_the_current_are_caught(tmp_path, monkeypatch):
     network, frames = lasting()
-    healthy = "Mux(sweep.rests_currents, self.current_leak, self.leak)"
+    healthy = "Mux(sweep.holds_currents, self.current_leak, self.leak)"
     with faulty_core("hdl.neurons", ((healthy, "self.leak"),)) as core:
         monkeypatch.setattr(toolchain.emit, "Core", core)
         bundle = toolchain.emit.emit(network, tmp_path, lanes=4)

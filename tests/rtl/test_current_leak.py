@@ -51,6 +51,12 @@ LASTING = with_currents(MIXED, Decay((1, -3, 4)), None, Decay((2, -4, 5)))
 that decays as the first layer's membranes do."""
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_few_steps(steps):
+    for network in (LASTING, currents_only()):
+        assert not differences(replace(network, time_steps=steps))
+
+
 def test_one_leak_for_currents_and_membranes_needs_no_choice():
     same = Decay((2, -4, 5))
     layers = (replace(layer, leak=same, current_leak=same) for layer in LASTING.layers)
@@ -111,8 +117,8 @@ FAULTS = {
     "current never comes to the membrane": ("hdl.lane", "Mux(self.behind_current, potential, self.addend)", "Mux(self.behind_current, 0, self.addend)"),
     "currents fire": ("hdl.neurons", "self.fires & ~sweep.holds_currents", "self.fires"),
     "spikes of currents": ("hdl.sweep", "fired = fired & ~currents[3]", "fired = fired"),
-    "membrane's shifts": ("hdl.neurons", "Mux(sweep.rests_currents, self.current_leak, self.leak)", "self.leak"),
-    "current's shifts for the membrane": ("hdl.neurons", "Mux(sweep.rests_currents, self.current_leak, self.leak)", "Mux(sweep.rests_currents, self.leak, self.current_leak)"),
+    "membrane's shifts": ("hdl.neurons", "Mux(sweep.holds_currents, self.current_leak, self.leak)", "self.leak"),
+    "current's shifts for the membrane": ("hdl.neurons", "Mux(sweep.holds_currents, self.current_leak, self.leak)", "Mux(sweep.holds_currents, self.leak, self.current_leak)"),
     "rounds towards zero": ("hdl.decay", "self.value >> abs(of[place])", "(self.value + self.value[-1] * ((1 << abs(of[place])) - 1)) >> abs(of[place])"),
     "events to the membrane": ("hdl.program", "self.words(index) * (self.states(index) - 1)", "0 * index"),
     "written over the membrane": ("hdl.sweep", "Mux(of_currents, Mux(firing_pass, ahead, next_ahead), address)", "address"),
