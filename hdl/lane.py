@@ -175,8 +175,9 @@ class Lane(wiring.Component):
         if network.schedule == "stream":
             current = Signal(signed(width))
             following = self.after + Mux(self.constant_current, current, 0)
-            addend = Mux(self.behind_current, potential, self.addend) if self._lasting else self.addend
-            loaded = held + addend
+            loaded = held + self.addend
+            if self._lasting:
+                loaded = held + Mux(self.behind_current, potential, self.addend)
             with m.If(self.load):
                 m.d.sync += current.eq(held)
             if self._decays:
