@@ -40,17 +40,20 @@ class _Readout:
 
     def __init__(self, network: SpikingNetwork):
         layer = network.layers[-1]
-        self.initial, self.leak = torch.tensor(layer.initial).float(), layer.leak
-        self.membrane = self.initial
+        self.initial, self.leak, self.current_leak = torch.tensor(layer.initial).float(), layer.leak, layer.current_leak
+        self.membrane = self.current = self.initial
 
     def steps(self, passage: Passage) -> Iterator[tuple[int, Tensor]]:
         """Number of each step of a block, and the membranes after it."""
         if passage.first == 0:
             self.membrane = self.initial.expand(passage.inputs.shape[1], -1).clone()
+            self.current = torch.zeros_like(self.membrane)
         for step, inputs in enumerate(passage.inputs.flatten(2), passage.first):
+            if self.current_leak is not None:
+                self.current.mul_(self.current_leak).add_(inputs)
             if self.leak is not None and step:
                 self.membrane *= self.leak
-            self.membrane += inputs
+            self.membrane += inputs if self.current_leak is None else self.current
             yield step, self.membrane
 
 
@@ -138,16 +141,17 @@ def trace(network: SpikingNetwork, frames: np.ndarray) -> FloatTrace:
     inputs = [np.zeros((images, *shape), np.float32) for shape in network.shapes]
     outputs = [np.zeros_like(inputs[i]) for i, layer in enumerate(network.layers) if layer.threshold is not None]
     spikes = np.zeros(images, np.int64)
+    summed = network.layers[-1].leak is None and network.layers[-1].current_leak is None
     readout, scores = _Readout(network), np.zeros((images, network.shapes[-1][0]), np.float32)
     for passage in passages(network, frames):
         inputs[passage.layer][passage.frames] += passage.inputs.sum(dim=0).numpy()
         if passage.spikes is not None:
             outputs[passage.layer][passage.frames] += passage.spikes.sum(dim=0).numpy()
             spikes[passage.frames] += _spikes(network, passage).numpy()
-        elif network.layers[-1].leak is not None:
+        elif not summed:
             for _, membrane in readout.steps(passage):
                 scores[passage.frames] = membrane.numpy() / np.float32(levels)
-    if network.layers[-1].leak is None:
+    if summed:
         scores = (inputs[-1][:, :, 0, 0] + network.layers[-1].initial.astype(np.float32)) / np.float32(levels)
     for value in inputs:
         value /= levels

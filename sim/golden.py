@@ -21,6 +21,7 @@ from sim.synapses import Synapses
 from toolchain.encoding import check_frames, rate_numbers
 from toolchain.errors import InvalidValue
 from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, FixedPointLayer, FixedPointNetwork
+from toolchain.leak import Decay
 from toolchain.trace import Activity, SpikeTrace
 
 __all__ = ["RECORDS", "anytime", "check_increasing", "run"]
@@ -57,6 +58,7 @@ class _Neurons:
         self.layer = layer
         self.shape = network.shapes[index]
         self.reads_frame = network.reads_frame(layer)
+        self.scans = network.time_steps if network.rescans(layer) else 1
         self.negative, self.reset, self.compare = network.negative, network.reset, network.compare
         self.asymmetric = network.negative == "asymmetric"
         self.levels = network.levels
@@ -79,7 +81,7 @@ class _Neurons:
         bound = network.ranges[index].magnitude + int(np.abs(layer.offset).max())
         bound += network.time_steps * int(np.abs(layer.bias).max())
         # the parts of a leak, largest first, leave V at most their rounding beyond what it was
-        bound += 0 if layer.leak is None else len(layer.leak.terms)
+        bound += sum(len(leak.terms) for leak in (layer.leak, layer.current_leak) if leak is not None)
         for threshold in (layer.threshold, layer.negative_threshold):
             largest = 0 if threshold is None else int(threshold.max())
             # below 0 floor takes back up to θ − 1 more than there is
@@ -123,11 +125,11 @@ class _Neurons:
         return spikes * (torch.where(spikes < 0, self.below, self.threshold) if self.asymmetric else self.threshold)
 
     def stream(self, spikes: list[Tensor], steps: int) -> tuple[Tensor, Tensor]:
-        """Integrate, add bias, fire, once for each step; returns the final V and spikes ``[T, N, H, W, C]``.
+        """Integrate, add bias (and the current that lasts), fire, once a step; returns the final V and spikes ``[T, N, H, W, C]``.
 
         Sources are ``[T, N, H, W, C]`` spikes, or one ``[N, H, W, C]`` frame that acts as a current.
         """
-        drives = self._drives(spikes, steps)
+        drives = self._currents(spikes, steps)
         membrane = drives[0] + self.offset
         fired = membrane.new_zeros((steps, *membrane.shape))
         total = torch.zeros_like(membrane) if self.negative in COUNTING_NEGATIVES else None
@@ -139,24 +141,27 @@ class _Neurons:
             if self.threshold is not None:
                 self._fire(membrane, fired[step], total)
             if leaks:
-                self._leak(before)
+                _decay(before, self.layer.leak)
                 if before is not membrane:
                     membrane = (
                         before if self.threshold is None else before.addcmul_(fired[step], self.threshold, value=-1)
                     )
         return membrane, fired
 
-    def _leak(self, membrane: Tensor) -> None:
-        """One decay in place; all shifts are of what was there before."""
-        assert self.layer.leak is not None
-        whole = membrane.clone()
-        for shift in self.layer.leak.taken:
-            membrane -= torch.floor(whole * 2.0**-shift)
-        for shift in self.layer.leak.given_back:
-            membrane += torch.floor(whole * 2.0**-shift)
+    def _currents(self, spikes: list[Tensor], steps: int) -> list[Tensor]:
+        """What each step of ``stream`` adds to the membranes: the drive, and what is left of earlier ones where the current lasts."""
+        drives, leak = self._drives(spikes, steps), self.layer.current_leak
+        if leak is None:
+            return drives
+        currents = drives[:1]
+        for drive in drives[1:]:
+            rest = currents[-1].clone()
+            _decay(rest, leak)
+            currents.append(rest.add_(drive))
+        return currents
 
     def _drives(self, spikes: list[Tensor], steps: int) -> list[Tensor]:
-        """What each step of ``stream`` adds to the membranes, bias included."""
+        """What each step of ``stream`` receives, bias included."""
         if self.reads_frame:
             return [self.drive(spikes).add_(self.bias)] * steps
         drive = self.drive([s.flatten(0, 1) for s in spikes]).add_(self.bias)
@@ -164,7 +169,7 @@ class _Neurons:
 
     def charged(self, spikes: list[Tensor], steps: Sequence[int]) -> Tensor:
         """Membranes of a layer that never fires after some steps of ``stream``, float64 ``[S, N, H, W, C]``."""
-        drives = torch.stack(self._drives(spikes, steps[-1])).double()
+        drives = torch.stack(self._currents(spikes, steps[-1])).double()
         if self.layer.leak is None:
             return drives.cumsum(dim=0)[[step - 1 for step in steps]] + self.offset
         charges, membrane = [], drives[0] + self.offset
@@ -172,7 +177,7 @@ class _Neurons:
             if step in steps:
                 charges.append(membrane.clone())
             if step < steps[-1]:
-                self._leak(membrane)
+                _decay(membrane, self.layer.leak)
                 membrane += drives[step]
         return torch.stack(charges)
 
@@ -195,6 +200,16 @@ class _Neurons:
             membrane -= self.taken(spikes)
         else:
             membrane.addcmul_(spikes, self.threshold, value=-1)
+
+
+def _decay(value: Tensor, leak: Decay | None) -> None:
+    """One decay in place; all shifts are of what was there before."""
+    assert leak is not None
+    whole = value.clone()
+    for shift in leak.taken:
+        value -= torch.floor(whole * 2.0**-shift)
+    for shift in leak.given_back:
+        value += torch.floor(whole * 2.0**-shift)
 
 
 class _Recorder:
@@ -290,8 +305,8 @@ def _run_chunk(
         for synapses, source in zip(layer.synapses, sources, strict=True):
             seen = frames[1] if source < 0 else counts[source]
             events, operations = synapses.activity(seen)
-            recorder.activity.events[part, index] += events.long().cpu().numpy()
-            recorder.activity.operations[part, index] += operations.long().cpu().numpy()
+            recorder.activity.events[part, index] += layer.scans * events.long().cpu().numpy()
+            recorder.activity.operations[part, index] += layer.scans * operations.long().cpu().numpy()
         membrane, fired = layer.stream(inputs, network.time_steps) if stream else layer.at_once(inputs)
         if layer.threshold is not None:
             outputs.append(fired)
@@ -396,7 +411,10 @@ class _Cuts:
         return [spikes[a:b].abs().sum(dim=0) for a, b in pairwise((0, *self.steps))]
 
     def run(self, neurons: list[_Neurons], frames: tuple[Tensor, Tensor], part: slice, trains: bool) -> None:
-        """One chunk of images, layer by layer; a frame that is no train of spikes arrives once, before the first cut."""
+        """One chunk of images, layer by layer; a frame that is no train of spikes arrives once, before the first cut.
+
+        Unless it is integrated anew in each step: then it arrives as often as there are steps before a cut.
+        """
         outputs: list[Tensor] = []
         counts: list[list[Tensor]] = []
         arriving = self._parts(frames[0]) if trains else [frames[1]]
@@ -404,7 +422,10 @@ class _Cuts:
             sources = [c.source for c in layer.layer.connections]
             inputs = [frames[0] if source < 0 else outputs[source] for source in sources]
             for synapses, source in zip(layer.synapses, sources, strict=True):
-                for cut, seen in enumerate(arriving if source < 0 else counts[source]):
+                given = arriving if source < 0 else counts[source]
+                if layer.scans > 1:
+                    given = [steps * frames[1] for steps in np.diff((0, *self.steps)).tolist()]
+                for cut, seen in enumerate(given):
                     events, operations = synapses.activity(seen)
                     self.events[cut, part, index] += events.long().cpu().numpy()
                     self.operations[cut, part, index] += operations.long().cpu().numpy()

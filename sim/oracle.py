@@ -10,6 +10,7 @@ import numpy as np
 
 from toolchain.connection import Connection, Shape
 from toolchain.ir import INPUT, FixedPointLayer, FixedPointNetwork
+from toolchain.leak import Decay
 from toolchain.trace import Activity, SpikeTrace
 
 __all__ = ["run"]
@@ -142,6 +143,8 @@ def _arrivals(
                 arriving[t][target] += weight * amplitude
     if network.reads_frame(layer) and network.schedule == "stream":
         arriving = [arriving[0]] * network.time_steps  # the frame is a constant current
+        if layer.current_leak is not None:  # which is integrated in every step, onto what is left of it
+            events, operations = events * network.time_steps, operations * network.time_steps
     if network.reads_frame(layer) and network.schedule == "radix":
         arriving.reverse()  # the frame arrives once, at full worth: with the last step
     return arriving, events, operations
@@ -172,11 +175,11 @@ def _fire(
             train[(t, place)] = -1
 
 
-def _decayed(layer: FixedPointLayer, value: int) -> int:
+def _decayed(leak: Decay | None, value: int) -> int:
     """``V − Σ ±(V >> k)``: each shift is a division that rounds down."""
-    assert layer.leak is not None
+    assert leak is not None
     left = value
-    for term in layer.leak.terms:
+    for term in leak.terms:
         part = value // 2 ** abs(term)
         left = left + part if term < 0 else left - part
     return left
@@ -193,9 +196,9 @@ def _leak(
     """What stays of the membranes for the step after step t; ``before`` are those before they fired."""
     for place in v:
         if network.leak_order == "reset_first":
-            v[place] = _decayed(layer, v[place])
+            v[place] = _decayed(layer.leak, v[place])
         else:
-            v[place] = _decayed(layer, before[place])
+            v[place] = _decayed(layer.leak, before[place])
             if (t, place) in train:
                 assert layer.threshold is not None
                 v[place] -= int(layer.threshold[place[0]])
@@ -214,9 +217,14 @@ def _run_frame(
         offset = {place: int(layer.offset[place[0]]) for place in places}
         v = dict.fromkeys(places, 0) if radix else dict(offset)
         train: Train = {}
+        i = dict.fromkeys(places, 0)
         for t in range(network.time_steps):
             for place in v:
-                v[place] = (2 * v[place] if radix else v[place]) + arriving[t][place] + int(layer.bias[place[0]])
+                received = arriving[t][place] + int(layer.bias[place[0]])
+                if layer.current_leak is not None:
+                    kept = _decayed(layer.current_leak, i[place]) if t else 0
+                    received = i[place] = kept + received
+                v[place] = (2 * v[place] if radix else v[place]) + received
             if network.schedule == "stream":
                 before = dict(v)
                 _fire(network, layer, v, t, train)

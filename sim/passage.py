@@ -65,7 +65,7 @@ def _channel(values: np.ndarray) -> Tensor:
 
 
 class _Layer:
-    """One layer's tensors and, in ``stream``, the membranes of a batch from one block of steps to the next."""
+    """One layer's tensors and, in ``stream``, the membranes and currents of a batch from one block of steps to the next."""
 
     def __init__(self, network: SpikingNetwork, index: int):
         layer = network.layers[index]
@@ -75,10 +75,10 @@ class _Layer:
         self.threshold = None if layer.threshold is None else _channel(layer.threshold)
         below = layer.threshold if layer.negative_threshold is None else layer.negative_threshold
         self.below = None if below is None else _channel(below)
-        self.leak = layer.leak
+        self.leak, self.current_leak = layer.leak, layer.current_leak
         self.reads_frame = network.reads_frame(layer)
         self.reached = torch.ge if network.compare == "ge" else torch.gt
-        self.membrane = self.total = torch.zeros(0)
+        self.membrane = self.total = self.current = torch.zeros(0)
 
     def drive(self, sources: list[Tensor]) -> Tensor:
         """Weighted sums of ``[M, C, H, W]`` spikes or pixels, without bias; average pooling is a plain sum."""
@@ -98,10 +98,12 @@ class _Layer:
         """Integrate and fire once a step; spikes ``[K, N, C, H, W]``."""
         if first == 0:
             self.membrane = self.initial.expand_as(inputs[0]).clone()
-            self.total = torch.zeros_like(self.membrane)
+            self.total, self.current = torch.zeros_like(self.membrane), torch.zeros_like(self.membrane)
         spikes = torch.empty(inputs.shape)
-        for step, current in enumerate(inputs):
-            self.membrane += current
+        for step, received in enumerate(inputs):
+            if self.current_leak is not None:
+                self.current.mul_(self.current_leak).add_(received)
+            self.membrane += received if self.current_leak is None else self.current
             before = (
                 self.membrane.clone() if self.leak is not None and self.network.leak_order == "leak_first" else None
             )

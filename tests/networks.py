@@ -29,7 +29,9 @@ __all__ = [
     "NEURONS",
     "fixed_point_networks",
     "frames_for",
+    "lasting",
     "leaky",
+    "lively_lasting_network",
     "lively_leaky_network",
     "lively_network",
     "random_decay",
@@ -174,6 +176,49 @@ def leaky(network: FixedPointNetwork, seed: int, share: float = 0.8) -> FixedPoi
         for index, layer in enumerate(network.layers)
     )
     return replace(network, layers=layers)
+
+
+def lasting(network: FixedPointNetwork, seed: int, share: float = 0.8) -> FixedPointNetwork:
+    """The network with random decays of synaptic currents in that ``share`` of its layers, at least in the first."""
+    rng = np.random.default_rng([seed, 3])
+    layers = tuple(
+        replace(layer, current_leak=random_decay(rng) if index == 0 or rng.random() < share else None)
+        for index, layer in enumerate(network.layers)
+    )
+    return replace(network, layers=layers)
+
+
+def lively_lasting_network(neuron: dict[str, str], number: int, leaks: float = 0.6) -> FixedPointNetwork:
+    """The ``number``-th random network of three layers whose currents last, in which all of that changes spikes and scores.
+
+    Neither without it, nor with a current that stays whole or decays as the membrane does, does a layer fire the same.
+    ``leaks`` of its membranes leak too.
+    """
+
+    def spikes_and_scores(network: FixedPointNetwork, seed: int) -> list[np.ndarray]:
+        trace = golden.run(network, frames_for(network, seed, 2), "spikes")
+        assert trace.spikes is not None
+        return [*trace.spikes, trace.scores]
+
+    def with_currents(network: FixedPointNetwork, leaks: Sequence[Decay | None]) -> FixedPointNetwork:
+        layers = (replace(layer, current_leak=leak) for layer, leak in zip(network.layers, leaks, strict=True))
+        return replace(network, layers=tuple(layers))
+
+    for seed in count(100):
+        plain = random_network(seed, neuron=neuron)
+        if len(plain.layers) != 3 or plain.time_steps < 3:
+            continue
+        network = lasting(leaky(plain, seed, leaks) if leaks else plain, seed, 1.0)
+        found = spikes_and_scores(network, seed)
+        swapped = [layer.leak or Decay((15,)) for layer in network.layers]
+        others = [spikes_and_scores(with_currents(network, leaks), seed) for leaks in ([None] * 3, swapped)]
+        fires = all(train.any() and not train.all() for train in found[:-1])
+        differs = all(any((a != b).any() for a, b in zip(found, other, strict=True)) for other in others)
+        if fires and differs:
+            number -= 1
+            if number < 0:
+                return replace(network, name=f"lasting{seed}")
+    raise AssertionError("there is always another seed")
 
 
 def lively_leaky_network(neuron: dict[str, str], number: int) -> FixedPointNetwork:

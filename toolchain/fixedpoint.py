@@ -26,7 +26,7 @@ def weight_limit(bits: int) -> int:
 
 @dataclass(frozen=True)
 class MembraneRange:
-    """Closed range ``[low, high]`` that a membrane never leaves, for any input and event order."""
+    """Closed range ``[low, high]`` that a membrane, and a current that lasts, never leaves, for any input and event order."""
 
     low: int
     high: int
@@ -59,6 +59,7 @@ def membrane_range(
     negative_threshold: np.ndarray | None = None,
     leak: Decay | None = None,
     leak_order: str = "reset_first",
+    current_leak: Decay | None = None,
 ) -> MembraneRange:
     """Prove the range of a layer's membranes over every possible input.
 
@@ -73,6 +74,10 @@ def membrane_range(
     Partial sums inside a step are covered, since all ``p`` may arrive before all ``n``. A ``leak`` takes the
     interval after each step but the last into that of ``Decay.extremes``, rounding included; ``leak_first`` does so with
     the V that do not fire and those that do apart, and takes θ off the latter.
+
+    With a ``current_leak`` the presentations add to a current I, 0 at first, whose extremes are followed in the same way, and
+    all of I comes to V in each step: a current at its extreme all the time is one that is driven as much as can be, so that
+    ``V`` is bounded by the sums of the geometric weights. The range holds both.
 
     Parameters
     ----------
@@ -101,11 +106,21 @@ def membrane_range(
         low = np.minimum(low, np.minimum(bias, 0) - inhibition)
         high = np.maximum(high, np.maximum(bias, 0) + excitation)
     least, most = offset.copy(), offset.copy()
+    weakest, strongest = np.zeros_like(offset), np.zeros_like(offset)  # what there is of the current
     for step in range(time_steps):
-        low = np.minimum(low, least - inhibition + np.minimum(bias, 0))
-        high = np.maximum(high, most + excitation + np.maximum(bias, 0))
-        least = least - inhibition + bias
-        most = most + excitation + bias
+        if current_leak is None:
+            low = np.minimum(low, least - inhibition + np.minimum(bias, 0))
+            high = np.maximum(high, most + excitation + np.maximum(bias, 0))
+            least = least - inhibition + bias
+            most = most + excitation + bias
+        else:
+            low = np.minimum(low, weakest - inhibition + np.minimum(bias, 0))
+            high = np.maximum(high, strongest + excitation + np.maximum(bias, 0))
+            weakest, strongest = weakest - inhibition + bias, strongest + excitation + bias
+            least, most = least + weakest, most + strongest
+            low, high = np.minimum(low, least), np.maximum(high, most)
+            weakest, strongest = current_leak.extremes(weakest, strongest)
+            low, high = np.minimum(low, weakest), np.maximum(high, strongest)
         before = least, most
         if threshold is not None:
             least, most = _fired(least, most, threshold, negative_threshold, negative, reset, compare)

@@ -13,7 +13,7 @@ from toolchain.connection import Connection, Shape
 from toolchain.errors import InvalidValue
 from toolchain.fixedpoint import MembraneRange, membrane_range, signed_width, weight_limit
 from toolchain.layers import FixedPointLayer, Layer, SpikingLayer
-from toolchain.leak import LEAK_ORDERS, Decay, check_leak
+from toolchain.leak import LEAK_ORDERS, Decay, check_current, check_leak
 from toolchain.pooling import check_exact
 
 __all__ = [
@@ -148,6 +148,8 @@ class Network(Generic[L]):
                 reset=self.reset,
                 order=self.leak_order,
             )
+        for layer in (layer for layer in self.layers if layer.current_leak is not None):
+            check_current(f"layer {layer.name}", schedule=self.schedule, negative=self.negative)
         if self.schedule != "stream" and self.negative in COUNTING_NEGATIVES:
             raise InvalidValue(
                 f"negative {self.negative} needs schedule stream: in {self.schedule} no spike comes too early"
@@ -236,6 +238,14 @@ class Network(Generic[L]):
         """Whether the layer integrates the amplitudes of the input frame, and not spikes."""
         return layer.connections[0].source == INPUT and self.input not in ("rate", "spikes")
 
+    def holds_current(self, layer: L) -> bool:
+        """Whether the layer integrates the frame once and adds what that gives in each step of ``stream``."""
+        return self.schedule == "stream" and self.reads_frame(layer) and layer.current_leak is None
+
+    def rescans(self, layer: L) -> bool:
+        """Whether the layer integrates the frame anew in each step of ``stream``: into a current that lasts."""
+        return self.reads_frame(layer) and layer.current_leak is not None
+
     @property
     def frame_shape(self) -> tuple[int, ...]:
         """Of one frame: ``(C, H, W)`` pixels, or ``(T, C, H, W)`` spikes."""
@@ -245,6 +255,11 @@ class Network(Generic[L]):
     def leaks(self) -> bool:
         """Whether a membrane of any layer leaks."""
         return any(layer.leak is not None for layer in self.layers)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the synaptic current of any layer lasts."""
+        return any(layer.current_leak is not None for layer in self.layers)
 
     @property
     def levels(self) -> int:
@@ -293,7 +308,11 @@ class Network(Generic[L]):
                 {
                     "name": layer.name,
                     "fires": layer.threshold is not None,
-                    **({} if layer.leak is None else {"leak": _leak_value(layer.leak)}),
+                    **{
+                        name: _leak_value(leak)
+                        for name, leak in (("leak", layer.leak), ("current_leak", layer.current_leak))
+                        if leak is not None
+                    },
                     "connections": [
                         {
                             "source": c.source,
@@ -415,7 +434,7 @@ class FixedPointNetwork(Network[FixedPointLayer]):
 
     @cached_property
     def ranges(self) -> tuple[MembraneRange, ...]:
-        """Proven membrane range of each layer."""
+        """Proven range of each layer's membranes, and of its currents where they last."""
         ranges = []
         for layer in self.layers:
             excitation = np.zeros(layer.channels, np.int64)
@@ -442,9 +461,10 @@ class FixedPointNetwork(Network[FixedPointLayer]):
                     compare=self.compare,
                     time_steps=self.time_steps,
                     presentations=self.presentations(layer),
-                    constant_current=self.schedule == "stream" and self.reads_frame(layer),
+                    constant_current=self.holds_current(layer),
                     leak=layer.leak,
                     leak_order=self.leak_order,
+                    current_leak=layer.current_leak,
                 )
             )
         return tuple(ranges)

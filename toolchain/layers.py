@@ -26,6 +26,9 @@ class Layer:
         θ⁻ of ``asymmetric``; a spike of −1 takes it back and is worth ``−threshold`` all the same.
     leak : float, of integers Decay, or None
         What stays of the membrane from one step to the next (``toolchain.leak``); ``None``: all of it.
+    current_leak : float, of integers Decay, or None
+        What stays of the synaptic current, to which ``connections`` and ``bias`` then add; ``None``: nothing, so that they
+        add to the membrane.
     """
 
     name: str
@@ -34,11 +37,17 @@ class Layer:
     bias: np.ndarray
     negative_threshold: np.ndarray | None = field(default=None, kw_only=True)
     leak: float | Decay | None = field(default=None, kw_only=True)
+    current_leak: float | Decay | None = field(default=None, kw_only=True)
 
     @property
     def channels(self) -> int:
         """Output channels."""
         return int(self.bias.shape[0])
+
+    @property
+    def states(self) -> int:
+        """Values that a neuron keeps from one step to the next: its membrane, and its current where that lasts."""
+        return 1 if self.current_leak is None else 2
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The layer's arrays under their names in a network file."""
@@ -83,10 +92,14 @@ class SpikingLayer(Layer):
 
     initial: np.ndarray
     leak: float | None = field(default=None, kw_only=True)
+    current_leak: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.leak is not None:
             object.__setattr__(self, "leak", check_share(f"layer {self.name}", self.leak))
+        if self.current_leak is not None:
+            share = check_share(f"layer {self.name}", self.current_leak, current=True)
+            object.__setattr__(self, "current_leak", share)
         self._freeze(np.float64, "threshold", "bias", "initial", "negative_threshold")
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -102,10 +115,12 @@ class FixedPointLayer(Layer):
 
     offset: np.ndarray
     leak: Decay | None = field(default=None, kw_only=True)
+    current_leak: Decay | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.leak, Decay | None):
-            raise InvalidValue(f"layer {self.name}: a fixed-point leak must be a Decay, not {self.leak}")
+        for leak in (self.leak, self.current_leak):
+            if not isinstance(leak, Decay | None):
+                raise InvalidValue(f"layer {self.name}: a fixed-point leak must be a Decay, not {leak}")
         for connection in self.connections:
             if connection.weight.dtype != np.int32:
                 raise InvalidValue(f"layer {self.name}: fixed-point weights must be integers")

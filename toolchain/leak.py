@@ -1,9 +1,12 @@
-"""Leaky membranes: the share that stays from one step to the next, and shifts and adders that come near it.
+"""Leaky membranes and currents: the share that stays from one step to the next, and shifts and adders that come near it.
 
 A leak acts between two steps of ``stream``: after every step but the last, ``V ← β·V``. That is the leak at the start of
 every step but the first of LIF neurons elsewhere. In integers it is ``V ← V − Σ ±(V >> k)`` with at most ``MAX_TERMS``
 signed powers of two: arithmetic shifts that round down, each on its own. Where a neuron fires in that step, either the
 reset comes first, ``V ← decay(V − θ)``, or the leak does, ``V ← decay(V) − θ`` (``LEAK_ORDERS``).
+
+A synaptic current that lasts (CubaLIF) is a second state, I, 0 before the first step: in each step ``I ← I + Σ w·s + bias``,
+``V ← V + I``, the neuron fires, and after every step but the last ``I ← α·I``, by a decay of the same kind; no reset touches it.
 
 ``toolchain.recurrent.Leak`` is another thing: what recurrent networks keep from one token to the next, two powers of two
 that are added, at most 0.75.
@@ -18,7 +21,16 @@ import numpy as np
 
 from toolchain.errors import InvalidValue
 
-__all__ = ["LEAK_ORDERS", "MAX_DECAY_SHIFT", "MAX_TERMS", "Decay", "check_leak", "check_share", "time_constant"]
+__all__ = [
+    "LEAK_ORDERS",
+    "MAX_DECAY_SHIFT",
+    "MAX_TERMS",
+    "Decay",
+    "check_current",
+    "check_leak",
+    "check_share",
+    "time_constant",
+]
 
 LEAK_ORDERS = ("reset_first", "leak_first")
 """Of a neuron that fires: ``V ← decay(V − θ)`` (spikingjelly, sinabs, Norse; ``V ← 0`` with reset zero), or
@@ -28,9 +40,14 @@ MAX_TERMS = 3
 _ONE = 1 << MAX_DECAY_SHIFT
 
 
-def check_share(where: str, share: object) -> float:
-    """β of a floating-point leak, above 0 and below 1; ``where`` names the layer for the message."""
+def check_share(where: str, share: object, *, current: bool = False) -> float:
+    """β of a floating-point leak, or α of a ``current``, above 0 and below 1; ``where`` names the layer for the message."""
     if not isinstance(share, float) or not 0 < share < 1:
+        if current:
+            raise InvalidValue(
+                f"{where}: current leak is {share}, must be a number above 0 and below 1, the share of the synaptic current "
+                "that stays each step; leave it out where none stays"
+            )
         raise InvalidValue(
             f"{where}: leak is {share}, must be a number above 0 and below 1, the share of the membrane that stays each "
             "step; leave it out where all of it stays"
@@ -60,6 +77,26 @@ def check_leak(where: str, *, schedule: str, negative: str, reset: str, order: s
         raise InvalidValue(
             f"{where} leaks with leak order leak_first, which needs reset subtract: a membrane set to 0 leaks nothing; use "
             "reset_first, which is the same there"
+        )
+
+
+def check_current(where: str, *, schedule: str, negative: str) -> None:
+    """Refuse a neuron whose synaptic current cannot last; ``where`` names the layer.
+
+    Raises
+    ------
+    InvalidValue
+        Another schedule than ``stream``, or negative spikes.
+    """
+    if schedule != "stream":
+        raise InvalidValue(
+            f"{where} has a synaptic current that lasts, which needs schedule stream, not {schedule}: elsewhere a membrane "
+            "collects all steps before it fires; use stream, or leave the current leak out"
+        )
+    if negative != "none":
+        raise InvalidValue(
+            f"{where} has a synaptic current that lasts, which needs negative none, not {negative}: no neuron here has one and "
+            "fires negative spikes; leave out one of them"
         )
 
 

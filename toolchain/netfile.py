@@ -232,9 +232,9 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNe
             )
             for number, c in enumerate(layer["connections"])
         )
-        leak = layer.get("leak")
-        if leak is not None and kind is FixedPointNetwork:
-            leak = Decay(_whole(leak))
+        leaks = {name: layer.get(name) for name in ("leak", "current_leak")}
+        if kind is FixedPointNetwork:
+            leaks = {name: None if leak is None else Decay(_whole(leak)) for name, leak in leaks.items()}
         layers.append(
             layer_of(
                 name=layer["name"],
@@ -242,7 +242,7 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SpikingNe
                 threshold=arrays[f"{index}.threshold"] if layer["fires"] else None,
                 bias=arrays[f"{index}.bias"],
                 negative_threshold=arrays.get(f"{index}.negative_threshold"),
-                leak=leak,
+                **leaks,
                 **{once: arrays[f"{index}.{once}"]},
             )
         )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLIPPINGS",
     "LeakError",
+    "current_leak_errors",
     "dequantize",
     "error_table",
     "leak_errors",
@@ -144,8 +145,11 @@ def quantize_layer(
                 f"{weight_bits}, or fewer time steps than {network.time_steps}"
             )
     integers = {kind.replace(" ", "_"): round_half_up(values / scale) for kind, values in charges.named().items()}
-    leak = None if layer.leak is None else Decay.nearest(layer.leak)
-    return FixedPointLayer(layer.name, connections, integers.pop("threshold", None), leak=leak, **integers), scale
+    leak, current = (None if share is None else Decay.nearest(share) for share in (layer.leak, layer.current_leak))
+    fixed = FixedPointLayer(
+        layer.name, connections, integers.pop("threshold", None), leak=leak, current_leak=current, **integers
+    )
+    return fixed, scale
 
 
 def quantize(
@@ -239,6 +243,7 @@ def dequantize(
                 fixed.offset * unit,
                 negative_threshold=below,
                 leak=None if fixed.leak is None else fixed.leak.share,
+                current_leak=None if fixed.current_leak is None else fixed.current_leak.share,
             )
         rescaled = tuple(
             c if c.source == INPUT else replace(c, weight=c.weight * c.fed_by(ratios[c.source]))
@@ -254,16 +259,16 @@ def dequantize(
 
 @dataclass(frozen=True)
 class LeakError:
-    """What shifts and adders make of one layer's leak.
+    """What shifts and adders make of one layer's leak, of its membranes or of its currents.
 
     Members
     -------
     layer : name
-    leak : β of the floating-point network
+    leak : β of the floating-point network, or α
     terms : signed shifts of the ``Decay`` nearest to it
     share : its β; ``error``: that less ``leak``
     time_constant, time_constant_kept : τ = −1/ln β of both, in steps
-    rounding : mean of what rounding down adds to a membrane each step, in its integer units
+    rounding : mean of what rounding down adds to a membrane, or a current, each step, in its integer units
     """
 
     layer: str
@@ -284,8 +289,14 @@ class LeakError:
 
 
 def leak_errors(network: SpikingNetwork) -> tuple[LeakError, ...]:
-    """Of each layer that leaks."""
+    """Of each layer whose membranes leak."""
     return tuple(LeakError.of(layer.name, layer.leak) for layer in network.layers if layer.leak is not None)
+
+
+def current_leak_errors(network: SpikingNetwork) -> tuple[LeakError, ...]:
+    """Of each layer whose currents last."""
+    shares = ((layer.name, layer.current_leak) for layer in network.layers)
+    return tuple(LeakError.of(name, share) for name, share in shares if share is not None)
 
 
 def score_scale(

@@ -94,20 +94,20 @@ def test_membranes_are_the_literal_ones_and_stay_in_the_proven_range(seed, neuro
         assert proven.low <= min(v.min() for v in seen) and max(v.max() for v in seen) <= proven.high
 
 
-def _towards_zero(self, membrane):
+def _towards_zero(membrane, leak):
     whole = membrane.clone()
-    for term in self.layer.leak.terms:
+    for term in leak.terms:
         membrane -= torch.trunc(whole * 2.0 ** -abs(term)) * (-1 if term < 0 else 1)
 
 
-def _one_shift_less(self, membrane):
+def _one_shift_less(membrane, leak):
     whole = membrane.clone()
-    for term in self.layer.leak.terms:
+    for term in leak.terms:
         membrane -= torch.floor(whole * 2.0 ** -abs(term + (1 if term > 0 else 0))) * (-1 if term < 0 else 1)
 
 
-def _last_alone(self, membrane):
-    for term in self.layer.leak.terms:
+def _last_alone(membrane, leak):
+    for term in leak.terms:
         membrane -= torch.floor(membrane * 2.0 ** -abs(term)) * (-1 if term < 0 else 1)
 
 
@@ -118,7 +118,7 @@ def test_a_wrong_decay_in_the_golden_model_is_caught(monkeypatch, neuron, fault)
     frames = frames_for(network, 1, 12)
     exact = oracle.run(network, frames)
     assert_same(golden.run(network, frames, "spikes"), exact)
-    monkeypatch.setattr(golden._Neurons, "_leak", fault)
+    monkeypatch.setattr(golden, "_decay", fault)
     with pytest.raises(AssertionError):
         assert_same(golden.run(network, frames, "spikes"), exact)
 

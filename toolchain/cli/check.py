@@ -40,7 +40,7 @@ def _memory(network: "FixedPointNetwork", *, external: bool) -> dict[str, Any]:
         0 if layer.threshold is None else prod(shape) * network.time_steps * (1 + network.signed_spikes)
         for layer, shape in zip(network.layers, network.shapes, strict=True)
     ]
-    largest = max(prod(shape) for shape in network.shapes)
+    largest = max(layer.states * prod(shape) for layer, shape in zip(network.layers, network.shapes, strict=True))
     return {
         "time_steps": network.time_steps,
         "weights": network.weights,

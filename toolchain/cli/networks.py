@@ -332,6 +332,7 @@ def quantize(
                 spiking, dataset.frames, dataset.labels, weight_bits, clipping=clipping, pow2=pow2, progress=move
             )
     save_network(fixed, target)
+    membranes, currents = quantizer.leak_errors(spiking), quantizer.current_leak_errors(spiking)
     if as_json:
         print_json(
             {
@@ -339,15 +340,19 @@ def quantize(
                 "fingerprint": fixed.fingerprint,
                 "membrane_bits": fixed.membrane_bits,
                 "errors": [] if errors is None else json.loads(errors.to_json(orient="records")),
-                **({"leaks": [asdict(leak) for leak in quantizer.leak_errors(spiking)]} if spiking.leaks else {}),
+                **{
+                    name: [asdict(leak) for leak in leaks]
+                    for name, leaks in (("leaks", membranes), ("current_leaks", currents))
+                    if leaks
+                },
                 "file": str(target),
             }
         )
     else:
         if errors is not None:
             show_errors(errors, images)
-        if spiking.leaks:
-            show_leaks(quantizer.leak_errors(spiking))
+        show_leaks(membranes)
+        show_leaks(currents, currents=True)
         out.print(
             f"{target}: {weight_bits}-bit weights, {fixed.membrane_bits}-bit membranes, "
             f"fingerprint {fixed.fingerprint[:16]}"

@@ -127,8 +127,11 @@ def show_errors(table: "pd.DataFrame", images: int) -> None:
     print_table(f"What rounding one layer alone does, on {images} images", columns, rows)
 
 
-def show_leaks(leaks: "Sequence[LeakError]") -> None:
-    """What shifts and adders make of each leak."""
+def show_leaks(leaks: "Sequence[LeakError]", *, currents: bool = False) -> None:
+    """What shifts and adders make of each leak of membranes, or of ``currents``; nothing of none."""
+    if not leaks:
+        return
+    share, state = ("α", "synaptic current") if currents else ("β", "membrane")
     rows = [
         (
             leak.layer,
@@ -140,9 +143,10 @@ def show_leaks(leaks: "Sequence[LeakError]") -> None:
         )
         for leak in leaks
     ]
-    columns = ("layer", "β", "β in shifts", "error", "τ in steps", "rounding a step")
+    columns = ("layer", share, f"{share} in shifts", "error", "τ in steps", "rounding a step")
     print_table(
-        "Leaks: the share β of a membrane that stays each step; rounding is in units of the integer membrane",
+        f"{'Currents that last' if currents else 'Leaks'}: the share {share} of a {state} that stays each step; rounding is in "
+        "units of the integer membrane",
         columns,
         rows,
     )
