@@ -32,7 +32,7 @@ from toolchain.quantize import quantize
 
 __all__ = ["outcome_of_file", "outcome_of_graph", "spoilt_contents", "spoilt_file"]
 
-KINDS = [*FIELDS, "Delay", "CubaLI", "NIRGraph", "Izhikevich", ""]
+KINDS = [*FIELDS, "Delay", "NIRGraph", "Izhikevich", ""]
 NUMBERS = [0, 1, -1, 2, 3, 0.5, 1e-300, 1e300, np.inf, -np.inf, np.nan, 2**31, 2**63 - 1, -(2**63)]
 
 
