@@ -121,12 +121,13 @@ def _share(tau, rules):
 
 
 def _current(node, name, total, state, rules):
-    """The synaptic current that the membrane takes in this step."""
+    """The synaptic current that the membrane takes in this step; with ``late`` that of the step before."""
     tau, w_in = (torch.as_tensor(value).double() for value in (node.tau_syn, node.w_in))
     kept = _share(tau, rules)
     gain = {"tau": w_in * rules["dt"] / tau, "share": w_in * (1 - kept), "whole": w_in, "kept": w_in * kept}
-    state[name, "current"] = kept * state.get((name, "current"), 0.0) + gain[rules["current_drive"]] * total
-    return state[name, "current"]
+    before = state.get((name, "current"), torch.zeros_like(total))
+    state[name, "current"] = kept * before + gain[rules["current_drive"]] * total
+    return before if rules.get("late") else state[name, "current"]
 
 
 def agree(graph, shape, **rules):

@@ -175,7 +175,7 @@ class _Import:
         self.one_step |= neuron.one_step
         if neuron.leak is not None:
             self.leaks[node.name] = neuron.leak
-        if neuron.current_leak is not None:
+        if neuron.current_leak is not None and current.lasting is None:
             self.currents[node.name] = neuron.current_leak
         if neuron.threshold is None and after != {self.graph.output.name}:
             raise UnsupportedModule(
