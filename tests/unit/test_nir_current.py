@@ -10,10 +10,12 @@ import re
 import nir
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sim import golden, oracle
 from tests.nir_by_hand import agree, frames, options, run_by_hand, spikes_of
-from tests.nir_graphs import chain, dense, fires, image
+from tests.nir_graphs import chain, dense, fires, image, random_lasting
 from tests.unit.test_nir_leak import EULER, li, lif
 from toolchain import cli
 from toolchain.checking import CheckOptions, check
@@ -328,6 +330,26 @@ def test_currents_read_back_exactly(tmp_path, order):
     seen = run_by_hand(written, frames(6, 1, 1), compare="ge", reset="subtract", steps=6, order=order)
     for mine, name in zip(spikes_of(network, frames(6, 1, 1)), ("0_neuron", "1_neuron"), strict=True):
         assert 0 < mine.mean() < 1 and np.array_equal(mine.squeeze(), seen[name])
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_random_networks_read_back_exactly(seed):
+    """Images or vectors, joins and identities too."""
+    network = random_lasting(seed)
+    back = read_nir(to_nir(network))
+    assert back.fingerprint == network.fingerprint
+    assert [layer.current_leak for layer in back.layers] == [layer.current_leak for layer in network.layers]
+
+
+def test_nir_reads_what_is_written(tmp_path):
+    """Its package too, and its types are sound."""
+    for seed in range(8):
+        nodes = write_nir(random_lasting(seed), tmp_path / "x.nir")
+        assert len(nir.read(tmp_path / "x.nir", type_check=False).nodes) == sum(nodes.values())
+    network = read_nir(lasting(), options(**EULER))
+    write_nir(network, tmp_path / "x.nir")
+    assert read_nir(nir.read(tmp_path / "x.nir")).fingerprint == network.fingerprint
 
 
 def test_a_time_constant_that_was_changed_since_is_believed():

@@ -235,7 +235,7 @@ def test_norse(tmp_path, alpha, beta):
 
 def rockpool_network(kind, slow, tau):
     """Linear and LIFTorch twice, or Linear, ExpSynTorch, LIFNeuronTorch and a readout of ExpSynTorch."""
-    pytest.importorskip("rockpool", reason="rockpool 3.1 wants numpy < 2: pip install --no-deps rockpool")
+    pytest.importorskip("rockpool", reason="rockpool stands in no extra: pip install rockpool==3.1.0")
     from rockpool import parameters
     from rockpool.nn import modules
     from rockpool.nn.combinators import Sequential
