@@ -317,12 +317,18 @@ def test_flags_change_the_preset():
     assert (contract["reset"], contract["compare"], contract["dt"], contract["preset"]) == ("zero", "gt", 0.5, "sinabs")
 
 
+def exporter(tau, r):
+    return nir.CubaLIF(*(np.full(3, value) for value in (tau, tau, r, 0.0, 1.0)))
+
+
 @pytest.mark.parametrize(
     ("node", "guess"),
     [
         (fires(3), "sinabs or norse, by r = 1"),
         (nir.LIF(tau=np.full(3, np.inf), r=np.full(3, np.inf), v_leak=np.zeros(3), v_threshold=np.ones(3)), "snntorch"),
         (fires(3, r=1e4), "spikingjelly, by r = 1e4"),
+        (exporter(6e-3, r=6 * np.exp(-1 / 6)), "rockpool, by r = τ/dt·exp"),
+        (exporter(1e-3, r=1.0), "norse, by r = 1"),
     ],
 )
 def test_an_unknown_origin_is_warned_of(node, guess):

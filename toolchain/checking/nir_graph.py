@@ -16,7 +16,7 @@ NOTES = {
     "Affine": "synapses from all to all", "Linear": "synapses from all to all",
     "Conv1d": "a convolution", "Conv2d": "a convolution",
     "SumPool2d": "folded into the weights", "AvgPool2d": "folded into the weights", "Scale": "folded into the weights",
-    "Flatten": "costs nothing", "Input": "the frame", "Output": "the scores", "I": "the readout", "LI": "the readout",
+    "Flatten": "costs nothing", "Input": "the frame", "Output": "the scores", "I": "the readout", "LI": "a leaky integrator",
     "CubaLI": "the readout",
 }  # fmt: skip
 """What becomes of a node that converts, by kind; others are neurons."""

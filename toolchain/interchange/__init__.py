@@ -1,12 +1,11 @@
 """Networks from and for other frameworks: NIR graphs in, under a contract that is said out loud, and out."""
 
+from toolchain.interchange.notes import current_text, leak_text
 from toolchain.interchange.reading import (
     READOUTS,
     Look,
     Options,
-    current_text,
     import_graph,
-    leak_text,
     load_graph,
     look_at_graph,
     read_nir,

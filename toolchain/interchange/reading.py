@@ -1,6 +1,6 @@
 """From a NIR graph to a ``SpikingNetwork`` of schedule ``stream``, under a semantics contract."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,17 @@ from toolchain.interchange.hdf5 import read_contents
 from toolchain.interchange.identities import as_identity
 from toolchain.interchange.metadata import own_metadata
 from toolchain.interchange.neurons import NEURONS, Neuron, neuron_of, synapse_of
+from toolchain.interchange.notes import input_note, leak_notes
 from toolchain.interchange.semantics import DEFAULT_PRESET, Contract, guess, preset
 from toolchain.interchange.signals import Signal, Term, added, connected, counted, fold, frame_of, scaled, through
 from toolchain.interchange.values import extents, numbers
 from toolchain.ir import DEFAULT_SEED, INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
-from toolchain.leak import Decay, time_constant
 
 __all__ = [
     "READOUTS",
     "Look",
     "Options",
-    "current_text",
     "import_graph",
-    "leak_text",
     "load_graph",
     "look_at_graph",
     "read_nir",
@@ -372,7 +370,7 @@ def _agreed(graph: Graph, options: Options, own: Mapping[str, Any] | None) -> tu
 
 
 def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNetwork:
-    """A NIR graph as a spiking network: IF neurons in ``stream``; the contract, warnings and notes are in its provenance.
+    """A NIR graph as a spiking network in ``stream``; the contract, warnings and notes are in its provenance.
 
     ``name`` is for a graph that has none.
 
@@ -405,7 +403,7 @@ def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNe
         "nir": {
             "contract": contract.as_dict(),
             "warnings": warnings,
-            "notes": [_input_note(code, scale), *state.notes, *_leak_notes(layers)],
+            "notes": [input_note(code, scale), *state.notes, *leak_notes(layers)],
         },
     }
     if state.one_step:
@@ -425,34 +423,6 @@ def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNe
         leak_order="leak_first"
         if contract.leaks_first and any(layer.leak is not None for layer in layers)
         else "reset_first",
-    )
-
-
-def _leak_notes(layers: Iterable[SpikingLayer]) -> Iterator[str]:
-    """What integers will make of each leak."""
-    for layer in layers:
-        if layer.current_leak is not None:
-            yield f"{layer.name} keeps {current_text(layer.current_leak)}"
-        if layer.leak is not None:
-            yield f"{layer.name} keeps {leak_text(layer.leak)}"
-
-
-def leak_text(share: float) -> str:
-    """A leak, the shifts that stand for it in integers, and what these miss of β and of the time constant, as words."""
-    return _share_text("β", share, "membrane", "τ")
-
-
-def current_text(share: float) -> str:
-    """The same of a synaptic current."""
-    return _share_text("α", share, "synaptic current", "τ_syn")
-
-
-def _share_text(letter: str, share: float, what: str, tau: str) -> str:
-    decay = Decay.nearest(share)
-    there, here = time_constant(share), time_constant(decay.share)
-    return (
-        f"{letter} = {share:.6g} of its {what} in a step ({tau} = {there:.4g} steps); in integers {decay.text()} = "
-        f"{decay.share:.6g}, off by {decay.share - share:+.2g}, {tau} by {100 * (here / there - 1):+.2g}%"
     )
 
 
@@ -479,16 +449,6 @@ def _restored(layers: list[SpikingLayer], own: Mapping[str, Any] | None) -> tupl
 def _told(leak: float | None, told: float | None) -> float | None:
     """β or α as it was before it was exported as τ = 1/(1 − β), which may have moved its last bits; of a node changed since, its own."""
     return told if leak is not None and told is not None and abs(leak - told) <= _LAST_BITS else leak
-
-
-def _input_note(code: str, scale: float) -> str:
-    if code == "rate":
-        return (
-            f"input: a pixel p spikes with probability p/256 in each step, worth {256 * scale:g} on the graph's Input"
-        )
-    if code == "spikes":
-        return f"input: the graph's Input receives the spikes of each step, {scale:g} each"
-    return f"input: the graph's Input receives pixel·{scale:g} in every step"
 
 
 def read_nir(source: Any, options: Options | None = None) -> SpikingNetwork:

@@ -290,20 +290,30 @@ def _numbers(values: Mapping[str, Any], name: str) -> np.ndarray:
     return np.asarray(value, np.float64) if isinstance(value, np.ndarray) else np.full(1, np.nan)
 
 
+def _is_like(value: np.ndarray, other: np.ndarray) -> bool:
+    """Whether they are finite and equal but for what float32 rounds."""
+    return value.shape == other.shape and bool(
+        np.isfinite([value, other]).all() and np.allclose(value, other, rtol=1e-5, atol=0)
+    )
+
+
 def guess(graph: Graph) -> str:
     """Which framework's exporter writes such neurons, as words for a warning; never acted upon."""
     for node in graph.nodes.values():
+        r = _numbers(node.values, "r")
         if node.kind == "IF":
-            r = _numbers(node.values, "r")
             if (np.abs(r - 1e4) < 1).all():
                 return "spikingjelly, by r = 1e4"
             if (r == 1).all():
                 return "sinabs or norse, by r = 1"
         if node.kind in ("LIF", "CubaLI", "CubaLIF"):
             tau = _numbers(node.values, "tau" if node.kind == "LIF" else "tau_mem")
-            r = _numbers(node.values, "r")
             if tau.shape == r.shape and (np.isinf(tau) & np.isinf(r)).all():
                 return "snntorch, by infinite τ and r"
-            if tau.shape == r.shape and (np.abs(r * 1e-4 - tau) <= 1e-5 * np.abs(tau)).all():
+            if _is_like(tau, r * 1e-4):
                 return "snntorch or spikingjelly, by r = τ/1e-4"
+            if (tau > 0).all() and _is_like(tau * np.exp(-1e-3 / tau), r * 1e-3):
+                return "rockpool, by r = τ/dt·exp(−dt/τ)"
+            if (r == 1).all():
+                return "norse" + ("" if node.kind == "CubaLIF" else ", sinabs or spikingjelly") + ", by r = 1"
     return "no framework that it shows"
