@@ -13,11 +13,13 @@ import pytest
 import torch
 from torch import nn
 
-from sim import floating
+from sim import floating, golden, oracle
+from tests.nir_by_hand import run_by_hand
 from tests.unit.test_nir_frameworks import IMAGES, STEPS, frames, options, ours, reload
 from tests.unit.test_nir_leak_frameworks import held, quantized, recorded, seeded
 from toolchain.errors import UnsupportedModule
-from toolchain.interchange import read_nir
+from toolchain.interchange import Options, read_nir
+from toolchain.quantize import quantize
 
 SHARES = [(0.5, 0.9), (0.8, 0.8), (0.9, 0.95), (0.95, 0.6)]
 """α and β."""
@@ -197,9 +199,7 @@ def test_sinabs_exp_leak_before_lif(tmp_path):
 # --- Norse
 
 
-@pytest.mark.parametrize(("alpha", "beta"), SHARES)
-def test_norse(tmp_path, alpha, beta):
-    """LIFCell, whose current takes its input whole; a leaky integrator as readout. Its membrane takes it in the same step."""
+def norse_network(alpha, beta):
     norse = pytest.importorskip("norse.torch")
 
     def fires(threshold):
@@ -210,7 +210,13 @@ def test_norse(tmp_path, alpha, beta):
         norse.SequentialState(nn.Linear(20, 12), fires(0.5), nn.Linear(12, 9), fires(0.3), nn.Linear(9, 5), norse.LIBoxCell()), 8,
         gain=0.5 / (1 - beta) * (1 - alpha),
     )  # fmt: skip
-    graph = norse.to_nir(net, torch.zeros(1, 20))
+    return net, norse.to_nir(net, torch.zeros(1, 20)), [net[1], net[3]]
+
+
+@pytest.mark.parametrize(("alpha", "beta"), SHARES)
+def test_norse(tmp_path, alpha, beta):
+    """LIFCell, whose current takes its input whole; a leaky integrator as readout. Its membrane takes it in the same step."""
+    net, graph, neurons = norse_network(alpha, beta)
     network = read_nir(reload(graph, tmp_path, None), options("norse", input_shape=(20, 1, 1)))
     assert [layer.current_leak for layer in network.layers] == [*[pytest.approx(alpha, abs=1e-6)] * 2, None]
     assert [layer.leak for layer in network.layers] == pytest.approx([beta, beta, 0.9], abs=1e-6)
@@ -222,7 +228,7 @@ def test_norse(tmp_path, alpha, beta):
         return out
 
     images = frames(20, 1, 1)
-    spikes, membranes, last = recorded(net, images.reshape(IMAGES, 20), [net[1], net[3]], lambda _, out: out[1].v, run)
+    spikes, membranes, last = recorded(net, images.reshape(IMAGES, 20), neurons, lambda _, out: out[1].v, run)
     rules = {"compare": "gt", "reset": "value", "start": "leak", "dt": 1e-6, "current_drive": "whole"}
     held(graph, network, images, spikes, membranes, **rules)
     assert np.allclose(floating.run(network, images) * STEPS, last.detach().numpy(), rtol=1e-5, atol=1e-5)
@@ -297,3 +303,50 @@ def test_rockpool(tmp_path, kind, slow, tau):
     held(graph, network, images, spikes, [part["vmem"].detach().numpy() for part in parts], **rules)
     assert np.allclose(floating.run(network, images) * STEPS, out[:, -1].detach().numpy(), rtol=1e-5, atol=1e-5)
     quantized(network, images)
+
+
+# --- the step in which a current reaches the membrane
+
+
+@pytest.mark.parametrize("framework", ["snntorch", "norse", "rockpool"])
+def test_spikes_reach_the_membrane_in_their_own_step(framework):
+    """Driven by spikes, where a step shows: a reading by which the membrane takes the current a step later is another."""
+    trains = (np.random.default_rng(7).random((IMAGES, STEPS, 20, 1, 1)) < 0.3).astype(np.int8)
+    x, chosen = torch.tensor(trains).float().flatten(2), Options(framework, time_steps=STEPS, input="spikes")
+    if framework == "rockpool":
+        net, graph = rockpool_network("LIFTorch", 5e-3, 6e-3)
+        _, _, record = net(x, record=True)
+        first = record["1_LIFTorch"]["spikes"].detach().numpy()
+        network = read_nir(graph, chosen)
+        graph.nodes["1_LIFTorch"].r = np.asarray(graph.nodes["1_LIFTorch"].r, np.float64) * np.exp(1e-3 / 6e-3)
+        rules = {"compare": "ge", "reset": "subtract", "decay": "exp", "current_drive": "kept", "dt": 1e-3}
+    else:
+        net, graph, neurons = synaptic(0.8, 0.85, dense=True) if framework == "snntorch" else norse_network(0.8, 0.85)
+        network = read_nir(graph, chosen)
+        seen, state = [], None
+        for step in x.transpose(0, 1):
+            if framework == "norse":
+                hook = neurons[0].register_forward_hook(lambda _m, _i, out: seen.append(out[0].detach()))
+                _, state = net(step, state)
+                hook.remove()
+            else:
+                seen.append(neurons[0](net[0](step)))
+        first = torch.stack(seen, dim=1).numpy()
+        rules = {
+            "snntorch": {"compare": "gt", "reset": "subtract", "order": "leak_first", "dt": 1e-4},
+            "norse": {"compare": "gt", "reset": "value", "start": "leak", "dt": 1e-6, "current_drive": "whole"},
+        }[framework]
+    name = next(name for name, node in graph.nodes.items() if isinstance(node, nir.CubaLIF))
+    by_hand, late = (
+        run_by_hand(graph, trains[..., 0, 0], steps=STEPS, scale=1, late=late, **rules)[name]
+        .swapaxes(0, 1)
+        .reshape(first.shape)
+        for late in (False, True)
+    )
+    assert 0.01 < first.mean() < 0.9
+    assert np.array_equal(by_hand, first) and not np.array_equal(late, first)
+    assert np.array_equal(ours(network, trains)[0].reshape(first.shape), first)
+    fixed = quantize(network, 8)
+    trace, exact = golden.run(fixed, trains, "spikes"), oracle.run(fixed, trains)
+    assert np.array_equal(trace.scores, exact.scores)
+    assert all(np.array_equal(a, b) for a, b in zip(trace.spikes, exact.spikes, strict=True))
