@@ -118,6 +118,17 @@ def test_membranes_that_do_not_leak_and_start_elsewhere():
     assert (first.initial == 0.25).all(), "half of V(0) = 0 above −0.5 stays for the first step"
 
 
+def test_a_current_of_one_step_is_none_whatever_tau_syn_rounds_to():
+    """τ_syn = dt of float32 in float64 would leave −2.5e-8 or 1e-8 of it."""
+    for dt in (1e-4, 1e-3, 3e-4):
+        slow = float(np.float32(dt))
+        assert 1 - dt / slow != 0
+        graph = chain(dense(np.random.default_rng(0), 3, 6), cuba(3, slow, 2 * dt, r=2.0, w_in=slow / dt))
+        layer = read_nir(graph, options(preset="snntorch", dt=dt)).layers[0]
+        assert layer.current_leak is None and layer.leak == pytest.approx(0.5)
+        assert np.array_equal(layer.connections[0].weight[:, :, 0, 0], graph.nodes["0"].weight)
+
+
 # --- a LI before a neuron
 
 
@@ -182,7 +193,11 @@ def test_one_step_of_currents_that_nothing_here_has():
         assert network.provenance["fixed_time_steps"] == 1 and not network.lasting
         assert np.array_equal(network.layers[0].connections[0].weight, exact.layers[0].connections[0].weight)
     drawn = read_nir(chain(weight, cuba(3, v_leak=0.5), nir.Linear(np.eye(3))), options(**ends))
-    assert drawn.provenance["fixed_time_steps"] == 1 and (drawn.layers[0].bias == weight.bias + 0.25).all()
+    assert (
+        drawn.provenance["fixed_time_steps"] == 1
+        and not drawn.lasting
+        and (drawn.layers[0].bias == weight.bias + 0.25).all()
+    )
     before = read_nir(chain(weight, li(3, np.array([2.0, 4.0, 8.0])), fires(3), nir.Linear(np.eye(3))), options(**ends))
     assert before.provenance["fixed_time_steps"] == 1 and not before.lasting
     alike = read_nir(chain(weight, cuba(3), nir.Linear(np.eye(3))), options(**ends))

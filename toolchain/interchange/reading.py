@@ -180,7 +180,6 @@ class _Import:
                 f"{node} hands its membrane on to {', '.join(sorted(after))[:120]}: layers here hand on spikes; only the "
                 "Output may follow it, or as the synaptic current that it is a LI only neurons (IF, LIF, I, LI) that it alone feeds"
             )
-        current = replace(current, lasting=None)
         self.layers.append(self.layer(node, current, neuron))
         if neuron.threshold is None:
             return replace(current, bias=None)
