@@ -368,7 +368,7 @@ class Capacity:
             "target_base": spike,
             **self._window_members(),
         }
-        left_out = {"threshold_exponent", "leak", *(() if self.grouped else ("channel_base",))}
+        left_out = {"threshold_exponent", "leak", "current_leak", *(() if self.grouped else ("channel_base",))}
         left_out |= set() if self.window else set(WINDOW_MEMBERS)
         return {f.name: bits.get(f.name, 1) for f in fields(Instruction) if f.name not in left_out}
 
@@ -384,9 +384,9 @@ def check_loadable(network: FixedPointNetwork) -> None:
     Raises
     ------
     InvalidValue
-        A leak.
+        A leak, of membranes or of currents.
     """
-    if network.leaks:
+    if network.leaks or network.lasting:
         raise InvalidValue(
             f"network {network.name}: a core whose memories are loaded has no adders for leaks; use --memories rom"
         )

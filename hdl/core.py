@@ -5,7 +5,6 @@ from typing import Any
 from amaranth import Const, Module, Mux, Signal, unsigned
 from amaranth.hdl import Value
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hdl.capacity import Capacity
@@ -20,11 +19,12 @@ from hdl.neurons import NeuronArray
 from hdl.prefetch import Prefetcher, memory_port
 from hdl.program import Program
 from hdl.receiver import FrameReceiver, SpikeReceiver
-from hdl.rom import ReadPort, rom, slices
+from hdl.rom import ReadPort, rom
 from hdl.scanner import Scanner
 from hdl.sender import ResultSender, SpikeSender
 from hdl.sequencer import Sequencer
 from hdl.sizes import Sizes
+from hdl.source_memories import Receiver, source_memories
 from hdl.synapses import SynapseAddresses
 from hdl.tiles import ExternalWeights, TiledProgram
 from toolchain.errors import InvalidValue
@@ -33,7 +33,6 @@ from toolchain.ir import FixedPointNetwork
 __all__ = ["Core"]
 
 _LoadedReceiver = FrameReceiver | LoadedSpikeReceiver | EitherReceiver
-_Receiver = _LoadedReceiver | SpikeReceiver
 
 
 class Core(wiring.Component):
@@ -186,7 +185,7 @@ class Core(wiring.Component):
             m.d.comb += counters.operations.eq(operations)
         return m
 
-    def _receiver(self) -> _Receiver:
+    def _receiver(self) -> Receiver:
         sizes, program = self.sizes, self.program
         if sizes.capacity is not None and sizes.capacity.takes_spikes:
             spikes = LoadedSpikeReceiver(
@@ -308,7 +307,7 @@ class Core(wiring.Component):
         self,
         m: Module,
         sequencer: Sequencer,
-        receiver: _Receiver,
+        receiver: Receiver,
         neurons: NeuronArray,
         sender: ResultSender | SpikeSender,
         instruction: dict[str, Value],
@@ -363,7 +362,7 @@ class Core(wiring.Component):
                 scanner.channel.as_value().eq(port.data),
             ]
 
-        self._source_memories(m, receiver, neurons, sender, scanner)
+        source_memories(m, sizes, receiver, neurons, sender, scanner)
         per_step, from_frame = instruction["per_step"], instruction["frame"]
         m.d.comb += [
             row_port.addr.eq(scanner.row_address),
@@ -397,55 +396,11 @@ class Core(wiring.Component):
         wiring.connect(m, synapses.o, neurons.synapses)
         return scanner, synapses
 
-    def _source_memories(
-        self,
-        m: Module,
-        receiver: _Receiver,
-        neurons: NeuronArray,
-        sender: ResultSender | SpikeSender,
-        scanner: Scanner,
-    ) -> None:
-        """Frame memory, if frames are pixels, and spike memory, as the scanner reads them, and at the end the sender."""
-        sizes = self.sizes
-        write_address, write_data = neurons.spike_address, neurons.spike_bits
-        write_enable: Value = neurons.spike_valid
-        if isinstance(receiver, FrameReceiver | EitherReceiver):
-            m.submodules.frame = frame = Memory(shape=unsigned(32), depth=sizes.frame_words, init=[])
-            frame_write, frame_read = frame.write_port(), frame.read_port()
-            m.d.comb += [
-                frame_write.addr.eq(receiver.word),
-                frame_write.data.eq(receiver.data),
-                frame_write.en.eq(receiver.write),
-                frame_read.addr.eq(scanner.address[2:]),
-                frame_read.en.eq(scanner.enable),
-                scanner.pixels.eq(frame_read.data),
-            ]
-        if not isinstance(receiver, FrameReceiver):  # nothing fires while a frame comes in
-            given = receiver.spikes if isinstance(receiver, EitherReceiver) else receiver
-            write_address = Mux(given.write, given.address, write_address)
-            write_data = Mux(given.write, given.data, write_data)
-            write_enable = given.write | neurons.spike_valid
-        read_address, read_enable = scanner.address, scanner.enable
-        if isinstance(sender, SpikeSender):
-            read_address = Mux(sender.reading, sender.address, read_address)
-            read_enable = Mux(sender.reading, sender.enable, read_enable)
-        for low, read, write in slices(m, "spikes", sizes.spike_bits, sizes.spike_words):
-            m.d.comb += [
-                write.addr.eq(write_address),
-                write.data.eq(write_data[low : low + len(write.data)]),
-                write.en.eq(write_enable),
-                read.addr.eq(read_address),
-                read.en.eq(read_enable),
-                scanner.spikes[low : low + len(read.data)].eq(read.data),
-            ]
-        if isinstance(sender, SpikeSender):
-            m.d.comb += sender.spikes.eq(scanner.spikes)
-
     def _control(
         self,
         m: Module,
         sequencer: Sequencer,
-        receiver: _Receiver,
+        receiver: Receiver,
         neurons: NeuronArray,
         sender: ResultSender | SpikeSender,
         counters: Counters,
@@ -516,6 +471,8 @@ class Core(wiring.Component):
                 neurons.leak_written.eq(per_step & ~last),
                 neurons.apart.eq(~per_step & leaks if True in self.sizes.frame_leaks else 0),
             ]
+        if self.sizes.lasting:
+            m.d.comb += neurons.current_leak.eq(instruction["current_leak"])
         if isinstance(sender, ResultSender):
             m.d.comb += [
                 neurons.read_word.eq(sender.read_word),

@@ -35,6 +35,7 @@ class Instruction:
     threshold_exponent : the layer's threshold is a power of two, where that holds for all layers; otherwise 0
     target_base : first spike word of the target
     leak : 0 where the layer's membranes do not leak, n for the n-th of ``Program.decays``
+    current_leak : the same of its currents; 0 where none lasts, so that events add to the membranes
     window_rows, window_columns : places of a max pooling's window; 1 each without
     window_base : from ``source_base`` to the first window's first word, less than it by the padding
     tap_step, tap_row_step, word_step, column_step, row_step : what the scanner adds to the address of a window's word for
@@ -84,6 +85,7 @@ class Instruction:
     frame_columns: int = 0
     frame_rows: int = 0
     leak: int = 0
+    current_leak: int = 0
 
 
 @dataclass(frozen=True)

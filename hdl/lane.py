@@ -41,6 +41,7 @@ class Lane(wiring.Component):
     With ``decays`` a register stands behind the firing: a cycle later ``rest`` shows ``after``, and ``kept`` what stays of it
     for the next step by the decay that ``leak`` chooses (``DecayAdders``); with ``leak_first`` that is ``decay(U) − θ`` where U
     fired, instead of ``decay(U − θ)``. ``follow``, given then, goes on from ``kept``; ``step`` still goes on from ``after``.
+    With ``lasting``, a ``load`` with ``behind_current`` takes ``U ← held + U`` instead, U being the current that the one before took.
 
     No overflow: all values lie in the range proven by ``FixedPointNetwork.ranges``.
 
@@ -60,6 +61,8 @@ class Lane(wiring.Component):
     frame_leaks : sequence of bool
         Where membranes leak: what there is of layers that read the frame, which alone fire several times at once; True: such
         that leak, and ``follow``; False: such that do not, and ``step``.
+    lasting : bool
+        Whether currents last.
     """
 
     def __init__(
@@ -74,7 +77,9 @@ class Lane(wiring.Component):
         decays: Sequence[Decay] = (),
         leak_first: bool = False,
         frame_leaks: Sequence[bool] = (),
+        lasting: bool = False,
     ):
+        self._lasting = lasting
         self._network, self._weighing, self._preshifted = network, weighing, preshifted
         self._decays, self._leak_first, self._frame_leaks = tuple(decays), leak_first, tuple(frame_leaks)
         threshold = unsigned(membrane_bits - 1 + preshifted)
@@ -111,6 +116,7 @@ class Lane(wiring.Component):
                     if self._decays
                     else {}
                 ),
+                **({"behind_current": In(1)} if lasting else {}),
                 **(
                     {"count": In(unsigned(count_bits)), "counted": Out(unsigned(count_bits))}
                     if network.negative in COUNTING_NEGATIVES
@@ -170,6 +176,8 @@ class Lane(wiring.Component):
             current = Signal(signed(width))
             following = self.after + Mux(self.constant_current, current, 0)
             loaded = held + self.addend
+            if self._lasting:
+                loaded = held + Mux(self.behind_current, potential, self.addend)
             with m.If(self.load):
                 m.d.sync += current.eq(held)
             if self._decays:

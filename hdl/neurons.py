@@ -48,6 +48,9 @@ class _Counts(NamedTuple):
 class NeuronArray(wiring.Component):
     """Integrates one synapse word a cycle into the membrane memory, and sweeps it to fire.
 
+    Of a layer whose currents last, events add to the second half of its words, where the currents stand; the fire pass adds them to
+    the membranes of the first.
+
     The read-modify-write of a membrane word takes 5 cycles (weight read; membrane read, weight into a
     register; multiply, membrane into a register; add; write), fully pipelined: a word may be hit again
     in any later cycle, forwarding covers the two sums that are not written yet, and what is being written while
@@ -70,6 +73,7 @@ class NeuronArray(wiring.Component):
     bus : In, words of a load, where there is no program
     leak, leak_written, apart : In, where a network leaks: as in ``Lane``; whether the fire pass writes what stays of the
         membranes, or the membranes as they are; as in ``Sweep``
+    current_leak : In, where a network has currents that last: the leak of the layer's, 0 if it has none
     bank, cache_write, cache_address, cache_data : In, where weights come from external memory: the bank that is read, and a
         word for the other one
     """
@@ -93,6 +97,7 @@ class NeuronArray(wiring.Component):
             spike_bits=width_for(sizes.spike_words - 1),
             step_bits=width_for(sizes.time_steps),
             late=bool(sizes.decays),
+            lasting=sizes.lasting,
         )
         members = self.sweep.signature.members
         super().__init__(
@@ -114,6 +119,7 @@ class NeuronArray(wiring.Component):
                     if sizes.decays
                     else {}
                 ),
+                **({"current_leak": In(unsigned(width_for(len(sizes.decays))))} if sizes.lasting else {}),
             }
         )
 
@@ -164,6 +170,11 @@ class NeuronArray(wiring.Component):
         m.d.comb += [getattr(self, name).eq(getattr(sweep, name)) for name in _SWEEP_OUTPUTS]
         if sizes.decays:
             m.d.comb += sweep.apart.eq(self.apart)
+        leak = self.leak if sizes.decays else None
+        if sizes.lasting:  # chosen a cycle ahead, so that the adders wait for nothing but a register
+            leak = Signal.like(self.leak, name="leak_chosen")
+            m.d.sync += leak.eq(Mux(sweep.holds_currents, self.current_leak, self.leak))
+            m.d.comb += sweep.paired.eq(self.current_leak != 0)
 
         layout = data.ArrayLayout(sizes.parameter, lanes)
         weights, parameters = self._memories(m, layout)
@@ -232,6 +243,7 @@ class NeuronArray(wiring.Component):
                 decays=sizes.decays,
                 leak_first=sizes.leak_first,
                 frame_leaks=sizes.frame_leaks,
+                lasting=sizes.lasting,
             )
             m.submodules[f"lane_{number}"] = lane
             # What is written: each of the three is 0 while another one counts.
@@ -243,7 +255,7 @@ class NeuronArray(wiring.Component):
             if sizes.decays:
                 with m.If(sweep.rested):
                     m.d.sync += after.eq(Mux(self.leak_written, lane.kept, lane.rest))
-                m.d.comb += [lane.leak.eq(self.leak), lane.follow.eq(sweep.follow)]
+                m.d.comb += [lane.leak.eq(leak), lane.follow.eq(sweep.follow)]
             else:
                 with m.If(sweep.step):
                     m.d.sync += after.eq(lane.after)
@@ -259,12 +271,14 @@ class NeuronArray(wiring.Component):
                 self.read_data[number].eq(lane.given),
                 lane.load.eq(sweep.load),
                 lane.step.eq(sweep.step),
-                lane.fires.eq(self.fires),
+                lane.fires.eq(self.fires & ~sweep.holds_currents if sizes.lasting else self.fires),
                 lane.constant_current.eq(self.constant_current),
                 lane.threshold.eq(threshold if sizes.exponents else fields[number].threshold),
                 lane.addend.eq(fields[number].addend if self._stream else Const(0)),
                 writes[number].eq(lane.sum | initial | after),
             ]
+            if sizes.lasting:
+                m.d.comb += lane.behind_current.eq(sweep.behind_currents)
             if neuron.negative == "asymmetric":
                 m.d.comb += lane.negative_threshold.eq(fields[number].negative_threshold)
             if neuron.signed_spikes:

@@ -14,18 +14,19 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import accumulate, chain
 from math import prod
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from hdl.instruction import ChannelRange, CoordinateTaps, Instruction
 from hdl.packing import SpikePacking
 from hdl.sharing import shared
+from hdl.weighing import Neuron, amplitude_bits, weighing
 from toolchain.buffers import place, with_input
 from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
 from toolchain.geometry import axis_taps
-from toolchain.ir import INPUT, PIXEL_MAX, FixedPointLayer, FixedPointNetwork
+from toolchain.ir import INPUT, FixedPointLayer, FixedPointNetwork
 from toolchain.leak import Decay
 from toolchain.pooling import MaxPooling
 
@@ -43,51 +44,6 @@ def check_lanes(lanes: int) -> None:
     """Refuse lanes outside 1 to ``MAX_LANES``."""
     if not isinstance(lanes, int) or not 1 <= lanes <= MAX_LANES:
         raise InvalidValue(f"lanes is {lanes}, must be 1 to {MAX_LANES}")
-
-
-class Neuron(Protocol):
-    """What a core computes, as networks and capacities say it: their members of the same names."""
-
-    @property
-    def schedule(self) -> str: ...
-    @property
-    def negative(self) -> str: ...
-    @property
-    def reset(self) -> str: ...
-    @property
-    def compare(self) -> str: ...
-    @property
-    def input(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def time_steps(self) -> int: ...
-    @property
-    def signed_spikes(self) -> bool: ...
-
-
-def weighing(neuron: Neuron) -> str:
-    """How a synapse weighs an event: ``multiply`` by its amplitude, ``shift`` by its exponent, or ``add``."""
-    if neuron.input == "direct":
-        return "multiply"
-    return "shift" if neuron.schedule == "radix" or neuron.input == "bitplane" else "add"
-
-
-def amplitude_bits(neuron: Neuron) -> int:
-    """Width of an event's amplitude, with a sign if spikes have one.
-
-    ``multiply``: a pixel, or what a spike of ``radix`` is worth, in two's complement; ``shift``: the exponent
-    of that, the sign above it; ``add``: the sign alone.
-    """
-    exponent = neuron.time_steps - 1 if neuron.schedule == "radix" else 0
-    kind = weighing(neuron)
-    if kind == "multiply":
-        bits = max(PIXEL_MAX, 2**exponent).bit_length()
-    elif kind == "shift":
-        bits = max(exponent, 7 if neuron.input == "bitplane" else 0).bit_length()
-    else:
-        bits = 0
-    return bits + neuron.signed_spikes
 
 
 class WindowBits(NamedTuple):
@@ -202,19 +158,32 @@ class Program:
 
     @cached_property
     def decays(self) -> tuple[Decay, ...]:
-        """The leaks of all layers, each once; without any the core has no adders for them."""
-        return tuple(dict.fromkeys(layer.leak for layer in self.network.layers if layer.leak is not None))
+        """The leaks of all layers' membranes and currents, each once; without any the core has no adders for them."""
+        leaks = (leak for layer in self.network.layers for leak in (layer.leak, layer.current_leak))
+        return tuple(dict.fromkeys(leak for leak in leaks if leak is not None))
+
+    def _code(self, leak: Decay | None) -> int:
+        """0 where nothing leaks, n for the n-th of ``decays``."""
+        return 0 if leak is None else 1 + self.decays.index(leak)
 
     @cached_property
     def frame_leaks(self) -> tuple[bool, ...]:
         """Whether layers that read the frame, and so fire T times at once, leak: each answer that there is, once."""
-        layers = filter(self._holds_current, self.network.layers)
+        layers = filter(self.network.holds_current, self.network.layers)
         return tuple(dict.fromkeys(layer.leak is not None for layer in layers))
 
     def words(self, index: int) -> int:
         """Neuron words of a layer."""
         channels, height, width = self.network.shapes[index]
         return height * width * self.groups(channels)
+
+    def states(self, index: int) -> int:
+        """Words of state behind each neuron word of a layer: 1, or 2 where its current lasts, membranes first, then all currents."""
+        return self.network.layers[index].states
+
+    def _event_base(self, index: int) -> int:
+        """First word that the layer's events add to."""
+        return self.words(index) * (self.states(index) - 1)
 
     @property
     def steps(self) -> int:
@@ -251,8 +220,8 @@ class Program:
 
     @property
     def membrane_words(self) -> int:
-        """Depth of the membrane memory: the largest layer, not the sum."""
-        return max(self.words(index) for index in range(len(self.network.layers)))
+        """Depth of the membrane memory: the largest layer, not the sum; currents that last stand behind membranes."""
+        return max(self.words(index) * self.states(index) for index in range(len(self.network.layers)))
 
     @cached_property
     def spike_sizes(self) -> tuple[int, ...]:
@@ -328,6 +297,7 @@ class Program:
                 places = source[1] * source[2] if maximum is None else maximum.reads((source[1], source[2]))
                 events = source[0] * places + taps * reached
                 presented = {"direct": 1, "bitplane": 8}.get(self.network.input, self.steps)
+                presented *= self.steps if self.network.rescans(layer) else 1
                 cycles += (presented if connection.source == INPUT else self.steps) * (events + 32)
         return cycles
 
@@ -378,7 +348,7 @@ class Program:
                 tap_words = kernel[0] * kernel[1] * groups
                 lane_stride = 1 if self.grouped else tap_words
                 taps = [axis_taps(connection, source, axis) for axis in (0, 1)]
-                per_step = self.network.schedule == "stream" and not self.network.reads_frame(layer)
+                per_step = self.network.schedule == "stream" and not self.network.holds_current(layer)
                 walked = connection.reduced(source)
                 instructions.append(
                     Instruction(
@@ -407,17 +377,17 @@ class Program:
                         parameter_base=parameter_base,
                         threshold_exponent=self.threshold_exponents[index] if self.threshold_exponents else 0,
                         target_base=self.spike_bases[index],
-                        leak=0 if layer.leak is None else 1 + self.decays.index(layer.leak),
+                        leak=self._code(layer.leak),
+                        current_leak=self._code(layer.current_leak),
                         **self._window(connection, self.steps if per_step and not frame else 1),
                     )
                 )
-                for axis, table, weight_scale, membrane_scale in (
-                    (0, rows, kernel[1] * groups, width * groups),
-                    (1, columns, groups, groups),
+                for axis, table, weight_scale, membrane_scale, weights, membranes in (
+                    (0, rows, kernel[1] * groups, width * groups, weight_base, 0),
+                    (1, columns, groups, groups, 0, self._event_base(index)),
                 ):
-                    base = weight_base if axis == 0 else 0
                     table.extend(
-                        CoordinateTaps(base + int(k) * weight_scale, int(o) * membrane_scale, int(n))
+                        CoordinateTaps(weights + int(k) * weight_scale, membranes + int(o) * membrane_scale, int(n))
                         for k, o, n in zip(taps[axis].kernel, taps[axis].output, taps[axis].count, strict=True)
                     )
                 weight_base += connection.weight.shape[1] * tap_words
@@ -466,12 +436,10 @@ class Program:
     def _source_base(self, source: int) -> int:
         return self.input_base if source == INPUT else self.spike_bases[source]
 
-    def _holds_current(self, layer: FixedPointLayer) -> bool:
-        return self.network.schedule == "stream" and self.network.reads_frame(layer)
-
     def _swept(self, layer: FixedPointLayer) -> bool:
-        """Whether there is a fire pass: to fire, to add the frame's current, or to leak."""
-        return layer.threshold is not None or self._holds_current(layer) or layer.leak is not None
+        """Whether there is a fire pass: to fire, to add the frame's current or one that lasts, or to leak."""
+        leaks = layer.leak is not None or layer.current_leak is not None
+        return layer.threshold is not None or self.network.holds_current(layer) or leaks
 
     def parameters(self, layer: FixedPointLayer) -> dict[str, np.ndarray]:
         """The parameters of a layer by name, as ``parameter_words`` holds them, int64 ``[C]``."""
@@ -483,7 +451,7 @@ class Program:
             values["negative_threshold"] = once if layer.negative_threshold is None else layer.negative_threshold
         if self.network.schedule != "stream":
             return {**values, "initial": layer.offset}
-        if self._holds_current(layer):
+        if self.network.holds_current(layer):
             return {**values, "initial": layer.bias, "addend": layer.offset}
         if not self._swept(layer):
             return {**values, "initial": layer.offset + self.steps * layer.bias, "addend": always}

@@ -45,7 +45,9 @@ class Sizes:
     windows : StructLayout or None
         Members of an instruction about max pooling, where there is any.
     decays : tuple of Decay
-        Of membranes that leak; ``leak_first``: before a reset; ``frame_leaks``: as in ``Program``.
+        Of membranes that leak, and of currents that last; ``leak_first``: before a reset; ``frame_leaks``: as in ``Program``.
+    lasting : bool
+        Whether there are currents that last: the second half of a layer's words of state.
     capacity : Capacity or None
         Of a core whose memories are loaded.
     external : ExternalWeights or None
@@ -80,6 +82,7 @@ class Sizes:
     decays: tuple[Decay, ...] = ()
     leak_first: bool = False
     frame_leaks: tuple[bool, ...] = ()
+    lasting: bool = False
     capacity: Capacity | None = None
     external: ExternalWeights | None = None
 
@@ -131,8 +134,9 @@ class Sizes:
             ),
             windows=windows_of(program),
             decays=program.decays,
-            leak_first=network.leak_order == "leak_first",
+            leak_first=network.leaks and network.leak_order == "leak_first",
             frame_leaks=program.frame_leaks,
+            lasting=network.lasting,
             external=program.external if isinstance(program, TiledProgram) else None,
         )
 

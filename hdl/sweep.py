@@ -12,6 +12,9 @@ from hdl.counting import countdown
 __all__ = ["Sweep"]
 
 
+_CURRENTS = ("behind_currents", "holds_currents")
+
+
 class Sweep(wiring.Component):
     """Addresses and strobes for the initialization pass and the fire pass.
 
@@ -24,25 +27,34 @@ class Sweep(wiring.Component):
     ``busy`` is over. Where the next firing goes on from it (``apart``), firings of a word are two cycles apart, so that
     the pass takes ``words·(2·firings − 1) + 5``.
 
+    Where currents last (``lasting``), both passes of a layer that has some (``paired``) take two cycles a neuron word: its word of
+    currents first, which stands ``words`` behind that of its membranes, then the membranes, which fire once. ``2·words + 3``
+    cycles to initialize, currents to 0, ``2·words + 5`` to fire.
+
     Parameters
     ----------
     word_bits, group_bits, parameter_bits, spike_bits, step_bits : int
         Widths of neuron word addresses, groups, parameter addresses, spike addresses, firings.
     late : bool
-        Whether membranes leak.
+        Whether membranes leak, or currents last.
+    lasting : bool
+        Whether currents last; then ``late`` too.
 
     Members
     -------
     initialize, fire : In, one cycle, never while ``busy``
     read, word, parameter : Out, read strobe and addresses of membrane and parameter memory
     next_word : Out, what ``word`` will be in the next cycle; ``walks``: Out, that it counts then
-    load, step : Out, strobes of the lanes (``load`` two cycles after the read)
+    load, step : Out, strobes of the lanes (``load`` two cycles after the read); currents take no ``step``
     read_initial : Out, initial membranes come out of the parameter memory
     write_initial, write_after, written : Out, write strobes and address of the membrane memory;
         the value to write is last cycle's initial membrane, and last cycle's ``after``. If ``late``, ``written`` is a word ahead
         of ``write_after``, and only ``next_written`` tells the address
     next_written, writes : Out, ``written`` of the next cycle, and whether one of the strobes comes then
-    apart : In; rested, follow : Out, if ``late``: in the cycle after a ``step``; between two firings of a word
+    apart : In; rested, follow : Out, if ``late``: in the cycle after a ``step``, and after what is one of currents; between two
+        firings of a word
+    paired : In; behind_currents, holds_currents : Out, if ``lasting``: ``load`` is of membranes, whose currents came with the one
+        before; what ``load`` took last cycle are currents
     spike, spike_address, spike_word, spike_step : Out, a spike word was made last cycle: spike memory
         address, neuron word, and firing number
     """
@@ -56,8 +68,9 @@ class Sweep(wiring.Component):
         spike_bits: int,
         step_bits: int,
         late: bool = False,
+        lasting: bool = False,
     ):
-        self._late = late
+        self._late, self._lasting = late, lasting
         super().__init__(
             {
                 "initialize": In(1),
@@ -88,6 +101,7 @@ class Sweep(wiring.Component):
                 "spike_word": Out(unsigned(word_bits)),
                 "spike_step": Out(unsigned(step_bits)),
                 **({"apart": In(1), "rested": Out(1), "follow": Out(1)} if late else {}),
+                **({"paired": In(1), **dict.fromkeys(_CURRENTS, Out(1))} if lasting else {}),
             }
         )
 
@@ -107,13 +121,29 @@ class Sweep(wiring.Component):
         lasts = [last_firing, *(Signal(name=f"last_{stage}") for stage in (1, 2, 3, 4))]
         written_after = Signal()
         ended, following = written_after, self.next_written
+        loaded, initialized, ends = firsts[2], valid[1], lasts[3]
+        fired: Value = valid[3]
+        rests: Value = self.step
+        moves: Value = self.write_initial
+        if self._lasting:
+            currents = self._currents(m, firsts)
+            loaded, initialized, ends = loaded | self.paired, initialized & ~currents[1], ends | currents[3]
+            rests = rests | (valid[3] & currents[3])
+            moves = moves & lasts[2]
+        moves = moves | (self.spike & lasts[4])
         if self._late:  # the spikes of a word are out, and next cycle its membranes are written
             ended, following = Signal(), Signal.like(self.written)
             m.d.sync += written_after.eq(ended)
-            m.d.comb += self.next_written.eq(Mux(firing_pass, self.written, following))
-        fired: Value = valid[3]
-        if self._late:
+            address = Mux(firing_pass, self.written, following)
+            if self._lasting:
+                ahead, next_ahead = self._ahead(m, begin, moves)
+                of_currents = Mux(firing_pass, currents[4], currents[1])
+                address = Mux(of_currents, Mux(firing_pass, ahead, next_ahead), address)
+            m.d.comb += self.next_written.eq(address)
             fired = self._alternating(m, walking, begin, last_firing, valid[3])
+            m.d.sync += self.rested.eq(rests)
+        if self._lasting:
+            fired = fired & ~currents[3]
         for chain in (firsts, lasts):
             m.d.sync += [later.eq(earlier) for earlier, later in pairwise(chain)]
         m.d.sync += [
@@ -125,19 +155,19 @@ class Sweep(wiring.Component):
             self.written.eq(following),
         ]
         m.d.comb += [
-            self.load.eq(firing_pass & valid[2] & firsts[2]),
+            self.load.eq(firing_pass & valid[2] & loaded),
             self.step.eq(fired),
-            self.read_initial.eq(valid[1] & ~firing_pass),
+            self.read_initial.eq(initialized & ~firing_pass),
             self.write_initial.eq(valid[2] & ~firing_pass),
             self.spike_word.eq(self.written),
-            ended.eq(valid[3] & lasts[3] & self.write_back),
+            ended.eq(valid[3] & ends & self.write_back),
             self.writes.eq(written_after | (valid[1] & ~firing_pass)),
             self.busy.eq(Cat(*valid).any() | self.spike),
         ]
         m.d.comb += following.eq(self.written)
         with m.If(begin):
             m.d.comb += following.eq(0)
-        with m.Elif(self.write_initial | (self.spike & lasts[4])):
+        with m.Elif(moves):
             m.d.comb += following.eq(self.written + 1)
         with m.If(self.fire):
             m.d.sync += self.spike_address.eq(self.first_spike)
@@ -156,8 +186,26 @@ class Sweep(wiring.Component):
         with m.Elif(walking):
             m.d.sync += between[0].eq(self.apart & ~between[0] & ~last_firing)
         m.d.comb += self.follow.eq(valid & between[3])
-        m.d.sync += self.rested.eq(self.step)
         return valid & ~between[3]
+
+    def _currents(self, m: Module, firsts: list[Signal]) -> list[Signal]:
+        """Whether what stands in each stage, 0 to 4, is a word of currents: of a pair the first."""
+        firsts.append(Signal(name="first_4"))
+        currents = [Signal(name=f"currents_{stage}") for stage in range(5)]
+        m.d.comb += [is_currents.eq(self.paired & first) for is_currents, first in zip(currents, firsts, strict=True)]
+        m.d.comb += [
+            self.behind_currents.eq(self.paired & ~firsts[2]),
+            self.holds_currents.eq(currents[3]),
+        ]
+        return currents
+
+    def _ahead(self, m: Module, begin: Signal, moves: Value) -> tuple[Signal, Signal]:
+        """The address of a word of currents, ``words`` ahead of its membranes', and what it will be in the next cycle."""
+        ahead = Signal.like(self.written)
+        next_ahead = Signal.like(self.written)
+        m.d.sync += ahead.eq(next_ahead)
+        m.d.comb += next_ahead.eq(Mux(begin, self.words, ahead + moves))
+        return ahead, next_ahead
 
     def _walk(self, m: Module, walking: Signal, begin: Signal, firing_pass: Signal) -> tuple[Signal, Signal]:
         """Neuron words in order, each for as long as it fires; returns whether it is a word's first cycle, its last."""
@@ -167,19 +215,26 @@ class Sweep(wiring.Component):
             firings = Mux(self.apart, 2 * self.firings - 1, self.firings)
         turns = Signal(unsigned(len(self.firings) + self._late))
         m.d.comb += turns.eq(Mux(Mux(begin, self.fire, firing_pass), firings, 1))
+        if self._lasting:
+            with m.If(self.paired):
+                m.d.comb += turns.eq(2)
         last_firing = countdown(m, "firing", turns, start=begin, step=walking)
         following = walking & last_firing
         last_group = countdown(m, "group", self.groups, start=begin, step=following)
         last_word = countdown(m, "word", self.words, start=begin, step=following)
-        m.d.comb += [self.read.eq(walking & first), self.walks.eq(begin | walking), self.next_word.eq(self.word)]
-        m.d.sync += self.word.eq(self.next_word)
+        next_word = self.next_word if not self._lasting else Signal.like(self.word)
+        m.d.comb += [self.read.eq(walking & first), self.walks.eq(begin | walking), next_word.eq(self.word)]
+        m.d.sync += self.word.eq(next_word)
+        if self._lasting:
+            _, next_ahead = self._ahead(m, begin, following)
+            m.d.comb += self.next_word.eq(Mux(self.paired & (begin | following), next_ahead, next_word))
         with m.If(begin):
             m.d.sync += [walking.eq(1), first.eq(1), self.parameter.eq(self.parameter_base)]
-            m.d.comb += self.next_word.eq(0)
+            m.d.comb += next_word.eq(0)
         with m.Elif(walking):
             m.d.sync += first.eq(last_firing)
             with m.If(last_firing):
-                m.d.comb += self.next_word.eq(self.word + 1)
+                m.d.comb += next_word.eq(self.word + 1)
                 m.d.sync += [
                     self.parameter.eq(Mux(last_group, self.parameter_base, self.parameter + 1)),
                     walking.eq(~last_word),

@@ -315,7 +315,7 @@ class TiledProgram(Program):
             )
             for taps, base, weight_scale, membrane_scale in (
                 (axis_taps(connection, source, 0), 0, connection.kernel[1] * tile.groups, width * groups),
-                (axis_taps(connection, source, 1), tile.first, tile.groups, groups),
+                (axis_taps(connection, source, 1), self._event_base(tile.layer) + tile.first, tile.groups, groups),
             )
         )
         return rows, columns

@@ -58,6 +58,7 @@ class _Neurons:
         self.layer = layer
         self.shape = network.shapes[index]
         self.reads_frame = network.reads_frame(layer)
+        self.scans = network.time_steps if network.rescans(layer) else 1
         self.negative, self.reset, self.compare = network.negative, network.reset, network.compare
         self.asymmetric = network.negative == "asymmetric"
         self.levels = network.levels
@@ -304,8 +305,8 @@ def _run_chunk(
         for synapses, source in zip(layer.synapses, sources, strict=True):
             seen = frames[1] if source < 0 else counts[source]
             events, operations = synapses.activity(seen)
-            recorder.activity.events[part, index] += events.long().cpu().numpy()
-            recorder.activity.operations[part, index] += operations.long().cpu().numpy()
+            recorder.activity.events[part, index] += layer.scans * events.long().cpu().numpy()
+            recorder.activity.operations[part, index] += layer.scans * operations.long().cpu().numpy()
         membrane, fired = layer.stream(inputs, network.time_steps) if stream else layer.at_once(inputs)
         if layer.threshold is not None:
             outputs.append(fired)
@@ -410,7 +411,10 @@ class _Cuts:
         return [spikes[a:b].abs().sum(dim=0) for a, b in pairwise((0, *self.steps))]
 
     def run(self, neurons: list[_Neurons], frames: tuple[Tensor, Tensor], part: slice, trains: bool) -> None:
-        """One chunk of images, layer by layer; a frame that is no train of spikes arrives once, before the first cut."""
+        """One chunk of images, layer by layer; a frame that is no train of spikes arrives once, before the first cut.
+
+        Unless it is integrated anew in each step: then it arrives as often as there are steps before a cut.
+        """
         outputs: list[Tensor] = []
         counts: list[list[Tensor]] = []
         arriving = self._parts(frames[0]) if trains else [frames[1]]
@@ -418,7 +422,10 @@ class _Cuts:
             sources = [c.source for c in layer.layer.connections]
             inputs = [frames[0] if source < 0 else outputs[source] for source in sources]
             for synapses, source in zip(layer.synapses, sources, strict=True):
-                for cut, seen in enumerate(arriving if source < 0 else counts[source]):
+                given = arriving if source < 0 else counts[source]
+                if layer.scans > 1:
+                    given = [steps * frames[1] for steps in np.diff((0, *self.steps)).tolist()]
+                for cut, seen in enumerate(given):
                     events, operations = synapses.activity(seen)
                     self.events[cut, part, index] += events.long().cpu().numpy()
                     self.operations[cut, part, index] += operations.long().cpu().numpy()

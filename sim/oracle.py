@@ -143,6 +143,8 @@ def _arrivals(
                 arriving[t][target] += weight * amplitude
     if network.reads_frame(layer) and network.schedule == "stream":
         arriving = [arriving[0]] * network.time_steps  # the frame is a constant current
+        if layer.current_leak is not None:  # which is integrated in every step, onto what is left of it
+            events, operations = events * network.time_steps, operations * network.time_steps
     if network.reads_frame(layer) and network.schedule == "radix":
         arriving.reverse()  # the frame arrives once, at full worth: with the last step
     return arriving, events, operations

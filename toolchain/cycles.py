@@ -3,11 +3,11 @@
 A layer takes initialization + control + scans + fire passes, in cycles, with W neuron words
 (``H·W·⌈C / P⌉``) and R rounds, T where the layer fires after every step and otherwise 1:
 
-- initialization: ``W + 3``.
+- initialization: ``W + 3``; ``2·W + 3`` where the layer's current lasts.
 - control: ``R·(4·connections + 1) + 1``, in each round fetch, read, decode and start of every connection
   and the round's end, then the storing of the counters.
 - fire: ``R·(W·F + 5)``, F = 1 with rounds and otherwise T, or ``2·T − 1`` if the layer leaks: its firings are two cycles
-  apart; nothing for a readout that is not swept.
+  apart; ``R·(2·W + 5)`` where its current lasts; nothing for a readout that is not swept.
 - scan, for each connection and round: ``max(L + d, s + c) + 5``, without events ``L + 5``.
   ``L = Σ max(1, n)`` over the words of the source, n events each, none where no synapse is reached; d is how long the scanner was held
   back, s when the synapse engine took the last event and c how long that one occupies it.
@@ -124,9 +124,10 @@ def cycles(
         scan[:, index] = scans[:, place : place + number].sum(axis=1)
         firings = 2 * program.steps - 1 if instruction.leak else program.steps
         rounds, firings = (program.steps, 1) if instruction.per_step else (1, firings)
-        initialization[:, index] = instruction.words + 3
+        words = instruction.words * program.states(index)
+        initialization[:, index] = words + 3
         control[:, index] = rounds * (4 * number + 1) + 1
-        fire[:, index] = rounds * (instruction.words * firings + 5) if instruction.sweep else 0
+        fire[:, index] = rounds * (words * firings + 5) if instruction.sweep else 0
         place += number
     classes = network.shapes[-1][0]
     sending = 4 + 3 * program.groups(classes) + 2 * classes + 10 * len(network.layers)
@@ -143,7 +144,8 @@ def instruction_scans(
     scans = np.zeros((len(frames), len(program.instructions)), np.int64)
     sources = _sources(network, frames, trace.spikes)
     place = 0
-    for index in range(len(network.layers)):
+    for index, layer in enumerate(network.layers):
+        anew = program.steps if network.rescans(layer) else 1
         for connection, service in _layer_services(network, index, program):
             instruction = program.instructions[place]
             width, per_step = 1 if instruction.frame else program.lanes, bool(instruction.per_step)
@@ -155,7 +157,7 @@ def instruction_scans(
                 words = _words(connection.peaks(np.abs(given)), width, per_step=per_step, apart=program.grouped)
                 if connection.maximum is not None:
                     words = _last_of_windows(words, connection.maximum.taps)
-                scans[image, place] = _scans(words, costs)
+                scans[image, place] = _scans(words, costs) * anew
             place += 1
     return scans
 

@@ -238,6 +238,14 @@ class Network(Generic[L]):
         """Whether the layer integrates the amplitudes of the input frame, and not spikes."""
         return layer.connections[0].source == INPUT and self.input not in ("rate", "spikes")
 
+    def holds_current(self, layer: L) -> bool:
+        """Whether the layer integrates the frame once and adds what that gives in each step of ``stream``."""
+        return self.schedule == "stream" and self.reads_frame(layer) and layer.current_leak is None
+
+    def rescans(self, layer: L) -> bool:
+        """Whether the layer integrates the frame anew in each step of ``stream``: into a current that lasts."""
+        return self.reads_frame(layer) and layer.current_leak is not None
+
     @property
     def frame_shape(self) -> tuple[int, ...]:
         """Of one frame: ``(C, H, W)`` pixels, or ``(T, C, H, W)`` spikes."""
@@ -453,7 +461,7 @@ class FixedPointNetwork(Network[FixedPointLayer]):
                     compare=self.compare,
                     time_steps=self.time_steps,
                     presentations=self.presentations(layer),
-                    constant_current=self.schedule == "stream" and self.reads_frame(layer),
+                    constant_current=self.holds_current(layer),
                     leak=layer.leak,
                     leak_order=self.leak_order,
                     current_leak=layer.current_leak,

@@ -44,6 +44,11 @@ class Layer:
         """Output channels."""
         return int(self.bias.shape[0])
 
+    @property
+    def states(self) -> int:
+        """Values that a neuron keeps from one step to the next: its membrane, and its current where that lasts."""
+        return 1 if self.current_leak is None else 2
+
     def arrays(self) -> dict[str, np.ndarray]:
         """The layer's arrays under their names in a network file."""
         arrays = {f"weight.{index}": c.weight for index, c in enumerate(self.connections)}

@@ -26,8 +26,6 @@ from toolchain.pooling import MaxPooling
 from toolchain.quantize import quantize
 from toolchain.tools import find_simulator, find_synthesis, watch_tool
 
-pytestmark = pytest.mark.xdist_group("boards")  # its fixtures are made once
-
 NETWORK = random_network(3)
 FRAMES = frames_for(NETWORK, 1, 2)
 LANES = 2

@@ -32,7 +32,7 @@ SURROUNDINGS = (
     },
 )
 """What a result must not depend on; the working folder differs too."""
-pytestmark = [pytest.mark.usefixtures("fast_compile"), pytest.mark.xdist_group("certify")]
+pytestmark = pytest.mark.usefixtures("fast_compile")
 
 
 def call(arguments, folder, surroundings):

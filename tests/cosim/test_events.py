@@ -21,8 +21,6 @@ from toolchain.nn import QCFS
 from toolchain.quantize import quantize
 from toolchain.train import accuracy, calibration, pixels_to_input
 
-pytestmark = pytest.mark.xdist_group("events")  # its fixtures are made once
-
 STEPS = 4
 
 

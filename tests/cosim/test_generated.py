@@ -20,8 +20,6 @@ from toolchain.pooling import MaxPooling
 from toolchain.quantize import quantize
 from toolchain.tools import find_simulator
 
-pytestmark = pytest.mark.xdist_group("generated")  # its fixtures are made once
-
 BIN = Path(sys.executable).parent
 
 

@@ -15,7 +15,7 @@ STEPS = 3
 PRESETS = {"snntorch": "leak_first", "sinabs": "reset_first"}
 """The order of leak and reset of each; sinabs' readout leaks too."""
 
-pytestmark = [pytest.mark.usefixtures("fast_compile"), pytest.mark.xdist_group("netlist")]
+pytestmark = pytest.mark.usefixtures("fast_compile")
 
 
 def graph(preset):

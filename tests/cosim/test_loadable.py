@@ -19,8 +19,6 @@ from toolchain.errors import InvalidValue
 from toolchain.flow import generate
 from toolchain.loading import load_packet
 
-pytestmark = pytest.mark.xdist_group("loadable")  # its fixtures are made once
-
 LANES = 4
 
 

@@ -28,7 +28,7 @@ NETWORK = random_network(132)
 MULTIPLYING = random_network(68)
 """Pixels as amplitudes, so that lanes multiply."""
 
-pytestmark = [pytest.mark.usefixtures("fast_compile"), pytest.mark.xdist_group("netlist")]
+pytestmark = pytest.mark.usefixtures("fast_compile")
 
 
 def make(network, device, folder, lanes=2):

@@ -9,8 +9,6 @@ from toolchain.report.canvas import THEMES
 from toolchain.report.numbers import at, shown
 from toolchain.reporting import write_report
 
-pytestmark = pytest.mark.xdist_group("page")  # its fixtures are made once
-
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "device_scale_factor": 2}
 SCALES = {"pJ": 1.0, "nJ": 1e3, "µJ": 1e6, "mJ": 1e9}
 NO_OVERFLOW = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"

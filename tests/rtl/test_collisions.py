@@ -11,7 +11,7 @@ from amaranth.lib.memory import Memory
 from amaranth.sim import Simulator
 
 from tests.cosim.planted import faulty_module
-from tests.networks import NEURONS, frames_for, lively_network, random_network
+from tests.networks import NEURONS, frames_for, lively_lasting_network, lively_network, random_network
 from tests.pooled_networks import pooled_network
 from tests.rtl.memory_model import MemoryModel
 from tests.rtl.test_chain import check as check_chain
@@ -24,7 +24,7 @@ from tests.rtl.test_spike_input import compared, wide
 from toolchain.leak import LEAK_ORDERS
 from toolchain.segments import cut_places
 
-PLACES = ("hdl.rom", "hdl.core", "hdl.neurons")
+PLACES = ("hdl.rom", "hdl.source_memories", "hdl.neurons")
 """Modules with memories that are read and written: those in ``hdl.rom.COLLISION_FREE``, and the counts in ``neurons``."""
 
 
@@ -124,6 +124,11 @@ def test_no_collision_is_used_behind_max_pooling(colliding, seed):
 @pytest.mark.parametrize("order", LEAK_ORDERS)
 def test_no_collision_is_used_by_leaks(colliding, order):
     check(lively_leaky_network({**PLAIN, "leak_order": order, "input": "direct"}, 1), 5)
+
+
+@pytest.mark.parametrize("input", ["direct", "spikes"])
+def test_no_collision_is_used_by_currents_that_last(colliding, input):
+    check(lively_lasting_network({**PLAIN, "input": input}, 1), 5)
 
 
 def test_no_collision_is_used_by_networks_that_are_loaded(colliding):

@@ -78,7 +78,7 @@ def test_powers_of_two_beside_negative_spikes(negative, thresholds):
         layer if layer.threshold is None else replace(layer, threshold=np.full(layer.channels, thresholds))
         for layer in network.layers
     )
-    check(replace(network, layers=layers), 2)
+    check(replace(network, layers=layers), 3)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

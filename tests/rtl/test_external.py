@@ -206,7 +206,7 @@ FAULTS = {
     "scan_does_not_wait": ("hdl.sequencer", "with m.Elif(self.weights_ready):", "with m.Elif(1):"),
     "last_beat_dropped": ("hdl.prefetch", "left.eq(tile.beats), entry", "left.eq(tile.beats - 1), entry"),
     "wrong_tile_base": ("hdl.prefetch", "beat.eq(tile.base)", "beat.eq(tile.base + 1)"),
-    "wrong_first_group": ("hdl.tiles", "(axis_taps(connection, source, 1), tile.first,", "(axis_taps(connection, source, 1), 0,"),
+    "wrong_first_group": ("hdl.tiles", "self._event_base(tile.layer) + tile.first", "self._event_base(tile.layer)"),
     "tile_taken_for_another": ("hdl.prefetch", "(held[filling] == place)", "1"),
     "steps_not_repeated": ("hdl.prefetch", "(step != self._steps - 1)", "0"),
     "events_counted_in_every_tile": ("hdl.core", 'event & instruction["counted"]', "event"),

@@ -68,7 +68,7 @@ def test_readouts_alone_leak(source, steps):
 
 
 def test_one_leak_for_all_needs_no_choice():
-    network = lively_leaky_network({**PLAIN, "leak_order": "reset_first"}, 2)
+    network = lively_leaky_network({**PLAIN, "leak_order": "reset_first"}, 1)
     same = replace(network, layers=tuple(replace(layer, leak=Decay((3, -5, 7))) for layer in network.layers))
     assert Program(same, 4).decays == (Decay((3, -5, 7)),) and "leak" not in Program(same, 4).varying()
     check(same, 6)
@@ -149,13 +149,13 @@ FAULTS = {
     "third shift the other way": ("hdl.decay", "takes[1][code] != third", "takes[1][code] == third"),
     "leaks after the reset": ("hdl.lane", "decay.value.eq(unreset)", "decay.value.eq(self.rest)"),
     "never resets": ("hdl.lane", "decay.whole.eq(self.rest)", "decay.whole.eq(unreset)"),
-    "leak of another layer": ("hdl.program", "1 + self.decays.index(layer.leak)", "1 + (self.decays.index(layer.leak) + 1) % len(self.decays)"),
+    "leak of another layer": ("hdl.program", "1 + self.decays.index(leak)", "1 + (self.decays.index(leak) + 1) % len(self.decays)"),
     "frame's current does not leak": ("hdl.lane", "potential.eq(self.kept + current)", "potential.eq(self.rest + current)"),
     "firings of a frame too close": ("hdl.core", "~per_step & leaks if", "0 if"),
     "takes what stays too early": ("hdl.neurons", "sweep.rested", "sweep.step"),
     "writes what stays too early": ("hdl.sweep", "written_after.eq(ended)", "written_after.eq(written_after)"),
     "writes to the next word": ("hdl.sweep", "Mux(firing_pass, self.written, following)", "following"),
-    "readout without a pass": ("hdl.program", " or layer.leak is not None", ""),
+    "readout without a pass": ("hdl.program", "leaks = layer.leak is not None or", "leaks ="),
 }  # fmt: skip
 """Module, healthy text, faulty text."""
 LEAK_FIRST = ("leaks after the reset", "never resets")

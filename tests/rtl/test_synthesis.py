@@ -17,8 +17,6 @@ from toolchain.synth import DEVICES, find_device, synthesize
 from toolchain.synth.yosys import NETLIST, RTLIL, synthesize_cells
 from toolchain.tools import find_synthesis
 
-pytestmark = pytest.mark.xdist_group("synthesis")  # its fixtures are made once
-
 TINY = random_network(3)
 
 

@@ -378,6 +378,9 @@ def test_command_line(run, tmp_path):
     assert memory["weight_memory_bits"] == 8 * memory["weights"] and len(memory["layers"]) == 3
     # (8 channels of 8 × 8 and 16 of 4 × 4 spike in T = 4 steps; the second layer reads the first)
     assert memory["spike_buffer_bits"] == 4 * (8 * 64 + 16 * 16)
+    # (with weights from outside the second layer writes over what it has read)
+    _, told, _ = run(path, "--json", "-d", "ecp5-25k", "-P", "4", "--memories", "external")
+    assert json.loads(told)["memory"]["spike_buffer_bits"] == 4 * 8 * 64
 
 
 def test_a_network_that_no_device_asked_for_holds(run):

@@ -9,18 +9,30 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hdl.program import Program
 from sim import floating, golden, oracle
 from tests.networks import LEAKY_NEURONS, frames_for, lasting, leaky, lively_lasting_network, random_network
 from tests.unit.test_integers import assert_same, drives, make_layer, make_network
 from tests.unit.test_leak import decayed, members
+from toolchain.checking.network_file import check_network
+from toolchain.checking.options import CheckOptions
 from toolchain.cli import run as command
 from toolchain.connection import Connection
+from toolchain.cycles import cycles
+from toolchain.diagnose import diagnose
+from toolchain.energy import energy_table, estimate, observe
+from toolchain.energy.counts import layer_counts
+from toolchain.energy.memory import snn_capacities, snn_traffic
 from toolchain.errors import InvalidValue, NetworkFileError
 from toolchain.ir import INPUT, SpikingLayer, SpikingNetwork
 from toolchain.leak import LEAK_ORDERS, Decay
 from toolchain.netfile import load_network, save_network
 from toolchain.quantize import LeakError, current_leak_errors, dequantize, leak_errors, quantize
 from toolchain.segments import segments
+from toolchain.sizing.activity import USUAL, expected_scans, passes
+from toolchain.sizing.memories import memories
+from toolchain.sizing.model import load_models
+from toolchain.sizing.prediction import _beyond
 
 SEEDS = st.integers(0, 2**32 - 1)
 NEURONS = st.sampled_from(LEAKY_NEURONS)
@@ -273,6 +285,70 @@ def test_quantize_shows_it_and_nothing_new_without(tmp_path, capsys):
         stated = [{**asdict(leak), "terms": list(leak.terms)} for leak in current_leak_errors(network)]
         assert printed.get("current_leaks") == (stated if name == "lasting" else None)
         assert len(printed["leaks"]) == 1 and printed["fingerprint"] == quantize(network).fingerprint
+
+
+def test_check_says_what_becomes_of_it():
+    found = check_network("net", float_network(0.6, 0.5, 0.9), CheckOptions()).findings
+    assert [finding.verdict for finding in found] == ["rounds", "exact"]
+    both = "keeps 0.9 of a membrane: 1 − 2^−3 + 2^−5 − 2^−7, off by -0.0016; each step keeps 0.6 of a synaptic current: 1 − 2^−1 + 2^−3"
+    assert both in found[0].reason
+    assert (
+        "each step keeps 0.5 of a synaptic current: 1 − 2^−1" in found[1].reason and "membrane" not in found[1].reason
+    )
+    found = check_network("net", quantize(float_network(0.6, 0.5, None)), CheckOptions()).findings
+    assert [finding.verdict for finding in found] == ["exact", "exact"]
+    assert "keeps 0.5 of a synaptic current, 1 − 2^−1" in found[1].reason
+
+
+def test_energy_charges_the_second_state():
+    lasting, plain = quantize(float_network(0.6, 0.5, None)), quantize(float_network(None, None, None))
+    frames = np.full((3, 2, 1, 1), 200, np.uint8)
+    seen = {n: observe(n, frames, golden.run(n, frames, "counts")) for n in (lasting, plain)}
+    counts = {n: layer_counts(n, activity) for n, activity in seen.items()}
+    adders = [layer.current_leak.adders for layer in lasting.layers]
+    assert [count.decay_adds for count in counts[lasting]] == [3 * 2 * each for each in adders]  # T − 1 = 3, 2 neurons
+    assert [count.lasting_adds for count in counts[lasting]] == [4 * 2] * 2
+    assert [(count.decay_adds, count.lasting_adds) for count in counts[plain]] == [(None, None)] * 2
+    for count in counts[lasting]:
+        extra = count.decay_adds + count.lasting_adds
+        assert np.array_equal(count.neuron_ops, count.comparisons + count.spikes_out + extra)
+    first, before = counts[lasting][0], counts[plain][0]
+    assert before.mac_input.tolist() == [4] * 3 and before.current_adds == 4 * 2
+    assert first.mac_input.tolist() == [4 * 4] * 3 and first.current_adds == 0  # the frame anew in each of 4 steps
+    assert np.array_equal(seen[lasting].effective[:, 0], 4 * seen[plain].effective[:, 0])
+    assert np.array_equal(first.mac_nonzero, before.mac_nonzero)  # what an ANN does
+    traffic = {n: snn_traffic(n, counts[n], seen[n], "stationary", "bitmap") for n in (lasting, plain)}
+    assert [t.state.tolist() for t in traffic[lasting]] == [[2 * 2.0 * lasting.membrane_bits * 4 * 2] * 3] * 2
+    assert [t.state.any() for t in traffic[plain]] == [True, False]
+    assert snn_capacities(lasting)[1] == 2 * 2 * lasting.membrane_bits
+    report = estimate(lasting, seen[lasting])
+    assert any("synaptic currents that last" in note for note in report.warnings)
+    assert not any("currents that last" in note for note in estimate(plain, seen[plain]).warnings)
+    table = energy_table([estimate(lasting, seen[lasting], baseline="int8_dense")])
+    assert table.neuron_ops[0] == counts[lasting][0].neuron_ops.mean()
+
+
+def test_diagnose_refuses_it_in_one_line():
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2))
+    network = float_network(None, 0.5, None)
+    with pytest.raises(InvalidValue, match=r"^network made leaks \(layer last\): .* quantize .* certify --spiking "):
+        diagnose(module, network, np.zeros((1, 2, 1, 1), np.uint8), np.zeros(1, int))
+
+
+def test_sizes_count_it_and_are_marked_as_unproven():
+    lasting = Program(quantize(float_network(0.6, 0.5, None)), 4)
+    plain = Program(quantize(float_network(None, None, None)), 4)
+    model = next(iter(load_models().values()))
+    assert "leaks" in _beyond(lasting, model, None) and "leaks" not in _beyond(plain, model, None)
+    words = [next(m.depth for m in memories(p) if m.name == "membranes") for p in (lasting, plain)]
+    assert words == [2, 2] and (lasting.membrane_words, plain.membrane_words) == (2, 1)
+    frames = frames_for(lasting.network, 1, 4)
+    exact = cycles(lasting.network, frames, golden.run(lasting.network, frames, "spikes"), 4)
+    initialization, fire, control = passes(lasting)
+    found = [exact.initialization[0], exact.fire[0], exact.control[0]]
+    assert [each.tolist() for each in found] == [initialization, fire, control]
+    each = [expected_scans(program, USUAL)[0] for program in (lasting, plain)]
+    assert each[0] == 4 * each[1]
 
 
 def test_segments_keep_it():

@@ -36,8 +36,6 @@ from toolchain.sizing.model import FITTED, load_models
 from toolchain.synth import DEVICES, find_device
 from toolchain.train import calibration, load_source
 
-pytestmark = pytest.mark.xdist_group("sizing")  # its fixtures are made once
-
 REPORTS = Path(__file__).parents[2] / "reports" / "synthesis"
 BUILT = read_table(REPORTS / "points.csv")
 POINTS = BUILT[[find_device(name).family.placer is not None for name in BUILT.device]]
@@ -256,9 +254,11 @@ def test_more_activity_takes_more_cycles(cnn):
 
 
 @pytest.mark.parametrize("row", LOADED, ids=lambda row: f"{row['device']}-{row['lanes']}-{row['capacity']}")
-def test_memories_and_multipliers_of_loadable_cores_are_counted(row):
+def test_memories_and_multipliers_of_loadable_cores_are_counted(row, cnn):
     """Exactly as built; what is fitted stays within the error that the package tells."""
-    network = quantize(convert(digits_mlp.trained(), calibration(datasets.load("digits", "train"), 250), "qcfs", 4), 8)
+    digits = quantize(convert(digits_mlp.trained(), calibration(datasets.load("digits", "train"), 250), "qcfs", 4), 8)
+    network = {"cnn": cnn, "digits": digits}[row["network"]]
+    assert network.fingerprint.startswith(row["fingerprint"])
     device, lanes = find_device(row["device"]), int(row["lanes"])
     room = listed_capacity(network, lanes=lanes, listed=row["capacity"] or None)
     told = predict(network, device, lanes, USUAL, room)
@@ -274,7 +274,7 @@ def test_memories_and_multipliers_of_loadable_cores_are_counted(row):
     [(None, 16, "ecp5-85k", 59, 0), ("up5k", 2, "up5k", 29, 4)],
 )
 def test_loadable_cores_of_the_report_are_counted(cnn, listed, lanes, device, blocks, singles):
-    """Both stand in reports/README.md; a fault in the count shows: one bank only takes fewer blocks."""
+    """As in loadable.csv, the second for a network that is no row there; a fault in the count shows: one bank takes fewer blocks."""
     network = cnn if listed is None else random_network(5)
     told = [
         predict(
@@ -288,10 +288,6 @@ def test_loadable_cores_of_the_report_are_counted(cnn, listed, lanes, device, bl
     ]
     assert (told[0].used["bram"], told[0].used.get("spram", 0)) == (blocks, singles)
     assert told[1].used["bram"] < blocks and told[1].used["lut"] <= told[0].used["lut"]
-    if listed is None:  # placed; older than what the model was fitted to
-        assert told[0].used["lut"] == pytest.approx(6_906, rel=0.1) and told[0].used["ff"] == pytest.approx(
-            5_321, rel=0.1
-        )
 
 
 def test_a_family_without_loadable_cores_says_so(cnn):

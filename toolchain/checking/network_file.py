@@ -52,19 +52,26 @@ def _said(network: Network[Any], index: int) -> str:
     weights = sum(c.weight.size for c in layer.connections)
     fires = "neurons" if layer.threshold is not None else "scores"
     said = f"{prod(shape):,} {fires} ({size}), {weights:,} weights"
-    if isinstance(layer.leak, Decay):
-        return f"{said}; each step keeps {layer.leak.share:.6g} of a membrane, {layer.leak.text()}"
-    if layer.leak is not None:
-        near = Decay.nearest(layer.leak)
-        off = f", off by {near.share - layer.leak:+.2g}" if near.share != layer.leak else ""
-        return f"{said}; each step keeps {layer.leak:.6g} of a membrane: {near.text()}{off}"
+    for leak, state in ((layer.leak, "a membrane"), (layer.current_leak, "a synaptic current")):
+        said += _kept(leak, state)
     return said
 
 
+def _kept(leak: float | Decay | None, state: str) -> str:
+    """What stays of a state in each step, and what shifts make of it."""
+    if leak is None:
+        return ""
+    if isinstance(leak, Decay):
+        return f"; each step keeps {leak.share:.6g} of {state}, {leak.text()}"
+    near = Decay.nearest(leak)
+    off = f", off by {near.share - leak:+.2g}" if near.share != leak else ""
+    return f"; each step keeps {leak:.6g} of {state}: {near.text()}{off}"
+
+
 def _verdict(layer: Layer) -> str:
-    """``rounds`` where no shifts are the leak."""
-    rounded = isinstance(layer.leak, float) and Decay.nearest(layer.leak).share != layer.leak
-    return "rounds" if rounded else "exact"
+    """``rounds`` where no shifts are a leak."""
+    leaks = (leak for leak in (layer.leak, layer.current_leak) if isinstance(leak, float))
+    return "rounds" if any(Decay.nearest(leak).share != leak for leak in leaks) else "exact"
 
 
 def check_network(source: str, network: SpikingNetwork | FixedPointNetwork, options: CheckOptions) -> Checked:

@@ -31,15 +31,16 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
-def _memory(network: "FixedPointNetwork") -> dict[str, Any]:
-    """Sizes that every device must hold, whatever its lanes."""
-    from toolchain.buffers import last_reads, peak
+def _memory(network: "FixedPointNetwork", *, external: bool) -> dict[str, Any]:
+    """Sizes that every device must hold, whatever its lanes; with weights ``external`` spikes go over those that were read."""
+    from toolchain.buffers import freed, last_reads, peak
 
+    last = last_reads(network)
     spikes = [
         0 if layer.threshold is None else prod(shape) * network.time_steps * (1 + network.signed_spikes)
         for layer, shape in zip(network.layers, network.shapes, strict=True)
     ]
-    largest = max(prod(shape) for shape in network.shapes)
+    largest = max(layer.states * prod(shape) for layer, shape in zip(network.layers, network.shapes, strict=True))
     return {
         "time_steps": network.time_steps,
         "weights": network.weights,
@@ -48,7 +49,7 @@ def _memory(network: "FixedPointNetwork") -> dict[str, Any]:
         "neurons": network.neurons,
         "membrane_bits": network.membrane_bits,
         "membrane_memory_bits": largest * network.membrane_bits,
-        "spike_buffer_bits": peak(spikes, last_reads(network)),
+        "spike_buffer_bits": peak(spikes, freed(last) if external else last),
         "frame_bits": prod(network.input_shape) * (network.time_steps if network.input == "spikes" else 8),
         "layers": [
             {"layer": layer.name, "shape": list(shape), "membrane_bits": ranges.bits}
@@ -187,7 +188,7 @@ def check(
         print_json(
             {
                 **checked.describe(),
-                "memory": None if network is None else _memory(network),
+                "memory": None if network is None else _memory(network, external=external is not None),
                 "predictions": [each.describe() for predictions in told for each in predictions],
                 "recommended": {name: None if best is None else best.lanes for name, best in chosen.items()},
                 "holding": {name: best.describe() for name, best in held.items()},
@@ -200,7 +201,7 @@ def check(
     if network is None:
         out.print("No sizes: they need a network whose layers all convert.")
         return 1
-    sizes = _memory(network)
+    sizes = _memory(network, external=external is not None)
     out.print(
         f"Needs: weights {sizes['weights']:,} × {network.weight_bits} bits = {_kbit(sizes['weight_memory_bits'])}, membranes of the "
         f"largest layer {_kbit(sizes['membrane_memory_bits'])} ({network.membrane_bits} bits each), spike buffers "

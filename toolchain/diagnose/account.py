@@ -338,8 +338,8 @@ def _parts_of(frames: np.ndarray, network: SpikingNetwork) -> Iterator[slice]:
 
 
 def _batches(module: nn.Module, network: SpikingNetwork, weight_bits: int, clipping: str, pow2: bool) -> _Batches:
-    if network.leaks:
-        first = next(layer.name for layer in network.layers if layer.leak is not None)
+    if network.leaks or network.lasting:
+        first = next(layer.name for layer in network.layers if layer.leak is not None or layer.current_leak is not None)
         raise InvalidValue(
             f"network {network.name} leaks (layer {first}): how often a leaky neuron fires is no activation of a source, which is "
             "what errors are measured against here; spikeloom quantize says what rounds of each leak, and spikeloom certify "

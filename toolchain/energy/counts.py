@@ -64,7 +64,8 @@ def observe(network: FixedPointNetwork, frames: np.ndarray, trace: SpikeTrace) -
         for c in layer.connections:
             source = network.source_shape(c)
             spikes, value = (arriving, values) if c.source == INPUT else (seen[c.source], seen[c.source])
-            effective[:, index] += reached(c.peaks(spikes), fan_out(c, source, effective=True))
+            anew = network.time_steps if network.rescans(layer) else 1
+            effective[:, index] += anew * reached(c.peaks(spikes), fan_out(c, source, effective=True))
             if c.kind == "identity":
                 continue
             nonzero[:, index] += reached(pooled_any(value != 0, c, source), fan_out(c.unpooled(), c.pooled(source)))
@@ -84,14 +85,16 @@ class LayerCounts:
     weights, inputs : stored weights; values of the pooled sources
     spikes_in : spikes (non-zero pixels) that reach a synapse
     sop, sop_effective : synaptic operations on spikes, executed, and those on a weight that is not 0
-    mac_input : multiply-accumulates of non-zero pixels, once for each image
+    mac_input : multiply-accumulates of non-zero pixels, once for each image, or in each step where the current lasts
     plane_sums : additions of pixel bits, ``bitplane``
-    current_adds : additions of the input current to its neurons in each step of ``stream``
+    current_adds : additions of the input current to its neurons in each step of ``stream``, where it is integrated once
     random : random numbers of ``rate``, each with a comparison
     ac_bias : additions of biases that are not 0, each step of ``stream``, otherwise once
     comparisons : one a neuron and step, two where spikes may be negative, none in the readout
     spikes_out : fired, each of them a subtraction
-    decay_adds : additions of the leak, one for each shift, neuron and step but the last; ``None`` in networks without any
+    decay_adds : additions of the leaks of membranes and currents, one for each shift, neuron and step but the last; ``None`` in
+        networks without any
+    lasting_adds : additions of a current that lasts to its membrane, one for each neuron and step; ``None`` in networks without any
     ors : ORs of two bits, for the max pooling of the layer's sources, the padding's too; ``None`` in networks without any
     mac_nonzero : multiply-accumulates of the same values as activations, those that are 0 skipped
     """
@@ -117,11 +120,12 @@ class LayerCounts:
     mac_nonzero: np.ndarray | None
     ors: int | None
     decay_adds: int | None
+    lasting_adds: int | None
 
     @property
     def neuron_ops(self) -> np.ndarray:
-        """Updates of neurons beside their bias: comparisons, subtractions and leaks of each image, int64 ``[N]``."""
-        return self.comparisons + self.spikes_out + (self.decay_adds or 0)
+        """Updates of neurons beside their bias: comparisons, subtractions, leaks and lasting currents of each image, int64 ``[N]``."""
+        return self.comparisons + self.spikes_out + (self.decay_adds or 0) + (self.lasting_adds or 0)
 
     @property
     def input_adds(self) -> np.ndarray:
@@ -168,6 +172,7 @@ def layer_counts(network: FixedPointNetwork, activity: Activity) -> tuple[LayerC
         adds = (steps, layer.bias) if stream else (1, layer.offset)
         sources = [network.source_shape(c) for c in layer.connections]
         effective = None if activity.effective is None else activity.effective[:, index]
+        adders = sum(leak.adders for leak in (layer.leak, layer.current_leak) if leak is not None)
         counts.append(
             LayerCounts(
                 name=layer.name,
@@ -187,14 +192,15 @@ def layer_counts(network: FixedPointNetwork, activity: Activity) -> tuple[LayerC
                 sop_effective=effective if on_spikes else none,
                 mac_input=executed if kind == "direct" else none,
                 plane_sums=executed if kind == "bitplane" else none,
-                current_adds=steps * neurons if stream and network.reads_frame(layer) else 0,
+                current_adds=steps * neurons if network.holds_current(layer) else 0,
                 random=steps * prod(network.input_shape) if kind == "rate" else 0,
                 ac_bias=adds[0] * places * int(np.count_nonzero(adds[1])),
                 comparisons=steps * neurons * (1 + network.signed_spikes) if fires else 0,
                 spikes_out=activity.spikes[:, index],
                 mac_nonzero=None if activity.nonzero is None else activity.nonzero[:, index],
                 ors=sum(_ors(network, c) for c in layer.connections) if pooled else None,
-                decay_adds=(steps - 1) * neurons * (layer.leak.adders if layer.leak else 0) if network.leaks else None,
+                decay_adds=(steps - 1) * neurons * adders if network.leaks or network.lasting else None,
+                lasting_adds=steps * neurons * (layer.current_leak is not None) if network.lasting else None,
             )
         )
     return tuple(counts)

@@ -44,7 +44,8 @@ class LayerEnergy:
     sigma : float64 [N]
     numbers : name → float64 [N]
         ``spikes_in``, ``sop_executed``, ``sop_effective``, ``mac_input``, ``input_adds``, ``ac_bias``, ``neuron_ops``,
-        ``spikes_out``, ``ors`` of max pooling, ``decay_adds`` of leaks (which ``neuron_ops`` includes); what is unknown, or is in no layer of the network, is missing.
+        ``spikes_out``, ``ors`` of max pooling, ``decay_adds`` of leaks and ``lasting_adds`` of
+        currents that last (which ``neuron_ops`` includes); what is unknown, or is in no layer of the network, is missing.
     parts : policy → part → float64 [N]
         Energy of the spiking network, by ``PARTS``.
     bits : policy → Traffic

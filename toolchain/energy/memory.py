@@ -31,7 +31,7 @@ __all__ = [
 
 SNN_POLICIES = ("stationary", "event_driven")
 """``event_driven``: each operation reads and writes its membrane; ``stationary``: membranes move in the fire scan only,
-which a readout that leaks has too."""
+which a readout that leaks has too. A current that lasts is a second word of state: operations are on it, the scan moves both."""
 ANN_POLICIES = ("ideal_reuse", "no_reuse")
 """``no_reuse``: each MAC reads a weight and an activation; ``ideal_reuse``: each weight, input and output moves once."""
 EVENTS = ("bitmap", "list")
@@ -138,7 +138,7 @@ def snn_capacities(network: FixedPointNetwork) -> tuple[int, int, int]:
     layers = enumerate(network.layers)
     sizes = [0 if layer.threshold is None else _train_bits(network, index) for index, layer in layers]
     trains = peak(*with_input(network, _train_bits(network, INPUT), sizes))
-    neurons = max(prod(shape) for shape in network.shapes)
+    neurons = max(layer.states * prod(shape) for layer, shape in zip(network.layers, network.shapes, strict=True))
     return network.weights * network.weight_bits, neurons * (network.membrane_bits + _fired_bits(network)), trains
 
 
@@ -150,8 +150,9 @@ def snn_traffic(
     found = []
     for index, (layer, count) in enumerate(zip(network.layers, counts, strict=True)):
         synaptic = count.sop + count.mac_input + count.plane_sums
-        swept = count.fires or layer.leak is not None
-        scan = 2 * (network.membrane_bits + _fired_bits(network)) * steps * count.neurons if swept else 0
+        swept = count.fires or layer.leak is not None or layer.current_leak is not None
+        state = layer.states * (network.membrane_bits + _fired_bits(network))
+        scan = 2 * state * steps * count.neurons if swept else 0
         moved = 2 * network.membrane_bits * synaptic if policy == "event_driven" else 0
         spikes = np.zeros(len(synaptic))
         if events == "bitmap":

@@ -287,6 +287,7 @@ def _numbers(count: LayerCounts) -> dict[str, np.ndarray]:
         "spikes_out": count.spikes_out,
         "ors": None if count.ors is None else np.full(len(count.sop), count.ors),
         "decay_adds": None if count.decay_adds is None else np.full(len(count.sop), count.decay_adds),
+        "lasting_adds": None if count.lasting_adds is None else np.full(len(count.sop), count.lasting_adds),
     }
     return {name: values.astype(np.float64) for name, values in known.items() if values is not None}
 
@@ -349,6 +350,11 @@ def _warnings(run: _Run, profile: Profile, baseline: str | None) -> tuple[str, .
         found.append(
             "leaks: the additions of their shifts, in every step but the last, are charged with the updates of the neurons; the "
             "ANN has no leak"
+        )
+    if run.network.lasting:
+        found.append(
+            "synaptic currents that last: their additions to the membranes, their shifts, and reading and writing a second word of "
+            "state for each neuron and step are charged; a frame of pixels is weighed anew in each step; the ANN has no such state"
         )
     if any(b.name == "int8_zero_skipping" and b.zeros != "source" for b in run.baselines):
         found.append("zeros of int8 are those of the spiking network's values; give the source to measure its own")

@@ -9,6 +9,7 @@ from typing import Any
 from toolchain.energy import ANN_POLICIES, BASELINES, SNN_POLICIES, EnergyReport
 from toolchain.errors import InvalidValue
 from toolchain.ir import FixedPointNetwork
+from toolchain.leak import Decay
 from toolchain.report import breakeven_figures, figures
 from toolchain.report.canvas import Plots
 from toolchain.report.numbers import energy_unit, pointer, shown
@@ -113,14 +114,21 @@ def with_page(reports: Sequence[EnergyReport], energy: Mapping[str, Any], eviden
 
 
 def _leaks(network: FixedPointNetwork) -> list[list[str]]:
-    """Which membranes leak, and how much; nothing where none does."""
-    if not network.leaks:
-        return []
-    shares = [
-        f"{layer.name} keeps {layer.leak.share:g} = {layer.leak.text()}" for layer in network.layers if layer.leak
-    ]
+    """Which membranes leak, which currents last, and how much; nothing where none does."""
     order = "reset, then leak" if network.leak_order == "reset_first" else "leak, then reset"
-    return [["leaks", f"in every step but the last, {order}: {'; '.join(shares)}"]]
+    rows = []
+    if network.leaks:
+        rows.append(
+            ["leaks", f"in every step but the last, {order}: {_kept([(x.name, x.leak) for x in network.layers])}"]
+        )
+    if network.lasting:
+        kept = _kept([(layer.name, layer.current_leak) for layer in network.layers])
+        rows.append(["synaptic currents that last", f"in every step but the last: {kept}"])
+    return rows
+
+
+def _kept(leaks: list[tuple[str, Decay | None]]) -> str:
+    return "; ".join(f"{name} keeps {leak.share:g} = {leak.text()}" for name, leak in leaks if leak is not None)
 
 
 def _network(report: EnergyReport, evidence: Evidence) -> list[list[str]]:

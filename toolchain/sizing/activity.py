@@ -57,8 +57,10 @@ def _service(program: Program, connection: Connection, reached: _Reached) -> tup
     )
 
 
-def _scan(program: Program, connection: Connection, reached: _Reached, activity: Activity, *, per_step: bool) -> float:
-    """Cycles of the scans of one instruction, all rounds together."""
+def _scan(
+    program: Program, connection: Connection, reached: _Reached, activity: Activity, *, per_step: bool, rescans: bool
+) -> float:
+    """Cycles of the scans of one instruction, all rounds together; ``rescans``: of the whole frame in each."""
     network, lanes, steps = program.network, program.lanes, program.steps
     channels, height, width = connection.reduced(network.source_shape(connection))
     service, reaching = _service(program, connection, reached)
@@ -76,6 +78,8 @@ def _scan(program: Program, connection: Connection, reached: _Reached, activity:
         walked = words * (here * firing * reaching + (1 - firing * reaching) ** min(here, lanes) + taps - 1)
         events = channels * height * width * steps * firing
     rounds = steps if per_step else 1
+    if rescans:
+        walked, events = steps * walked, steps * events
     return float(max(walked, events * service) + _EMPTYING * rounds)
 
 
@@ -95,8 +99,15 @@ def expected_scans(program: Program, activity: Activity) -> list[float]:
     more to do. What the queue between them costs is left out.
     """
     return [
-        _scan(program, connection, reached, activity, per_step=bool(instruction.per_step))
-        for (_, connection, reached), instruction in zip(_parts(program), program.instructions, strict=True)
+        _scan(
+            program,
+            connection,
+            reached,
+            activity,
+            per_step=bool(instruction.per_step),
+            rescans=program.network.rescans(program.network.layers[index]),
+        )
+        for (index, connection, reached), instruction in zip(_parts(program), program.instructions, strict=True)
     ]
 
 
@@ -108,8 +119,9 @@ def passes(program: Program) -> tuple[list[float], list[float], list[float]]:
         instruction = program.instructions[layers.index(index)]
         firings = 2 * program.steps - 1 if instruction.leak else program.steps
         rounds, firings = (program.steps, 1) if instruction.per_step else (1, firings)
-        initialization.append(float(instruction.words + 3))
-        fire.append(float(rounds * (instruction.words * firings + 5) if instruction.sweep else 0))
+        words = instruction.words * program.states(index)
+        initialization.append(float(words + 3))
+        fire.append(float(rounds * (words * firings + 5) if instruction.sweep else 0))
         control.append(float(rounds * (4 * layers.count(index) + 1) + 1))
     return initialization, fire, control
 
