@@ -31,7 +31,9 @@ def spikes_of(network, images):
     return [np.concatenate(parts) for _, parts in sorted(trains.items())]
 
 
-USUAL = {"dt": 1.0, "decay": "euler", "drive": "tau", "order": "reset_first", "start": "zero"}
+USUAL = {
+    "dt": 1.0, "decay": "euler", "drive": "tau", "order": "reset_first", "start": "zero", "current_drive": "tau"
+}  # fmt: skip
 """Of leaky neurons, where a test does not say; as in ``Contract``."""
 
 
@@ -89,18 +91,20 @@ def _neuron(node, kind, name, total, state, rules):
     share, v_leak, rest = torch.tensor(1.0), torch.tensor(0.0), torch.tensor(0.0)
     r = torch.as_tensor(node.r).double()
     gain = r * rules["dt"]
+    if kind in ("CubaLI", "CubaLIF"):
+        total = _current(node, name, total, state, rules)
     if kind not in ("I", "IF"):
-        tau = torch.as_tensor(node.tau_mem if kind == "CubaLIF" else node.tau).double()
+        tau = torch.as_tensor(node.tau_mem if kind in ("CubaLI", "CubaLIF") else node.tau).double()
         v_leak = torch.as_tensor(node.v_leak).double()
-        share = torch.exp(-rules["dt"] / tau) if rules["decay"] == "exp" else 1 - rules["dt"] / tau
+        share = _share(tau, rules)
         euler = r * rules["dt"] / tau
         gain = {"tau": euler, "share": r * (1 - share), "whole": r, "decayed": euler / share}[rules["drive"]]
-    if kind not in ("I", "LI"):
+    if kind not in ("I", "LI", "CubaLI"):
         theta, rest = torch.as_tensor(node.v_threshold).double(), torch.as_tensor(node.v_reset).double()
     begin = {"zero": torch.tensor(0.0), "reset": rest, "leak": v_leak}[rules["start"]].double()
     before, fired = state.get(name, (begin.expand_as(total), torch.zeros_like(total)))
     charge = share * before + (1 - share) * v_leak + gain * total
-    if kind in ("I", "LI"):
+    if kind in ("I", "LI", "CubaLI"):
         state[name] = charge, fired
         return charge
     if rules["order"] == "leak_first":
@@ -110,6 +114,20 @@ def _neuron(node, kind, name, total, state, rules):
     after = charge - z * theta if rules["reset"] == "subtract" else (1 - z) * charge + z * rest
     state[name] = (charge, z) if rules["order"] == "leak_first" else (after, z)
     return z
+
+
+def _share(tau, rules):
+    return torch.exp(-rules["dt"] / tau) if rules["decay"] == "exp" else 1 - rules["dt"] / tau
+
+
+def _current(node, name, total, state, rules):
+    """The synaptic current that the membrane takes in this step; with ``late`` that of the step before."""
+    tau, w_in = (torch.as_tensor(value).double() for value in (node.tau_syn, node.w_in))
+    kept = _share(tau, rules)
+    gain = {"tau": w_in * rules["dt"] / tau, "share": w_in * (1 - kept), "whole": w_in, "kept": w_in * kept}
+    before = state.get((name, "current"), torch.zeros_like(total))
+    state[name, "current"] = kept * before + gain[rules["current_drive"]] * total
+    return before if rules.get("late") else state[name, "current"]
 
 
 def agree(graph, shape, **rules):
@@ -127,7 +145,7 @@ def agree(graph, shape, **rules):
         assert np.array_equal(train, expected), name
     last = seen["output"]
     end = graph.nodes[{b: a for a, b in graph.edges}["output"]]
-    total = last[-1] if isinstance(end, (nir.I, nir.LI)) else last.sum(axis=0)
+    total = last[-1] if isinstance(end, (nir.I, nir.LI, nir.CubaLI)) else last.sum(axis=0)
     assert np.array_equal(
         floating.run(network, images) * network.time_steps, total.reshape(len(images), -1).astype(np.float32)
     )

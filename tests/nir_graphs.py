@@ -9,7 +9,7 @@ import numpy as np
 from toolchain.connection import Connection
 from toolchain.ir import INPUT, SpikingLayer, SpikingNetwork
 
-__all__ = ["chain", "dense", "fires", "image", "random_spiking"]
+__all__ = ["chain", "dense", "fires", "image", "random_lasting", "random_spiking"]
 
 
 def dense(rng: np.random.Generator, outputs: int, inputs: int) -> nir.Affine:
@@ -98,6 +98,14 @@ def random_spiking(seed: int) -> SpikingNetwork:
     order = str(rng.choice(["reset_first", "leak_first"])) if network.reset == "subtract" else "reset_first"
     whole = tuple(replace(layer, leak=share) for layer, share in zip(network.layers, shares, strict=True))
     return replace(network, layers=whole, leak_order=order)
+
+
+def random_lasting(seed: int) -> SpikingNetwork:
+    """The same with synaptic currents that last, here and there."""
+    rng, network = np.random.default_rng([seed, 1]), random_spiking(seed)
+    shares = [float(rng.uniform(0.01, 0.999)) if rng.random() < 0.7 else None for _ in network.layers]
+    whole = tuple(replace(layer, current_leak=share) for layer, share in zip(network.layers, shares, strict=True))
+    return replace(network, layers=whole)
 
 
 def _values(rng: np.random.Generator, channels: int) -> np.ndarray:

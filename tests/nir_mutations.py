@@ -11,10 +11,11 @@ from pathlib import Path
 import nir
 import numpy as np
 
-from tests.nir_graphs import chain, dense, fires, image, random_spiking
+from tests.nir_graphs import chain, dense, fires, image, random_lasting, random_spiking
 from toolchain import cli
 from toolchain.errors import SpikeloomError
 from toolchain.interchange import (
+    CURRENT_DRIVES,
     DECAYS,
     DRIVES,
     ORDERS_OF_NIR,
@@ -32,7 +33,7 @@ from toolchain.quantize import quantize
 
 __all__ = ["outcome_of_file", "outcome_of_graph", "spoilt_contents", "spoilt_file"]
 
-KINDS = [*FIELDS, "Delay", "CubaLI", "NIRGraph", "Izhikevich", ""]
+KINDS = [*FIELDS, "Delay", "NIRGraph", "Izhikevich", ""]
 NUMBERS = [0, 1, -1, 2, 3, 0.5, 1e-300, 1e300, np.inf, -np.inf, np.nan, 2**31, 2**63 - 1, -(2**63)]
 
 
@@ -56,6 +57,15 @@ def _leaking(tau: float) -> nir.NIRGraph:
     return chain(dense(rng, 4, 6), lif, dense(rng, 4, 4), cuba, dense(rng, 3, 4), nir.LI(tau * threes, threes, threes))
 
 
+def _lasting(slow: float) -> nir.NIRGraph:
+    """CubaLIF, LI before IF, and CubaLI, whose currents last."""
+    rng, fours, threes = np.random.default_rng(7), np.ones(4), np.ones(3)
+    cuba = nir.CubaLIF(slow * fours, 3 * fours, 3 * fours, 0 * fours, fours, w_in=slow * fours)
+    ends = nir.CubaLI(2 * slow * threes, 3 * threes, 3 * threes, 0 * threes, w_in=2 * slow * threes)
+    current = nir.LI(slow * fours, slow * fours, 0 * fours)
+    return chain(dense(rng, 4, 6), cuba, dense(rng, 4, 4), current, fires(4), dense(rng, 3, 4), ends)
+
+
 def _leaking_of_ours() -> SpikingNetwork:
     """The first random network that leaks before it is reset."""
     return next(
@@ -75,9 +85,11 @@ def _sound() -> list[bytes]:
         _leaky(),
         _leaking(2.5),
         _leaking(40.0),
+        _lasting(2.5),
         chain(line, fires(3, 7), nir.Flatten(np.array([3, 7]), 0, -1), dense(rng, 3, 21), shape=(2, 16)),
         *(to_nir(random_spiking(seed)) for seed in range(4)),
         to_nir(_leaking_of_ours()),
+        to_nir(random_lasting(3)),
     ]
     files = []
     with tempfile.TemporaryDirectory() as folder:
@@ -181,7 +193,9 @@ def _options(seed: int) -> Options:
     if rng.random() < 0.5:
         return Options(chosen, time_steps=steps)
     free = {"decay": DECAYS, "drive": DRIVES, "leak_order": ORDERS_OF_NIR, "start": STARTS, "reset": RESETS_OF_NIR}
-    return Options(chosen, dt=1.0, time_steps=steps, **{key: str(rng.choice(values)) for key, values in free.items()})
+    drawn = {key: str(rng.choice(values)) for key, values in {**free, "current_drive": CURRENT_DRIVES}.items()}
+    tau_syn = float(rng.choice([0.5, 3.0])) if rng.random() < 0.3 else None
+    return Options(chosen, dt=1.0, time_steps=steps, tau_syn=tau_syn, **drawn)
 
 
 def _back(network: SpikingNetwork) -> None:

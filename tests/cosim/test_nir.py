@@ -44,3 +44,20 @@ def test_an_imported_leaky_graph_in_hardware(tmp_path, preset, order):
     assert result.passed, result.differences
     assert result.spikes_compared == 3 * 6 * (24 + 12)
     assert np.array_equal(result.layer_cycles, cycles(network, frames, trace, 4).layers)
+
+
+@pytest.mark.usefixtures("fast_compile")
+@pytest.mark.parametrize("preset", ["snntorch", "sinabs"])
+def test_an_imported_graph_whose_currents_last_in_hardware(tmp_path, preset):
+    """snnTorch's Synaptic and sinabs' tau_syn, in Verilog."""
+    pytest.importorskip(preset)
+    network = quantize(read_nir(*exported(preset, 0.85, 6, alpha=0.7)), 8)
+    assert [layer.current_leak is not None for layer in network.layers] == [True, True, False]
+    frames = frames_for(network, 1, 3)
+    trace, exact = golden.run(network, frames, "spikes"), oracle.run(network, frames)
+    assert np.array_equal(trace.scores, exact.scores) and trace.activity == exact.activity
+    assert all(train.any() and not train.all() for train in trace.spikes)
+    result = runner.verify(emit(network, tmp_path, lanes=4), network, frames, stall=0.2)
+    assert result.passed, result.differences
+    assert result.spikes_compared == 3 * 6 * (24 + 12)
+    assert np.array_equal(result.layer_cycles, cycles(network, frames, trace, 4).layers)

@@ -43,11 +43,28 @@ def test_an_exported_leaky_network_in_hardware(preset, more):
         check(network, seed)
 
 
-@pytest.mark.parametrize("fault", ["another β", "another order", "no leak"])
+@pytest.mark.parametrize("preset", EXPORTERS)
+def test_an_exported_network_whose_currents_last_in_hardware(preset):
+    network = integers(preset, alpha=0.7)
+    assert all(layer.current_leak is not None and layer.leak is not None for layer in network.layers[:2])
+    images = frames_for(network, 1, 3)
+    trace, exact = golden.run(network, images, "spikes"), oracle.run(network, images)
+    assert np.array_equal(trace.scores, exact.scores) and trace.activity == exact.activity
+    assert all(np.array_equal(a, b) for a, b in zip(trace.spikes, exact.spikes, strict=True))
+    assert all(train.any() and not train.all() for train in trace.spikes)
+    for seed in (1, 2):
+        check(network, seed)
+
+
+@pytest.mark.parametrize("fault", ["another β", "another order", "no leak", "another α", "no current that lasts"])
 def test_another_leak_shows(fault):
-    """The comparison can fail: the core of a network whose leak is another does not pass for this one."""
-    network = integers("snntorch")
-    if fault == "another order":
+    """The comparison can fail: the core of a network whose leak or current is another does not pass for this one."""
+    network = integers("snntorch", **({"alpha": 0.7} if "α" in fault or "current" in fault else {}))
+    if network.lasting:
+        current = Decay.nearest(0.6) if fault == "another α" else None
+        layers = tuple(replace(layer, current_leak=current if layer.current_leak else None) for layer in network.layers)
+        wrong = replace(network, layers=layers)
+    elif fault == "another order":
         wrong = replace(network, leak_order="reset_first")
     else:
         leak = Decay.nearest(0.8) if fault == "another β" else None

@@ -255,6 +255,39 @@ def test_an_input_shape_for_a_graph_that_reads_a_vector():
     assert np.array_equal(floating.run(network, images), plain)
 
 
+@pytest.mark.parametrize("ones", [1, 2, 3])
+@pytest.mark.parametrize("first", [True, False])
+def test_one_example_of_one_step_that_an_exporter_left_in(ones, first):
+    """Input (1, n) and Rockpool's (1, 1, n), Output (1, 1, m): the frame is (n, 1, 1), a Linear or a neuron reads it."""
+    rng = np.random.default_rng(9)
+    nodes = [
+        *([] if first else [fires(6, threshold=0.75)]),
+        dense(rng, 4, 6),
+        fires(4),
+        dense(rng, 3, 4),
+        fires(3, threshold=0.5),
+    ]
+    plain = agree(chain(*nodes), (6, 1, 1))
+    spread = chain(*nodes, shape=((1,) * ones + (6,)), out=((1,) * ones + (3,)))
+    network = read_nir(spread, options())
+    assert network.input_shape == (6, 1, 1) and network.fingerprint == plain.fingerprint
+    for wrong in ((2,) + (1,) * (ones - 1) + (3,), (1,) * ones + (4,), (3,) + (1,) * ones):
+        spread.nodes["output"] = nir.Output(np.array(wrong))
+        with pytest.raises(InvalidValue, match=r"\(Output\) has shape .*, what leads to it \(3,\)"):
+            read_nir(spread, options())
+    steps = chain(*nodes, shape=(1, 9, 6))
+    with pytest.raises(InvalidValue, match=r"its input \(1, 9, 6\)(; export one example of one step)?"):
+        read_nir(steps, options())
+
+
+def test_a_frame_of_one_row_stays_one_where_it_is_convolved():
+    rng = np.random.default_rng(9)
+    weight = rng.integers(-8, 9, (3, 1, 1, 3)) / 16
+    conv = nir.Conv2d((1, 6), weight, (1, 1), (0, 0), (1, 1), 1, rng.integers(0, 5, 3) / 16)
+    nodes = conv, fires(3, 1, 4, threshold=0.5), nir.Flatten(None, 0, -1), dense(rng, 3, 12)
+    assert agree(chain(*nodes, shape=(1, 1, 6)), (1, 1, 6)).input_shape == (1, 1, 6)
+
+
 def test_input_rate():
     network = read_nir(chain(dense(RNG, 3, 6), fires(3)), options(input="rate", seed=5))
     assert (network.input, network.seed) == ("rate", 5)
@@ -284,12 +317,18 @@ def test_flags_change_the_preset():
     assert (contract["reset"], contract["compare"], contract["dt"], contract["preset"]) == ("zero", "gt", 0.5, "sinabs")
 
 
+def exporter(tau, r):
+    return nir.CubaLIF(*(np.full(3, value) for value in (tau, tau, r, 0.0, 1.0)))
+
+
 @pytest.mark.parametrize(
     ("node", "guess"),
     [
         (fires(3), "sinabs or norse, by r = 1"),
         (nir.LIF(tau=np.full(3, np.inf), r=np.full(3, np.inf), v_leak=np.zeros(3), v_threshold=np.ones(3)), "snntorch"),
         (fires(3, r=1e4), "spikingjelly, by r = 1e4"),
+        (exporter(6e-3, r=6 * np.exp(-1 / 6)), "rockpool, by r = τ/dt·exp"),
+        (exporter(1e-3, r=1.0), "norse, by r = 1"),
     ],
 )
 def test_an_unknown_origin_is_warned_of(node, guess):

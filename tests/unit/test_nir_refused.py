@@ -63,13 +63,13 @@ PATH = ("input", "w"), ("w", "n"), ("n", "output")
 SOUND = {"w": LINEAR, "n": fires(3)}
 REFUSED = {
     # neurons
-    "CubaLIF, current": (chain(LINEAR, nir.CubaLIF(4 * THREE, np.inf * THREE, np.inf * THREE, 0 * THREE, THREE)), {"preset": "snntorch", "dt": 1.0}, r"synaptic current keeps 0\.75 of itself"),
+    "CubaLIF, current": (chain(LINEAR, nir.CubaLIF(np.inf * THREE, 2 * THREE, 2 * THREE, 0 * THREE, THREE, w_in=np.inf * THREE)), {"preset": "snntorch", "dt": 1.0}, r"keeps 1 of its synaptic current in a step of 1, must be 0 or more and below 1: it never fades"),
     "LIF, gain open": (chain(LINEAR, nir.LIF(np.inf * THREE, np.inf * THREE, 0 * THREE, THREE)), {}, r"τ and r are infinite.*presets snntorch"),
     "LIF, no input": (chain(LINEAR, nir.LIF(np.inf * THREE, THREE, 0 * THREE, THREE)), {}, r"τ is infinite and r is not"),
     "Threshold": (chain(LINEAR, nir.Threshold(THREE)), {}, r"\(Threshold\) keeps no membrane.*-T 1"),
     "I inside": (chain(LINEAR, nir.I(THREE), nir.Linear(np.eye(3)), fires(3)), {}, r"\(I\) hands its membrane on to 2"),
     "Delay": (chain(LINEAR, nir.Delay(THREE), fires(3)), {}, r"\(Delay\) is not supported.*without delays"),
-    "CubaLI": (chain(LINEAR, nir.CubaLI(THREE, THREE, THREE, THREE)), {}, r"\(CubaLI\) is not supported"),
+    "CubaLI inside": (chain(LINEAR, nir.CubaLI(2 * THREE, 2 * THREE, THREE, 0 * THREE), fires(3)), {}, r"\(CubaLI\) hands its membrane on to 2: .*only the Output may follow it"),
     "thresholds in a channel": (spread(v_threshold=UNEVEN), {}, r"v_threshold differs within channel 1: hardware keeps one"),
     "r in a channel": (spread(r=UNEVEN), {}, r"r differs within channel 1"),
     "threshold 0": (chain(LINEAR, fires(3, threshold=0.0)), {}, r"threshold less reset value is 0 in channel 0"),

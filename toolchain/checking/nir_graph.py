@@ -7,7 +7,7 @@ from toolchain.checking.finding import Checked, Finding, finding_of
 from toolchain.checking.network_file import integers
 from toolchain.checking.options import USUAL_STEPS, CheckOptions
 from toolchain.errors import SpikeloomError
-from toolchain.interchange import Look, Options, import_graph, leak_text, load_graph, look_at_graph
+from toolchain.interchange import Look, Options, current_text, import_graph, leak_text, load_graph, look_at_graph
 from toolchain.leak import Decay
 
 __all__ = ["check_nir"]
@@ -16,7 +16,8 @@ NOTES = {
     "Affine": "synapses from all to all", "Linear": "synapses from all to all",
     "Conv1d": "a convolution", "Conv2d": "a convolution",
     "SumPool2d": "folded into the weights", "AvgPool2d": "folded into the weights", "Scale": "folded into the weights",
-    "Flatten": "costs nothing", "Input": "the frame", "Output": "the scores", "I": "the readout", "LI": "the readout",
+    "Flatten": "costs nothing", "Input": "the frame", "Output": "the scores", "I": "the readout", "LI": "a leaky integrator",
+    "CubaLI": "the readout",
 }  # fmt: skip
 """What becomes of a node that converts, by kind; others are neurons."""
 
@@ -48,10 +49,8 @@ def check_nir(path: Path, options: CheckOptions) -> Checked:
     for node in graph.nodes.values():
         if node.name in wrong:
             findings.append(finding_of(node.name, node.kind, wrong[node.name]))
-        elif node.name in look.leaks:
-            share = look.leaks[node.name]
-            verdict = "exact" if Decay.nearest(share).share == share else "rounds"
-            findings.append(Finding(node.name, node.kind, verdict, f"keeps {leak_text(share)}"))
+        elif node.name in look.leaks or node.name in look.currents:
+            findings.append(_leaking(node.name, node.kind, look))
         elif node.name in looked:
             findings.append(Finding(node.name, node.kind, "exact", NOTES.get(node.kind, "a neuron")))
         else:
@@ -69,3 +68,16 @@ def check_nir(path: Path, options: CheckOptions) -> Checked:
     if options.weight_bits is None:
         assumed.append(f"{options.bits}-bit weights (-b)")
     return Checked(path.name, kind, (*problems, *findings), fixed, tuple(assumed))
+
+
+def _leaking(name: str, kind: str, look: Look) -> Finding:
+    """A node whose membrane or synaptic current leaks: what shifts make of it."""
+    kept = [
+        (text, shares[name])
+        for text, shares in ((current_text, look.currents), (leak_text, look.leaks))
+        if name in shares
+    ]
+    exact = all(Decay.nearest(share).share == share for _, share in kept)
+    return Finding(
+        name, kind, "exact" if exact else "rounds", "; ".join(f"keeps {text(share)}" for text, share in kept)
+    )

@@ -78,7 +78,8 @@ def import_nir(
     decay: Annotated[
         str | None,
         typer.Option(
-            "--decay", help="Share β that a leak leaves: euler (1 − dt/τ) or exp (exp(−dt/τ)); the preset's by default."
+            "--decay",
+            help="Share that a leak leaves, β or α: euler (1 − dt/τ) or exp (exp(−dt/τ)); the preset's by default.",
         ),
     ] = None,
     drive: Annotated[
@@ -94,6 +95,19 @@ def import_nir(
             "--leak-order", help="reset_first, or leak_first (the reset comes a step later); the preset's by default."
         ),
     ] = None,
+    current_drive: Annotated[
+        str | None,
+        typer.Option(
+            "--current-drive",
+            help="Input of a synaptic current times tau (w_in·dt/τ_syn), share (w_in·(1 − α)), whole (w_in) or kept (w_in·α); the preset's by default.",
+        ),
+    ] = None,
+    tau_syn: Annotated[
+        float | None,
+        typer.Option(
+            "--tau-syn", help="τ of a synaptic current that every LIF has, though the file does not say so (sinabs)."
+        ),
+    ] = None,
     readout: Annotated[
         str | None,
         typer.Option(
@@ -105,8 +119,8 @@ def import_nir(
     """Read a NIR graph as a spiking network, and say which rules were assumed where NIR leaves them open.
 
     The rules, the semantics contract, are printed and kept in the network's provenance. What golden model and hardware
-    cannot do, a synaptic current that lasts or a recurrent connection, is refused by name. Of a leaky neuron it says which
-    shifts will stand for its leak in integers, and what they miss of it.
+    cannot do, a recurrent connection or a delay, is refused by name. Of a leaky neuron, and of a synaptic current that lasts, it
+    says which shifts will stand for the leak in integers, and what they miss of it.
 
     Example: spikeloom import net.nir --preset snntorch -T 16 --input-shape 1,28,28 -o snn.safetensors
     """
@@ -130,6 +144,8 @@ def import_nir(
         decay=decay,
         drive=drive,
         leak_order=leak_order,
+        current_drive=current_drive,
+        tau_syn=tau_syn,
     )
     network = read_nir(source, options)
     save_network(network, target)
@@ -181,6 +197,8 @@ def export_nir(
         if spiking.leaks:
             first = "before the reset, V = β·V − θ·s" if spiking.leak_order == "leak_first" else "after the reset"
             leak = f"; the membrane leaks {first}, β = 1 − dt/τ"
+        if spiking.lasting:
+            leak += "; synaptic currents reach the membrane in the same step, α = 1 − dt/τ"
         what = "spike" if spiking.input == "spikes" else "pixel"
         out.print(
             f"NIR does not say, so tell the reader: dt = 1; fires at {fires}; then {after}; V(0) = 0; T = {spiking.time_steps}; "

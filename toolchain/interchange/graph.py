@@ -34,12 +34,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "IF": ("r", "v_threshold"),
     "LI": ("tau", "r", "v_leak"),
     "LIF": ("tau", "r", "v_leak", "v_threshold"),
+    "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak"),
     "CubaLIF": ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold"),
 }
 """Node kinds that are read, and the values each must have."""
 _REFUSED = {
     "Delay": "no layer here can hold spikes back; train without delays",
-    "CubaLI": "its synaptic current leaks, which neither golden model nor hardware does; end in a Linear layer, or an I",
 }
 
 

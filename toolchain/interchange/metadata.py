@@ -28,7 +28,7 @@ def metadata_of(network: SpikingNetwork) -> dict[str, str]:
     """Metadata of the exported graph: names, T, input, the semantics contract and which synapses are identities, as JSON.
 
     An identity is [layer, connection, groups]: in NIR a shortcut is a Conv2d or Linear like another. ``leaks`` is β of each
-    layer, or null; NIR has τ.
+    layer, ``current_leaks`` α, or null; NIR has τ.
     """
     content = {
         "schema": _SCHEMA,
@@ -42,6 +42,7 @@ def metadata_of(network: SpikingNetwork) -> dict[str, str]:
         "compare": network.compare,
         "leak_order": network.leak_order,
         "leaks": [layer.leak for layer in network.layers],
+        "current_leaks": [layer.current_leak for layer in network.layers],
         "identities": [
             [index, number, connection.groups]
             for index, layer in enumerate(network.layers)
@@ -74,10 +75,11 @@ def own_metadata(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     identities = found.setdefault("identities", [])
     if not isinstance(identities, list) or not all(_is_identity(entry) for entry in identities):
         raise damaged
-    leaks = found.setdefault("leaks", [None] * len(found["layers"]))
     found.setdefault("leak_order", "reset_first")
-    if not isinstance(leaks, list) or len(leaks) != len(found["layers"]) or not all(map(_is_leak, leaks)):
-        raise damaged
+    for key in ("leaks", "current_leaks"):
+        leaks = found.setdefault(key, [None] * len(found["layers"]))
+        if not isinstance(leaks, list) or len(leaks) != len(found["layers"]) or not all(map(_is_leak, leaks)):
+            raise damaged
     return dict(found)
 
 

@@ -7,13 +7,14 @@ import numpy as np
 from toolchain.errors import InvalidValue, UnsupportedModule
 from toolchain.interchange.graph import Node
 from toolchain.interchange.semantics import Contract
-from toolchain.interchange.values import in_file, per_channel
+from toolchain.interchange.shares import UNIT, Fading, current_share, fading, membrane_share
+from toolchain.interchange.values import per_channel
 
-__all__ = ["NEURONS", "Neuron", "neuron_of"]
+__all__ = ["NEURONS", "SILENT", "Neuron", "Synapse", "neuron_of", "synapse_of"]
 
-NEURONS = ("I", "IF", "LI", "LIF", "CubaLIF", "Threshold")
-_UNIT = 1e-5
-"""A gain this close to 1 is 1: exporters write r = τ/dt in float32, so that r·dt/τ is 1 but for rounding."""
+NEURONS = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF", "Threshold")
+SILENT = ("I", "LI", "CubaLI")
+"""Those that never fire."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,17 +24,19 @@ class Neuron:
     Members
     -------
     gain
-        What a unit of input current adds in a step.
+        What a unit of input current adds in a step, to the synaptic current where it lasts.
     threshold
-        Above the reset value; ``None`` for I and LI, which never fire.
+        Above the reset value; ``None`` for I, LI and CubaLI, which never fire.
     initial
         Membrane of the first step before its input, above the reset value; the leak of that step is in it.
     bias
         Added in every step: what leaks towards ``v_leak``.
     leak
         β, the share that stays from one step to the next; ``None``: all of it.
+    current_leak
+        α, the share of the synaptic current that stays; ``None``: nothing.
     one_step
-        Whether this holds for T = 1 only, since membranes do not last, or not as a leak here.
+        Whether this holds for T = 1 only, since membranes or currents do not last, or not as a leak here.
     """
 
     gain: np.ndarray
@@ -41,6 +44,19 @@ class Neuron:
     initial: np.ndarray
     bias: np.ndarray
     leak: float | None = None
+    current_leak: float | None = None
+    one_step: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Synapse:
+    """A synaptic current: what a unit of input adds to it in a step, float64 ``[C]``, and α, the share that stays.
+
+    ``share`` ``None``: nothing stays; ``one_step``: something does, which holds for T = 1 only.
+    """
+
+    gain: np.ndarray
+    share: float | None
     one_step: bool = False
 
 
@@ -49,12 +65,16 @@ class _Membrane:
     """What a kind of node says about integration: gain, share that stays and ``v_leak``, float64 ``[C]``."""
 
     gain: np.ndarray
-    kept: np.ndarray
     rest: np.ndarray
+    fades: Fading
+
+    @property
+    def kept(self) -> np.ndarray:
+        return self.fades.kept
 
 
 def _rounded(gain: np.ndarray) -> np.ndarray:
-    return np.where(np.abs(gain - 1) <= _UNIT, 1.0, gain)
+    return np.where(np.abs(gain - 1) <= UNIT, 1.0, gain)
 
 
 def _integrator_gain(node: Node, contract: Contract, shape: tuple[int, ...]) -> np.ndarray:
@@ -71,24 +91,18 @@ def _integrator_gain(node: Node, contract: Contract, shape: tuple[int, ...]) -> 
 
 
 def _leaky(node: Node, contract: Contract, shape: tuple[int, ...]) -> _Membrane:
-    """LI, LIF and CubaLIF.
+    """LI, LIF, CubaLI and CubaLIF.
 
     Raises
     ------
-    UnsupportedModule
-        A synaptic current that lasts.
     InvalidValue
         τ not above 0, or a gain that is open or infinite.
     """
-    name = "tau_mem" if node.kind == "CubaLIF" else "tau"
-    tau = per_channel(node, name, shape, infinite=True)
-    dt = float(in_file(node, name, np.array(contract.leaky_dt)))
+    fades = fading(node, "tau_mem" if node.kind in ("CubaLI", "CubaLIF") else "tau", contract, shape)
+    tau, dt, kept = fades.tau, fades.dt, fades.kept
     r = per_channel(node, "r", shape, infinite=True)
     rest = per_channel(node, "v_leak", shape)
-    if not (tau > 0).all():
-        raise InvalidValue(f"{node}: τ is {tau.min():g}, must be above 0")
-    kept = in_file(node, name, 1 - dt / tau if contract.decay == "euler" else np.exp(-dt / tau))
-    drive = contract.readout_drive if node.kind == "LI" else contract.drive
+    drive = contract.readout_drive if node.kind in SILENT else contract.drive
     both = np.isinf(tau) & np.isinf(r)
     if both.any() and not contract.unit_gain:
         raise InvalidValue(
@@ -103,62 +117,86 @@ def _leaky(node: Node, contract: Contract, shape: tuple[int, ...]) -> _Membrane:
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         gains = {"tau": r * dt / tau, "share": r * (1 - kept), "whole": r, "decayed": r * dt / (tau * kept)}
         gain = np.where(both, 1.0, gains[drive])
-    if node.kind == "CubaLIF":
-        gain = gain * _synaptic_gain(node, contract, shape, dt)
     if not np.isfinite(gain).all():
         raise InvalidValue(f"{node}: r is infinite and τ is not; export the graph again")
-    return _Membrane(_rounded(gain), kept, rest)
+    return _Membrane(_rounded(gain), rest, fades)
 
 
-def _leak(node: Node, kept: np.ndarray, dt: float) -> float | None:
-    """The one share of all channels that a layer here can keep; ``None``: all of it.
+def _current(node: Node, contract: Contract, shape: tuple[int, ...], time_steps: int) -> Synapse:
+    """The synaptic current of CubaLI and CubaLIF.
 
     Raises
     ------
     UnsupportedModule
-        Channels differ, or nothing stays.
+        Channels that keep unlike shares, a share below 0 or of 1; a late reset to zero.
+    InvalidValue
+        τ_syn not above 0, or a gain that is 0, open or infinite.
     """
-    share = float(kept[0])
-    if not (kept == share).all():
-        other = int(np.argmax(kept != share))
-        raise UnsupportedModule(
-            f"{node} keeps {share:.6g} of its membrane in a step of {dt:g} in channel 0, {kept[other]:.6g} in channel {other}: "
-            "a layer here has one leak; train with one β a layer, or import one step with -T 1"
-        )
-    if share <= 0:
-        raise UnsupportedModule(
-            f"{node} keeps {share:.6g} of its membrane in a step of {dt:g}, must be above 0: τ is no longer than the step; "
-            "choose --dt if it is another, or import one step with -T 1"
-        )
-    return None if share == 1 else share
-
-
-def _synaptic_gain(node: Node, contract: Contract, shape: tuple[int, ...], dt: float) -> np.ndarray:
-    """Of a synaptic current that lasts one step: ``w_in·dt/τ_syn``."""
-    tau = per_channel(node, "tau_syn", shape, infinite=True)
-    if not (tau > 0).all():
-        raise InvalidValue(f"{node}: τ_syn is {tau.min():g}, must be above 0")
-    kept = 1 - dt / tau if contract.decay == "euler" else np.exp(-dt / tau)
-    if (np.abs(kept) > _UNIT).any() or contract.decay == "exp":
-        share = float(kept[np.argmax(np.abs(kept))])
-        raise UnsupportedModule(
-            f"{node}: its synaptic current keeps {share:.6g} of itself in a step of {dt:g}; golden model and hardware have "
-            "no synaptic current; train without one (α = 0)"
-        )
-    if contract.leak_order == "leak_first" and contract.reset == "zero":
+    fades = fading(node, "tau_syn", contract, shape)
+    tau, dt, kept = fades.tau, fades.dt, fades.kept
+    if node.kind == "CubaLIF" and contract.leak_order == "leak_first" and contract.reset == "zero":
         raise UnsupportedModule(
             f"{node}: where a reset to zero waits for the next step, the synaptic neuron of snnTorch drops the input of that "
             "step, and no layer here does; train with reset_delay=False and choose --leak-order reset_first, or with Leaky"
         )
-    w_in = per_channel(node, "w_in", shape) if node.values.get("w_in") is not None else np.ones(shape[0])
-    return _rounded(w_in * dt / tau)
+    w_in = np.ones(shape[0])
+    if node.values.get("w_in") is not None:
+        w_in = per_channel(node, "w_in", shape, infinite=True)
+    both = np.isinf(tau) & np.isinf(w_in) & contract.unit_gain
+    with np.errstate(invalid="ignore", over="ignore"):
+        gains = {"tau": w_in * dt / tau, "share": w_in * (1 - kept), "whole": w_in, "kept": w_in * kept}
+        gain = np.where(both, 1.0, gains[contract.current_drive])
+    if not np.isfinite(gain).all():
+        raise InvalidValue(f"{node}: w_in is infinite and τ_syn is not; export the graph again")
+    if ((gain == 0) & (w_in != 0)).any():
+        raise InvalidValue(
+            f"{node}: {'τ_syn is infinite' if np.isinf(tau).any() else 'nothing stays of its synaptic current'}, so that no "
+            "input arrives; choose --current-drive"
+        )
+    try:
+        return Synapse(_rounded(gain), current_share(node, fades))
+    except UnsupportedModule:
+        if time_steps > 1:
+            raise
+        return Synapse(_rounded(gain), None, one_step=True)
 
 
-def neuron_of(node: Node, contract: Contract, shape: tuple[int, ...], time_steps: int) -> Neuron:
+def synapse_of(node: Node, contract: Contract, shape: tuple[int, ...], time_steps: int) -> Synapse:
+    """A LI in front of a neuron as the synaptic current of that neuron, its input of ``shape`` (C, …).
+
+    Raises
+    ------
+    UnsupportedModule
+        Channels that keep unlike shares, or nothing; a current that never fades, or fades to something else than 0.
+    InvalidValue
+        τ not above 0, or a gain that is open or infinite.
+    """
+    membrane = _leaky(node, contract, shape)
+    if membrane.rest.any():
+        raise UnsupportedModule(
+            f"{node}: before a neuron it is a synaptic current, which fades to 0 and not to v_leak = "
+            f"{membrane.rest[membrane.rest != 0][0]:g}; train with v_leak = 0"
+        )
+    try:
+        return Synapse(membrane.gain, current_share(node, membrane.fades))
+    except UnsupportedModule:
+        if time_steps > 1:
+            raise
+        return Synapse(membrane.gain, None, one_step=True)
+
+
+def neuron_of(
+    node: Node, contract: Contract, shape: tuple[int, ...], time_steps: int, lasting: float | None = None
+) -> Neuron:
     """A neuron node whose input has ``shape`` (C, …).
 
     Counted from the reset value, a neuron that resets to ``v_reset`` is one that resets to 0 with the threshold
     ``v_threshold − v_reset``, and that leaks towards ``v_leak − v_reset``: ``(1 − β)`` of that is added in each step.
+
+    Parameters
+    ----------
+    lasting : float or None
+        Share of its input current that a LI before it keeps.
 
     Raises
     ------
@@ -179,19 +217,16 @@ def neuron_of(node: Node, contract: Contract, shape: tuple[int, ...], time_steps
             np.ones(channels), _above(node, per_channel(node, "threshold", shape)), zeros, zeros, one_step=True
         )
     if node.kind in ("I", "IF"):
-        membrane = _Membrane(_integrator_gain(node, contract, shape), np.ones(channels), zeros)
+        whole = Fading(zeros + np.inf, 1.0, np.ones(channels))
+        membrane = _Membrane(_integrator_gain(node, contract, shape), zeros, whole)
     else:
         membrane = _leaky(node, contract, shape)
-    leak: float | None = None
+    synapse = Synapse(np.ones(channels), lasting)
+    if node.kind in ("CubaLI", "CubaLIF"):
+        synapse = _current(node, contract, shape, time_steps)
     threshold: np.ndarray | None = None
-    reset, one_step = zeros, False
-    try:
-        leak = _leak(node, membrane.kept, contract.leaky_dt)
-    except UnsupportedModule:
-        if time_steps > 1:
-            raise
-        one_step = True
-    if node.kind not in ("I", "LI"):
+    reset = zeros
+    if node.kind not in SILENT:
         if node.values.get("v_reset") is not None:
             reset = per_channel(node, "v_reset", shape)
         if reset.any() and contract.reset != "value":
@@ -205,7 +240,22 @@ def neuron_of(node: Node, contract: Contract, shape: tuple[int, ...], time_steps
         bias = (1 - membrane.kept) * (membrane.rest - reset) + 0.0
     if not (np.isfinite(initial).all() and np.isfinite(bias).all()):
         raise InvalidValue(f"{node}: v_leak and v_reset overflow once its leak is folded in; export the graph again")
-    return Neuron(membrane.gain, threshold, initial, bias, leak, one_step)
+    leak, current_leak, one_step = None, synapse.share, synapse.one_step
+    try:
+        leak = membrane_share(node, membrane.fades)
+        if current_leak is not None and bias.any():
+            channel = int(np.flatnonzero(bias)[0])
+            raise UnsupportedModule(
+                f"{node} leaks towards v_leak = {membrane.rest[channel]:g} and is reset to {reset[channel]:g}, and its synaptic "
+                "current lasts: nothing but the current adds to a membrane here; train with both alike, or import one step "
+                "with -T 1"
+            )
+    except UnsupportedModule:
+        if time_steps > 1:
+            raise
+        current_leak, one_step = None, True
+    gain = _rounded(membrane.gain * synapse.gain)
+    return Neuron(gain, threshold, initial, bias, leak, current_leak, one_step)
 
 
 def _above(node: Node, threshold: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """From a NIR graph to a ``SpikingNetwork`` of schedule ``stream``, under a semantics contract."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,29 @@ from toolchain.interchange.graph import Graph, Node, graph_of
 from toolchain.interchange.hdf5 import read_contents
 from toolchain.interchange.identities import as_identity
 from toolchain.interchange.metadata import own_metadata
-from toolchain.interchange.neurons import NEURONS, Neuron, neuron_of
+from toolchain.interchange.neurons import NEURONS, Neuron, neuron_of, synapse_of
+from toolchain.interchange.notes import input_note, leak_notes
 from toolchain.interchange.semantics import DEFAULT_PRESET, Contract, guess, preset
-from toolchain.interchange.signals import Signal, Term, added, connected, counted, fold, frame_of, through
+from toolchain.interchange.signals import Signal, Term, added, connected, counted, fold, frame_of, scaled, through
 from toolchain.interchange.values import extents, numbers
 from toolchain.ir import DEFAULT_SEED, INPUT, PIXEL_MAX, SpikingLayer, SpikingNetwork
-from toolchain.leak import Decay, time_constant
 
-__all__ = ["READOUTS", "Look", "Options", "import_graph", "leak_text", "load_graph", "look_at_graph", "read_nir"]
+__all__ = [
+    "READOUTS",
+    "Look",
+    "Options",
+    "import_graph",
+    "load_graph",
+    "look_at_graph",
+    "read_nir",
+]
 
 READOUTS = ("count", "membrane")
 """What the scores are where the graph ends in spikes: how often each neuron fired, or its membrane without firing."""
 _LAST_BITS = 1e-12
 """How far β moves at most on its way through τ in float64."""
+_ON_A_CURRENT = ("I", "IF", "LI", "LIF")
+"""Neurons that may take their input from a LI: it is their synaptic current."""
 MAX_COUNTED = 4096
 """Neurons whose spikes are counted by a square of weights."""
 
@@ -34,7 +44,7 @@ MAX_COUNTED = 4096
 class Options:
     """What the user chose; ``None`` takes the preset's, or what a file written by Spikeloom says.
 
-    ``reset``, ``compare``, ``dt``, ``start``, ``clamp``, ``decay``, ``drive`` and ``leak_order`` as in ``Contract``; ``time_steps`` is T, ``input`` and ``seed`` as in
+    ``reset``, ``compare``, ``dt``, ``start``, ``clamp``, ``decay``, ``drive``, ``leak_order``, ``current_drive`` and ``tau_syn`` as in ``Contract``; ``time_steps`` is T, ``input`` and ``seed`` as in
     ``Network``, ``pixel_scale`` what a pixel step (1/255 by default), or a spike (1), adds to the graph's Input, ``input_shape`` (C, H, W) of the frames where
     the graph reads a vector, ``readout`` one of ``READOUTS``.
     """
@@ -55,6 +65,8 @@ class Options:
     decay: str | None = None
     drive: str | None = None
     leak_order: str | None = None
+    current_drive: str | None = None
+    tau_syn: float | None = None
 
 
 @dataclass
@@ -68,6 +80,7 @@ class _Import:
     readout: str
     layers: list[SpikingLayer] = field(default_factory=list)
     leaks: dict[str, float] = field(default_factory=dict)
+    currents: dict[str, float] = field(default_factory=dict)
     signals: dict[str, Signal] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     one_step: bool = False
@@ -120,7 +133,7 @@ class _Import:
         if node.kind in ("Affine", "Linear") and isinstance(weight, np.ndarray) and weight.ndim == 2:
             shape = (int(weight.shape[0]),)
             frame = frame_of(shape)
-        elif node.kind not in (*NEURONS, "Scale", "Delay", "CubaLI"):
+        elif node.kind not in (*NEURONS, "Scale", "Delay"):
             return None
         ones = np.ones((frame[0], 1, 1))
         plain = Signal(shape, frame, (Term(INPUT, ones, (1, 1), ones),))
@@ -133,9 +146,11 @@ class _Import:
             if shape[0] != 1:
                 raise InvalidValue(f"{node}: shape {shape} has four sizes; export one example, without batch or time")
             shape = shape[1:]
+        after = [self.graph.nodes[b] for a, b in self.graph.edges if a == node.name]
+        if len(shape) > 1 and set(shape[:-1]) == {1} and {n.kind for n in after} <= {"Affine", "Linear", *NEURONS}:
+            shape = shape[-1:]  # one example of one step that an exporter left in: (1, n), Rockpool's (1, 1, n)
         self.frame = frame_of(shape)
         if self.input_shape is not None and self.input_shape != self.frame:
-            after = [self.graph.nodes[b] for a, b in self.graph.edges if a == node.name]
             if np.prod(self.input_shape) != np.prod(shape) or {n.kind for n in after} - {"Flatten", "Affine", "Linear"}:
                 raise InvalidValue(
                     f"{node} has shape {shape}, input shape {self.input_shape} does not fit: it must hold as many values, "
@@ -148,15 +163,22 @@ class _Import:
     def fire(self, node: Node, incoming: Signal) -> Signal:
         """A neuron as the next layer, and its spikes as a signal."""
         current = connected(node, incoming)
-        neuron = neuron_of(node, self.contract, current.shape, self.time_steps)
+        after = {b for a, b in self.graph.edges if a == node.name}
+        if node.kind == "LI" and all(self.is_fed_by(name, node) for name in after):
+            return self.lasting(node, current)
+        if node.kind == "LIF" and self.contract.tau_syn is not None:
+            tau = np.array(self.contract.tau_syn, node.values["tau"].dtype)
+            node = replace(node, kind="CubaLIF", values={**node.values, "tau_mem": node.values["tau"], "tau_syn": tau})
+        neuron = neuron_of(node, self.contract, current.shape, self.time_steps, current.lasting)
         self.one_step |= neuron.one_step
         if neuron.leak is not None:
             self.leaks[node.name] = neuron.leak
-        after = {b for a, b in self.graph.edges if a == node.name}
+        if neuron.current_leak is not None and current.lasting is None:
+            self.currents[node.name] = neuron.current_leak
         if neuron.threshold is None and after != {self.graph.output.name}:
             raise UnsupportedModule(
                 f"{node} hands its membrane on to {', '.join(sorted(after))[:120]}: layers here hand on spikes; only the "
-                "Output may follow it"
+                "Output may follow it, or as the synaptic current that it is a LI only neurons (IF, LIF, I, LI) that it alone feeds"
             )
         self.layers.append(self.layer(node, current, neuron))
         if neuron.threshold is None:
@@ -164,6 +186,22 @@ class _Import:
         worth = neuron.threshold[:, None, None]
         ones = np.ones_like(worth)
         return Signal(current.shape, current.frame, (Term(len(self.layers) - 1, worth, (1, 1), ones),))
+
+    def is_fed_by(self, name: str, node: Node) -> bool:
+        """Whether the node of that name is a neuron which nothing but ``node`` feeds, and can have a synaptic current before it."""
+        return self.graph.nodes[name].kind in _ON_A_CURRENT and self.graph.sources[name] == [node.name]
+
+    def lasting(self, node: Node, current: Signal) -> Signal:
+        """A LI between a synapse and neurons: the current that they take, which lasts."""
+        if current.lasting is not None:
+            raise UnsupportedModule(
+                f"{node} takes its input from another LI: a neuron here has one synaptic current; leave one of them out"
+            )
+        synapse = synapse_of(node, self.contract, current.shape, self.time_steps)
+        self.one_step |= synapse.one_step
+        if synapse.share is not None:
+            self.currents[node.name] = synapse.share
+        return replace(scaled(current, synapse.gain), lasting=synapse.share)
 
     def layer(self, node: Node, current: Signal, neuron: Neuron) -> SpikingLayer:
         """A current and a neuron as one layer."""
@@ -180,12 +218,21 @@ class _Import:
         for what, values in (("bias", bias), *(("weights", c.weight) for c in connections)):
             if not np.isfinite(values).all():
                 raise InvalidValue(f"{node}: its {what} overflow once its gain and Scale nodes are folded in")
-        return SpikingLayer(node.name, tuple(connections), neuron.threshold, bias, neuron.initial, leak=neuron.leak)
+        return SpikingLayer(
+            node.name,
+            tuple(connections),
+            neuron.threshold,
+            bias,
+            neuron.initial,
+            leak=neuron.leak,
+            current_leak=neuron.current_leak,
+        )
 
     def leave(self, node: Node, incoming: Signal) -> None:
         """Make the last layer a readout."""
         shape = extents(node)
-        if shape not in (incoming.shape, (1, *incoming.shape)):
+        ones = len(shape) - len(incoming.shape)
+        if ones < 0 or shape != (1,) * ones + incoming.shape:
             raise InvalidValue(f"{node} has shape {shape}, what leads to it {incoming.shape}; export the graph again")
         channels = incoming.frame[0]
         sources = self.graph.sources[node.name]
@@ -267,6 +314,7 @@ class Look:
     warnings : about the contract that was assumed
     time_steps : T that the options or the file say, or else the one assumed; ``told``: whether they do
     leaks : β of each node whose membrane leaks, by its name
+    currents : α of each node whose synaptic current lasts, or that is one
     """
 
     nodes: list[tuple[Node, SpikeloomError | None]]
@@ -274,6 +322,7 @@ class Look:
     time_steps: int
     told: bool
     leaks: Mapping[str, float] = field(default_factory=dict)
+    currents: Mapping[str, float] = field(default_factory=dict)
 
 
 def look_at_graph(graph: Graph, options: Options, time_steps: int, wrong: Collection[str] = ()) -> Look:
@@ -286,29 +335,31 @@ def look_at_graph(graph: Graph, options: Options, time_steps: int, wrong: Collec
     told = options.time_steps if options.time_steps is not None else (own or {}).get("time_steps")
     steps = time_steps if told is None else told
     state = _Import(graph, contract, steps, options.input_shape, options.readout or READOUTS[0])
-    return Look(list(state.look(wrong)), warnings, steps, told is not None, state.leaks)
+    return Look(list(state.look(wrong)), warnings, steps, told is not None, state.leaks, state.currents)
 
 
 def _agreed(graph: Graph, options: Options, own: Mapping[str, Any] | None) -> tuple[Contract, list[str]]:
     """The contract, and what the user should be warned of."""
     warnings: list[str] = []
-    leaky = any(node.kind in ("LI", "LIF", "CubaLIF") for node in graph.nodes.values())
-    if options.preset is not None:
-        chosen = preset(options.preset)
-        contract = chosen.contract
-        warnings += chosen.hidden + (chosen.hidden_leaks if leaky else ())
-    elif own is not None:
+    kinds = {node.kind for node in graph.nodes.values()}
+    if options.preset is None and own is not None:
         contract = Contract("spikeloom", own["reset"], own["compare"], 1.0, leaky_dt=1.0, leak_order=own["leak_order"])
     else:
-        contract = preset(DEFAULT_PRESET).contract
+        chosen = preset(options.preset or DEFAULT_PRESET)
+        contract = chosen.contract
+    if options.preset is None and own is None:
         warnings.append(
             f"the file does not say which framework exported it (like {guess(graph)}): NIR's own equations are "
             "assumed; choose --preset"
         )
-        warnings += preset(DEFAULT_PRESET).hidden_leaks if leaky else ()
+    if options.preset is not None or own is None:
+        warnings += chosen.hidden
+        warnings += chosen.hidden_leaks if kinds & {"LI", "LIF", "CubaLI", "CubaLIF"} else ()
+        warnings += chosen.hidden_currents if kinds & {"CubaLI", "CubaLIF"} else ()
     contract = contract.changed(
         reset=options.reset, compare=options.compare, dt=options.dt, start=options.start, clamp=options.clamp,
-        decay=options.decay, drive=options.drive, leak_order=options.leak_order,
+        decay=options.decay, drive=options.drive, leak_order=options.leak_order, current_drive=options.current_drive,
+        tau_syn=options.tau_syn,
     )  # fmt: skip
     integrators = [node for node in graph.nodes.values() if node.kind in ("I", "IF")]
     if contract.dt is None and integrators and all((numbers(node, "r") == 1).all() for node in integrators):
@@ -318,7 +369,7 @@ def _agreed(graph: Graph, options: Options, own: Mapping[str, Any] | None) -> tu
 
 
 def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNetwork:
-    """A NIR graph as a spiking network: IF neurons in ``stream``; the contract, warnings and notes are in its provenance.
+    """A NIR graph as a spiking network in ``stream``; the contract, warnings and notes are in its provenance.
 
     ``name`` is for a graph that has none.
 
@@ -351,7 +402,7 @@ def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNe
         "nir": {
             "contract": contract.as_dict(),
             "warnings": warnings,
-            "notes": [_input_note(code, scale), *state.notes, *_leak_notes(layers)],
+            "notes": [input_note(code, scale), *state.notes, *leak_notes(layers)],
         },
     }
     if state.one_step:
@@ -374,21 +425,6 @@ def import_graph(graph: Graph, options: Options, name: str = "nir") -> SpikingNe
     )
 
 
-def _leak_notes(layers: Iterable[SpikingLayer]) -> list[str]:
-    """What integers will make of each leak."""
-    return [f"{layer.name} keeps {leak_text(layer.leak)}" for layer in layers if layer.leak is not None]
-
-
-def leak_text(share: float) -> str:
-    """A leak, the shifts that stand for it in integers, and what these miss of β and of the time constant, as words."""
-    decay = Decay.nearest(share)
-    there, here = time_constant(share), time_constant(decay.share)
-    return (
-        f"β = {share:.6g} of its membrane in a step (τ = {there:.4g} steps); in integers {decay.text()} = {decay.share:.6g}, "
-        f"off by {decay.share - share:+.2g}, τ by {100 * (here / there - 1):+.2g}%"
-    )
-
-
 def _restored(layers: list[SpikingLayer], own: Mapping[str, Any] | None) -> tuple[SpikingLayer, ...]:
     """Layers under the names that they had before they were exported, and their identities marked as such."""
     if own is None or len(own["layers"]) != len(layers):
@@ -399,6 +435,7 @@ def _restored(layers: list[SpikingLayer], own: Mapping[str, Any] | None) -> tupl
             layer,
             name=name,
             leak=_told(layer.leak, own["leaks"][index]),
+            current_leak=_told(layer.current_leak, own["current_leaks"][index]),
             connections=tuple(
                 as_identity(c, groups[index, number]) if (index, number) in groups else c
                 for number, c in enumerate(layer.connections)
@@ -409,18 +446,8 @@ def _restored(layers: list[SpikingLayer], own: Mapping[str, Any] | None) -> tupl
 
 
 def _told(leak: float | None, told: float | None) -> float | None:
-    """β as it was before it was exported as τ = 1/(1 − β), which may have moved its last bits; of a node changed since, its own."""
+    """β or α as it was before it was exported as τ = 1/(1 − β), which may have moved its last bits; of a node changed since, its own."""
     return told if leak is not None and told is not None and abs(leak - told) <= _LAST_BITS else leak
-
-
-def _input_note(code: str, scale: float) -> str:
-    if code == "rate":
-        return (
-            f"input: a pixel p spikes with probability p/256 in each step, worth {256 * scale:g} on the graph's Input"
-        )
-    if code == "spikes":
-        return f"input: the graph's Input receives the spikes of each step, {scale:g} each"
-    return f"input: the graph's Input receives pixel·{scale:g} in every step"
 
 
 def read_nir(source: Any, options: Options | None = None) -> SpikingNetwork:

@@ -25,6 +25,7 @@ __all__ = [
     "fold",
     "frame_of",
     "same_padding",
+    "scaled",
     "through",
 ]
 
@@ -69,12 +70,15 @@ class Signal:
         The same places before flattening.
     bias : float64 [C] or None
         Of a current.
+    lasting : float or None
+        Share of a current that stays from one step to the next, behind a LI; ``None``: nothing.
     """
 
     shape: tuple[int, ...]
     frame: Shape
     terms: tuple[Term, ...]
     bias: np.ndarray | None = None
+    lasting: float | None = None
 
     @property
     def current(self) -> bool:
@@ -321,9 +325,15 @@ def _scale(node: Node, signal: Signal) -> Signal:
         raise UnsupportedModule(
             f"{node} differs within a channel of a current; weights are shared there: train one a channel"
         )
-    factor = np.array(channels)
-    terms = tuple(replace(t, connection=_weighted(t.connection, factor[..., None])) for t in signal.terms)
-    return replace(signal, terms=terms, bias=None if signal.bias is None else signal.bias * factor[:, 0, 0])
+    return scaled(signal, channels[:, 0, 0])
+
+
+def scaled(signal: Signal, factor: np.ndarray) -> Signal:
+    """A current times a factor of each channel, ``[C]``; where all are 1 it stays as it is, to the last bit."""
+    if (factor == 1).all():
+        return signal
+    terms = tuple(replace(t, connection=_weighted(t.connection, factor[:, None, None, None])) for t in signal.terms)
+    return replace(signal, terms=terms, bias=None if signal.bias is None else signal.bias * factor)
 
 
 def _weighted(connection: Connection | None, factor: np.ndarray) -> Connection:

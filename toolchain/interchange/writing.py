@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolchain.connection import Connection, Shape
+from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
 from toolchain.interchange.identities import as_matrix
 from toolchain.interchange.metadata import metadata_of
@@ -24,7 +24,7 @@ _NETWORK = (
     "name", "input_shape", "schedule", "time_steps", "layers", "provenance", "negative", "reset", "compare", "input", "seed",
     "pixel_scale", "leak_order",
 )  # fmt: skip
-_LAYER = ("name", "connections", "threshold", "bias", "initial", "leak")
+_LAYER = ("name", "connections", "threshold", "bias", "initial", "leak", "current_leak")
 _CONVOLUTION = ("source", "weight", "stride", "padding", "pool", "kind", "padding_after", "dilation", "groups")
 _MATRIX = ("source", "weight", "pool", "kind")
 _IDENTITY_OF_A_VECTOR = ("source", "weight", "kind", "groups")
@@ -126,7 +126,10 @@ class _Export:
         return self.vectors[index]
 
     def layer(self, index: int, layer: SpikingLayer) -> None:
-        """Its synapses, and its neuron; a readout that does not leak is none, its sums go to the Output."""
+        """Its synapses, and its neuron; a readout that only sums is none, its sums go to the Output.
+
+        Where the current lasts and the membrane does not leak, a LI for the current stands before the neuron.
+        """
         import nir
 
         vector = layer.threshold is None or any(
@@ -134,7 +137,10 @@ class _Export:
         )
         self.vectors.append(vector)
         silent = layer.threshold is None
-        target = "output" if silent and layer.leak is None else self.name(index)
+        plain = layer.leak is None and layer.current_leak is None
+        target = "output" if silent and plain else self.name(index)
+        synapse = layer.leak is None and layer.current_leak is not None
+        entry = f"{index}_current" if synapse else target
         for number, connection in enumerate(layer.connections):
             bias = layer.bias if number == 0 else None
             last = self.synapse(f"{index}_{number}", layer, connection, bias)
@@ -143,28 +149,40 @@ class _Export:
                 self.nodes[f"{index}_{number}_vector"] = nir.Flatten(input_type=places, start_dim=0, end_dim=-1)
                 self.edges.append((last, f"{index}_{number}_vector"))
                 last = f"{index}_{number}_vector"
-            self.edges.append((last, target))
+            self.edges.append((last, entry))
         if target == "output":
             return
-        self.nodes[target] = self.neuron(layer, self.network.shapes[index], vector)
+        said = np.ones(self.network.shapes[index][:1] if vector else self.network.shapes[index])
+        if synapse:
+            assert layer.current_leak is not None
+            tau = said / (1 - layer.current_leak)
+            self.nodes[entry] = nir.LI(tau=tau, r=tau, v_leak=np.zeros_like(said))
+            self.edges.append((entry, target))
+        self.nodes[target] = self.neuron(layer, said, vector)
         if silent:
             self.edges.append((target, "output"))
 
-    def neuron(self, layer: SpikingLayer, shape: Shape, vector: bool) -> Any:
-        """IF, or with a leak LIF or LI of dt = 1: share 1 − 1/τ, gain r/τ = 1."""
+    def neuron(self, layer: SpikingLayer, said: np.ndarray, vector: bool) -> Any:
+        """IF or I, or with a leak LIF or LI of dt = 1, share 1 − 1/τ, gain r/τ = 1; with a current beside it CubaLIF or CubaLI.
+
+        ``said`` is 1 at each place.
+        """
         import nir
 
-        said = np.ones(shape[:1] if vector else shape)
+        zeros = np.zeros_like(said)
+        times: dict[str, Any] = {"r": said}
         if layer.leak is not None:
             tau = said / (1 - layer.leak)
-            if layer.threshold is None:
-                return nir.LI(tau=tau, r=tau, v_leak=np.zeros_like(said))
-        assert layer.threshold is not None
+            times = {"tau": tau, "r": tau, "v_leak": zeros}
+            if layer.current_leak is not None:
+                slow = said / (1 - layer.current_leak)
+                times = {"tau_mem": tau, "tau_syn": slow, "w_in": slow, "r": tau, "v_leak": zeros}
+        if layer.threshold is None:
+            silent = nir.I if layer.leak is None else nir.LI if layer.current_leak is None else nir.CubaLI
+            return silent(**times)
         threshold = said * (layer.threshold if vector else layer.threshold[:, None, None])
-        zeros = np.zeros_like(said)
-        if layer.leak is None:
-            return nir.IF(r=said, v_threshold=threshold, v_reset=zeros)
-        return nir.LIF(tau=tau, r=tau, v_leak=zeros, v_threshold=threshold, v_reset=zeros)
+        fires = nir.IF if layer.leak is None else nir.LIF if layer.current_leak is None else nir.CubaLIF
+        return fires(**times, v_threshold=threshold, v_reset=zeros)
 
     def synapse(self, key: str, layer: SpikingLayer, connection: Connection, bias: np.ndarray | None) -> str:
         """Nodes from the source to the sum, pooling and flattening included; the last one's name."""
