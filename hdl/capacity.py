@@ -474,7 +474,9 @@ def union(*capacities: Capacity) -> Capacity:
             if one != other and not together.get(name, False):
                 raise InvalidValue(f"one core cannot have {name} {one} and {name} {other}: generate two")
     most = {name: max(getattr(each, name) for each in capacities) for name in DIMENSIONS}
-    able = {name: any(getattr(each, name) for each in capacities) for name in ("grouped", "leaks", "currents")}
+    able: dict[str, Any] = {
+        name: any(getattr(each, name) for each in capacities) for name in ("grouped", "leaks", "currents")
+    }
     return replace(first, input=pixels, spikes=spikes, **able, **most)
 
 

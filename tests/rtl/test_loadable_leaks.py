@@ -152,7 +152,13 @@ def test_cores_that_are_not_asked_to_leak_have_nothing_of_it():
 
 def test_wrong_loads_are_refused_and_the_network_before_runs():
     frame = packets_of(FIRST, frames_for(FIRST, 1, 1), LANES)[0]
-    names = ("order of no leaks", "leaks in two_phase", "currents that last", "packed for another core", "wrong checksum")
+    names = (
+        "order of no leaks",
+        "leaks in two_phase",
+        "currents that last",
+        "packed for another core",
+        "wrong checksum",
+    )
     wrong = {name: malformed_loads(OTHER, ROOM)[name] for name in (*names, "membrane_bits over capacity")}
     packets = [load_packet(FIRST, ROOM).tolist(), frame, *(p for bad, _ in wrong.values() for p in (bad, frame))]
     answers = harness.run_core(ROOM, packets, lanes=LANES, limit=20_000 * len(packets)).packets

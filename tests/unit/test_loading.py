@@ -165,7 +165,9 @@ def test_leaks_need_a_core_that_has_adders_for_them(tmp_path):
     leaking, both = leaky(plain, 1), lasting(leaky(plain, 1), 1)
     room = {network: Capacity.of(network, lanes=4) for network in (plain, leaking, both)}
     assert [(each.leaks, each.currents) for each in room.values()] == [(False, False), (True, False), (True, True)]
-    with pytest.raises(InvalidValue, match=r"it needs leaks: the core has no adders for them \(--also leaks\); generate"):
+    with pytest.raises(
+        InvalidValue, match=r"it needs leaks: the core has no adders for them \(--also leaks\); generate"
+    ):
         load_packet(leaking, room[plain])
     with pytest.raises(InvalidValue, match=r"synaptic currents that last: the core has none \(--also currents\); "):
         load_packet(both, replace(room[both], currents=False))
