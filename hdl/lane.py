@@ -210,15 +210,15 @@ class Lane(wiring.Component):
         if self._leak_first:
             unreset = Signal.like(potential)
             m.d.sync += unreset.eq(potential)
-            m.d.comb += [decay.value.eq(unreset), decay.whole.eq(self.rest)]
+            m.d.comb += decay.value.eq(unreset)
         elif self._orders:
             leaking = Signal.like(potential)
             m.d.sync += leaking.eq(Mux(self.leaks_first, potential, self.after))
-            m.d.comb += [decay.value.eq(leaking), decay.whole.eq(self.rest)]
-        elif self._loaded_leaks:
-            m.d.comb += [decay.value.eq(self.rest), decay.whole.eq(self.rest)]
+            m.d.comb += decay.value.eq(leaking)
         else:
             m.d.comb += decay.value.eq(self.rest)
+        if self._leak_first or self._loaded_leaks:
+            m.d.comb += decay.whole.eq(self.rest)
         if True in self._frame_leaks:
             with m.If(self.follow):
                 m.d.sync += potential.eq(self.kept + current)
