@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hdl.instruction import WINDOW_MEMBERS, WINDOW_PLACES, WINDOW_STEPS
+from hdl.leak_word import LEAK_BITS
 from hdl.program import Instruction, Program, WindowBits, check_lanes
 from hdl.widths import width_for
 from toolchain.errors import InvalidValue
@@ -29,7 +30,7 @@ from toolchain.ir import (
 )
 
 __all__ = [
-    "DIMENSIONS", "FORMAT", "HEADER", "NEURON", "Capacity", "Section", "check_loadable", "needs", "read_capacity", "union",
+    "DIMENSIONS", "FORMAT", "HEADER", "LEAKS_FIRST", "NEURON", "Capacity", "Section", "needs", "read_capacity", "union",
 ]  # fmt: skip
 
 DIMENSIONS = {
@@ -65,8 +66,13 @@ _MOST_OTHERWISE = 2**24 - 1
 _LEAST = {"weight_bits": 2, "membrane_bits": 2, "channels": 0, "window": 0, "places": 0}
 NEURON = {"schedule": SCHEDULES, "negative": NEGATIVES, "reset": RESETS, "compare": COMPARES, "input": INPUTS}
 """What of a capacity is the neuron, and its values."""
-_LATER = {"banks", "spikes", "window", "places"}
+_ADDED = {"leaks", "currents"}
+"""Abilities that a capacity without them does not mention, so that it is what it was before there were any."""
+_LATER = {"banks", "spikes", "window", "places"} | _ADDED
 """Members that a capacity may leave out, as those of older versions do."""
+_LEAKS = 25
+LEAKS_FIRST = _LEAKS + 1
+"""Bit of a load packet's features: membranes leak before a reset. The one below says that they leak, the one above that currents last."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,10 @@ class Capacity:
     banks : int
         2: a load goes beside the network that runs, which stays until the new one is proven; 1: half of the memory
         for program, tables, parameters and weights, and a load that fails leaves no network.
+    leaks : bool
+        Membranes may leak, in either order; needs ``stream`` and no negative spikes.
+    currents : bool
+        Synaptic currents may last; needs ``leaks``.
 
     Raises
     ------
@@ -150,6 +160,8 @@ class Capacity:
     spikes: bool = False
     window: int = 0
     places: int = 0
+    leaks: bool = False
+    currents: bool = False
 
     def __post_init__(self) -> None:
         check_lanes(self.lanes)
@@ -167,11 +179,18 @@ class Capacity:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise InvalidValue(f"{name} of a capacity is {value!r}, must be {least} to {most}")
-        for name in ("grouped", "spikes"):
+        for name in ("grouped", "spikes", "leaks", "currents"):
             if type(getattr(self, name)) is not bool:
                 raise InvalidValue(f"{name} of a capacity is {getattr(self, name)!r}, must be true or false")
         if self.banks not in (1, 2):
             raise InvalidValue(f"banks of a capacity is {self.banks!r}, must be 1 or 2")
+        if self.currents and not self.leaks:
+            raise InvalidValue("a capacity has currents but no leaks, which share their adders: set leaks too")
+        if self.leaks and (self.schedule, self.negative) != ("stream", "none"):
+            raise InvalidValue(
+                f"a core of schedule {self.schedule} and negative {self.negative} cannot leak, which needs stream and none: "
+                "leave leaks out"
+            )
 
     @classmethod
     def of(cls, *networks: FixedPointNetwork, lanes: int, banks: int = 2) -> "Capacity":
@@ -188,10 +207,10 @@ class Capacity:
 
     @classmethod
     def _of_one(cls, network: FixedPointNetwork, lanes: int, banks: int) -> "Capacity":
-        check_loadable(network)
         grouped = Program(network, lanes).grouped
         members: dict[str, Any] = {**{name: getattr(network, name) for name in NEURON}, **needs(network, lanes)}
-        return cls(lanes=lanes, grouped=grouped, banks=banks, **members)
+        leaks = network.leaks or network.lasting
+        return cls(lanes=lanes, grouped=grouped, banks=banks, leaks=leaks, currents=network.lasting, **members)
 
     @classmethod
     def restored(cls, members: object) -> "Capacity":
@@ -249,16 +268,29 @@ class Capacity:
         """Of a row or column of a max pooling's source; 0 without max pooling."""
         return width_for(self.places) if self.window else 0
 
-    def features(self, schedule: str, given: str) -> int:
-        """A word of what is fixed in hardware, and of a network's schedule and input."""
+    @staticmethod
+    def leak_code(network: FixedPointNetwork) -> int:
+        """Bits: membranes leak; they do before a reset; currents last."""
+        before = network.leaks and network.leak_order == "leak_first"
+        return network.leaks | before << 1 | network.lasting << 2
+
+    def leak_codes(self, schedule: str) -> tuple[int, ...]:
+        """Each ``leak_code`` of networks of a schedule that may be loaded."""
+        if not self.leaks or schedule != "stream":
+            return (0,)
+        membranes = (0, 1, 3) if self.reset == "subtract" else (0, 1)
+        return tuple(code | lasting << 2 for lasting in range(1 + self.currents) for code in membranes)
+
+    def features(self, schedule: str, given: str, leaks: int = 0) -> int:
+        """A word of what is fixed in hardware, and of a network's schedule, input and ``leak_code``."""
         places = {"schedule": 8, "negative": 12, "reset": 16, "compare": 18, "input": 20}
         neuron = {**{name: getattr(self, name) for name in NEURON}, "schedule": schedule, "input": given}
         codes = (NEURON[name].index(value) << places[name] for name, value in neuron.items())
-        return self.lanes | sum(codes) | self.grouped << 24
+        return self.lanes | sum(codes) | self.grouped << 24 | leaks << _LEAKS
 
     def describe(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value or name not in _ADDED}
 
     def shortages(self, network: FixedPointNetwork) -> list[str]:
         """What the core lacks for a network, in words; empty if it fits."""
@@ -272,6 +304,10 @@ class Capacity:
         if not self.grouped and any(c.groups > 1 for layer in network.layers for c in layer.connections):
             found.append("groups: the core has no channel table (--also groups)")
         needed = needs(network, self.lanes)
+        if network.leaks and not self.leaks:
+            found.append("leaks: the core has no adders for them (--also leaks)")
+        if network.lasting and not self.currents:
+            found.append("synaptic currents that last: the core has none (--also currents)")
         lacking = {"channels"} if not self.grouped else set()
         if needed["window"] and not self.window:
             found.append("max pooling: the core has none (--also pooling)")
@@ -290,7 +326,6 @@ class Capacity:
         InvalidValue
             One line that names what is short.
         """
-        check_loadable(network)
         found = self.shortages(network)
         if found:
             raise InvalidValue(
@@ -366,9 +401,12 @@ class Capacity:
             "words": width_for(max(2, self.membrane_words)),
             "parameter_base": width_for(self.parameter_words - 1),
             "target_base": spike,
+            "leak": LEAK_BITS,
+            "current_leak": LEAK_BITS,
             **self._window_members(),
         }
-        left_out = {"threshold_exponent", "leak", "current_leak", *(() if self.grouped else ("channel_base",))}
+        left_out = {"threshold_exponent", *(() if self.grouped else ("channel_base",))}
+        left_out |= (set() if self.leaks else {"leak"}) | (set() if self.currents else {"current_leak"})
         left_out |= set() if self.window else set(WINDOW_MEMBERS)
         return {f.name: bits.get(f.name, 1) for f in fields(Instruction) if f.name not in left_out}
 
@@ -376,20 +414,6 @@ class Capacity:
         counts = dict.fromkeys(("window_rows", "window_columns"), width_for(self.window))
         steps = dict.fromkeys(WINDOW_STEPS, self.address_bits)
         return {**counts, **steps, **dict.fromkeys(WINDOW_PLACES, self.place_bits)}
-
-
-def check_loadable(network: FixedPointNetwork) -> None:
-    """Refuse what no core whose memories are loaded runs, however large.
-
-    Raises
-    ------
-    InvalidValue
-        A leak, of membranes or of currents.
-    """
-    if network.leaks or network.lasting:
-        raise InvalidValue(
-            f"network {network.name}: a core whose memories are loaded has no adders for leaks; use --memories rom"
-        )
 
 
 def needs(network: FixedPointNetwork, lanes: int) -> dict[str, int]:
@@ -450,8 +474,10 @@ def union(*capacities: Capacity) -> Capacity:
             if one != other and not together.get(name, False):
                 raise InvalidValue(f"one core cannot have {name} {one} and {name} {other}: generate two")
     most = {name: max(getattr(each, name) for each in capacities) for name in DIMENSIONS}
-    grouped = any(each.grouped for each in capacities)
-    return replace(first, input=pixels, spikes=spikes, grouped=grouped, **most)
+    able: dict[str, Any] = {
+        name: any(getattr(each, name) for each in capacities) for name in ("grouped", "leaks", "currents")
+    }
+    return replace(first, input=pixels, spikes=spikes, **able, **most)
 
 
 def read_capacity(path: Path) -> Capacity:

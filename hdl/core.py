@@ -462,15 +462,17 @@ class Core(wiring.Component):
             counters.address.eq(sender.counters_address),
             sender.counters.eq(counters.data),
         ]
-        if self.sizes.decays:
+        if self.sizes.leaks:
             # the frame's current is added T times in one pass, which leaks between them and not into the memory
-            last = sequencer.step == self.sizes.time_steps - 1
+            last = sequencer.step == (self.sizes.time_steps - 1 if loader is None else loader.settings.last_step)
             leaks = instruction["leak"] != 0
             m.d.comb += [
                 neurons.leak.eq(instruction["leak"]),
                 neurons.leak_written.eq(per_step & ~last),
                 neurons.apart.eq(~per_step & leaks if True in self.sizes.frame_leaks else 0),
             ]
+        if loader is not None and self.sizes.leak_orders:
+            m.d.comb += neurons.leaks_first.eq(loader.settings.leaks_first)
         if self.sizes.lasting:
             m.d.comb += neurons.current_leak.eq(instruction["current_leak"])
         if isinstance(sender, ResultSender):

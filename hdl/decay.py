@@ -8,9 +8,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.layouts import width_for
-from toolchain.leak import Decay
+from hdl.leak_word import LEAK_BITS, SHIFT_BITS, TERM_BITS
+from toolchain.leak import MAX_TERMS, Decay
 
-__all__ = ["DecayAdders"]
+__all__ = ["DecayAdders", "DecayShifters"]
 
 
 class DecayAdders(wiring.Component):
@@ -92,3 +93,54 @@ class DecayAdders(wiring.Component):
                 with m.Case(code):
                     m.d.comb += chosen.eq(value)
         return chosen
+
+
+class DecayShifters(wiring.Component):
+    """``left = U − Σ ±(V >> k)`` (``toolchain.leak``), combinational, of whatever shifts and signs come with it.
+
+    A barrel shifter for each of ``MAX_TERMS`` terms, and three adders, no more than two behind one another: the second and third
+    term are added up beside the first. No overflow, as in ``DecayAdders``.
+
+    Parameters
+    ----------
+    membrane_bits : int
+        Signed width of U and V.
+
+    Members
+    -------
+    value : In, V
+    whole : In, U: V, or the membrane after the reset where what leaks is that before it
+    leak : In, ``hdl.leak_word.leak_word``; 0: ``left = U``
+    left : Out
+    """
+
+    def __init__(self, *, membrane_bits: int):
+        super().__init__(
+            {
+                "value": In(signed(membrane_bits)),
+                "whole": In(signed(membrane_bits)),
+                "leak": In(unsigned(LEAK_BITS)),
+                "left": Out(signed(membrane_bits)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        width = len(self.value)
+        parts, backs = [], []
+        for place in range(MAX_TERMS):
+            term = self.leak.word_select(place, TERM_BITS)
+            part = Signal.like(self.value, name=f"part_{place}")
+            with m.If(term[SHIFT_BITS]):
+                m.d.comb += part.eq(self.value >> term[:SHIFT_BITS])
+            parts.append(part)
+            backs.append(term[SHIFT_BITS + 1])
+        behind = Signal.like(self.value)
+        less = Signal.like(self.value)
+        unlike, takes = backs[1] ^ backs[2], ~backs[1]
+        m.d.comb += [
+            behind.eq(parts[1] + (parts[2] ^ unlike.replicate(width)).as_signed() + unlike),
+            less.eq(self.whole - parts[0]),
+            self.left.eq(less + (behind ^ takes.replicate(width)).as_signed() + takes),
+        ]
+        return m

@@ -41,6 +41,8 @@ def device_capacity(
     grouped: bool = False,
     spikes: bool = False,
     pooling: bool = False,
+    leaks: bool = False,
+    currents: bool = False,
     banks: int = 2,
     **neuron: str,
 ) -> Capacity:
@@ -48,8 +50,9 @@ def device_capacity(
 
     Parameters
     ----------
-    grouped, spikes, pooling : bool
-        Whether it also runs convolutions with groups, frames of spikes beside pixels, and max pooling.
+    grouped, spikes, pooling, leaks, currents : bool
+        Whether it also runs convolutions with groups, frames of spikes beside pixels, max pooling, membranes that leak, and
+        currents that last.
     neuron : str
         ``negative``, ``reset``, ``compare``, ``input``; the usual ones where they are not given.
 
@@ -89,4 +92,6 @@ def device_capacity(
         membrane_bits=room["membrane_bits"],
         window=POOLING_ROOM["window"] if pooling else 0,
         places=POOLING_ROOM["places"] if pooling else 0,
+        leaks=leaks or currents,
+        currents=currents,
     )

@@ -34,7 +34,8 @@ class Instruction:
     parameter_base : first word in the parameter memory
     threshold_exponent : the layer's threshold is a power of two, where that holds for all layers; otherwise 0
     target_base : first spike word of the target
-    leak : 0 where the layer's membranes do not leak, n for the n-th of ``Program.decays``
+    leak : 0 where the layer's membranes do not leak, n for the n-th of ``Program.decays``; in cores whose networks are loaded
+        ``hdl.leak_word.leak_word``
     current_leak : the same of its currents; 0 where none lasts, so that events add to the membranes
     window_rows, window_columns : places of a max pooling's window; 1 each without
     window_base : from ``source_base`` to the first window's first word, less than it by the padding

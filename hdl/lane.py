@@ -10,8 +10,9 @@ from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.decay import DecayAdders
+from hdl.decay import DecayAdders, DecayShifters
 from hdl.layouts import width_for
+from hdl.leak_word import LEAK_BITS
 from hdl.program import Neuron
 from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES
 from toolchain.leak import Decay
@@ -38,8 +39,8 @@ class Lane(wiring.Component):
     step halves that instead of doubling V, which decides the same and needs no wider membrane.
     ``correcting`` and ``memory`` take ``count``, the sum of the spikes so far, with ``load``; ``counted`` is the new one.
     ``asymmetric`` has a ``negative_threshold`` beside ``threshold``.
-    With ``decays`` a register stands behind the firing: a cycle later ``rest`` shows ``after``, and ``kept`` what stays of it
-    for the next step by the decay that ``leak`` chooses (``DecayAdders``); with ``leak_first`` that is ``decay(U) − θ`` where U
+    Where membranes leak a register stands behind the firing: a cycle later ``rest`` shows ``after``, and ``kept`` what stays of it
+    for the next step by the decay that ``leak`` chooses (``DecayAdders``) or holds (``DecayShifters``); with ``leak_first`` that is ``decay(U) − θ`` where U
     fired, instead of ``decay(U − θ)``. ``follow``, given then, goes on from ``kept``; ``step`` still goes on from ``after``.
     With ``lasting``, a ``load`` with ``behind_current`` takes ``U ← held + U`` instead, U being the current that the one before took.
 
@@ -58,6 +59,8 @@ class Lane(wiring.Component):
         Bits that thresholds of ``radix`` are wider, where they come as ``θ·2^(T−1)``; 0: they are θ, and T is the network's.
     decays, leak_first : sequence of Decay, bool
         Of membranes that leak, and whether they do before a reset.
+    loaded_leaks : bool
+        Whether shifts come with ``leak`` instead, and ``leaks_first`` says the order, where there are two.
     frame_leaks : sequence of bool
         Where membranes leak: what there is of layers that read the frame, which alone fire several times at once; True: such
         that leak, and ``follow``; False: such that do not, and ``step``.
@@ -76,14 +79,17 @@ class Lane(wiring.Component):
         preshifted: int = 0,
         decays: Sequence[Decay] = (),
         leak_first: bool = False,
+        loaded_leaks: bool = False,
         frame_leaks: Sequence[bool] = (),
         lasting: bool = False,
     ):
-        self._lasting = lasting
+        self._lasting, self._loaded_leaks = lasting, loaded_leaks
         self._network, self._weighing, self._preshifted = network, weighing, preshifted
         self._decays, self._leak_first, self._frame_leaks = tuple(decays), leak_first, tuple(frame_leaks)
         threshold = unsigned(membrane_bits - 1 + preshifted)
         count_bits = width_for(network.time_steps)
+        self._leaks = loaded_leaks or bool(self._decays)
+        self._orders = loaded_leaks and network.reset == "subtract"
         super().__init__(
             {
                 "weight": In(signed(weight_bits)),
@@ -108,14 +114,15 @@ class Lane(wiring.Component):
                 "after": Out(signed(membrane_bits)),
                 **(
                     {
-                        "leak": In(unsigned(width_for(len(self._decays)))),
+                        "leak": In(unsigned(LEAK_BITS if loaded_leaks else width_for(len(self._decays)))),
                         "rest": Out(signed(membrane_bits)),
                         "kept": Out(signed(membrane_bits)),
                         "follow": In(1),
                     }
-                    if self._decays
+                    if self._leaks
                     else {}
                 ),
+                **({"leaks_first": In(1)} if self._orders else {}),
                 **({"behind_current": In(1)} if lasting else {}),
                 **(
                     {"count": In(unsigned(count_bits)), "counted": Out(unsigned(count_bits))}
@@ -180,30 +187,39 @@ class Lane(wiring.Component):
                 loaded = held + Mux(self.behind_current, potential, self.addend)
             with m.If(self.load):
                 m.d.sync += current.eq(held)
-            if self._decays:
+            if self._leaks:
                 self._leak(m, potential, current)
         else:
             following, loaded = self.after, held
         with m.If(self.load):
             m.d.sync += [potential.eq(loaded), threshold.eq(self.threshold.shift_left(shift))]
-        with m.Elif(self.step if not self._decays or False in self._frame_leaks else Const(0)):
+        with m.Elif(self.step if not self._leaks or False in self._frame_leaks else Const(0)):
             m.d.sync += potential.eq(following)
             if shift or self._preshifted:
                 m.d.sync += threshold.eq(threshold >> 1)
 
     def _leak(self, m: Module, potential: Signal, current: Signal) -> None:
         """What stays, out of a register behind the firing; and the next firing of a layer that reads the frame."""
-        m.submodules.decay = decay = DecayAdders(
-            membrane_bits=len(potential), decays=self._decays, apart=self._leak_first
-        )
+        decay: DecayAdders | DecayShifters
+        if self._loaded_leaks:
+            decay = DecayShifters(membrane_bits=len(potential))
+        else:
+            decay = DecayAdders(membrane_bits=len(potential), decays=self._decays, apart=self._leak_first)
+        m.submodules.decay = decay
         m.d.sync += self.rest.eq(self.after)
         m.d.comb += [decay.leak.eq(self.leak), self.kept.eq(decay.left)]
         if self._leak_first:
             unreset = Signal.like(potential)
             m.d.sync += unreset.eq(potential)
-            m.d.comb += [decay.value.eq(unreset), decay.whole.eq(self.rest)]
+            m.d.comb += decay.value.eq(unreset)
+        elif self._orders:
+            leaking = Signal.like(potential)
+            m.d.sync += leaking.eq(Mux(self.leaks_first, potential, self.after))
+            m.d.comb += decay.value.eq(leaking)
         else:
             m.d.comb += decay.value.eq(self.rest)
+        if self._leak_first or self._loaded_leaks:
+            m.d.comb += decay.whole.eq(self.rest)
         if True in self._frame_leaks:
             with m.If(self.follow):
                 m.d.sync += potential.eq(self.kept + current)

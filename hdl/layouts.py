@@ -110,14 +110,22 @@ def load_layout(entries: int, words: int, sections: int) -> data.StructLayout:
 
 
 def settings_layout(
-    *, pixels: int, time_steps: int, layers: int, classes: int, instructions: int, worth: int, spike_words: int = 0
+    *,
+    pixels: int,
+    time_steps: int,
+    layers: int,
+    classes: int,
+    instructions: int,
+    worth: int,
+    spike_words: int = 0,
+    leak_orders: bool = False,
 ) -> data.StructLayout:
     """What a loaded network changes beside memories; arguments are the largest values.
 
     ``last_…`` are those numbers less 1, ``result_words`` the words of a result after its header, ``worth`` what the first
     spike of a train is worth. With ``spike_words``, where frames may be spikes, also whether they are (``spiking``), how they are packed
     (``used`` lanes, ``fields_a_word``, ``last_part`` of a field of several words), and where they go (``frame_base``); ``pixels`` are
-    then the frame's fields.
+    then the frame's fields. With ``leak_orders`` also whether membranes leak before a reset (``leaks_first``).
     """
     spiking = {
         "spiking": unsigned(1),
@@ -142,5 +150,6 @@ def settings_layout(
             "result_words": unsigned(24),
             "worth": unsigned(width_for(worth)),
             **(spiking if spike_words else {}),
+            **({"leaks_first": unsigned(1)} if leak_orders else {}),
         }
     )

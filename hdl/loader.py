@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
-from hdl.capacity import DIMENSIONS, FORMAT, HEADER
+from hdl.capacity import DIMENSIONS, FORMAT, HEADER, LEAKS_FIRST
 from hdl.host import COUNTERS, ERROR_BITS, ErrorCode, PacketType
 from hdl.layouts import AxiWord, width_for
 from hdl.loaded import bus_layout
@@ -94,6 +94,7 @@ class Loader(wiring.Component):
         }
         header = {name: Signal(each, name=f"new_{name}") for name, each in bits.items()}
         streaming, spiking = Signal(), Signal()
+        leaking_first = Signal() if self._sizes.leak_orders else None
         place = Signal(range(len(HEADER)))
         section, entry, part = (Signal.like(self.bus[name], name=name) for name in ("section", "entry", "word"))
         m.d.comb += [crc.data.eq(word), crc.valid.eq(valid)]
@@ -120,7 +121,7 @@ class Loader(wiring.Component):
                 with m.Else():
                     m.d.sync += counted.eq(0)
             with m.State("HEADER"):
-                self._header(m, word, valid, last, place, header, (streaming, spiking), refuse)
+                self._header(m, word, valid, last, place, header, (streaming, spiking), leaking_first, refuse)
             with m.State("ENTRIES"):
                 self._entries(m, word, valid, last, (section, entry, part), header, refuse)
             with m.State("CHECKSUM"), m.If(valid):
@@ -136,7 +137,7 @@ class Loader(wiring.Component):
                 m.next = "FAILED"
             with m.State("COMMIT"):
                 m.d.comb += self.done.eq(1)
-                self._commit(m, header, streaming, spiking)
+                self._commit(m, header, streaming, spiking, leaking_first)
                 m.next = "FIRST"
             with m.State("FAILED"):
                 m.d.comb += self.failed.eq(1)
@@ -185,6 +186,7 @@ class Loader(wiring.Component):
         place: Signal,
         header: dict[str, Signal],
         kinds: tuple[Signal, Signal],
+        leaking_first: Signal | None,
         refuse: _Refuse,
     ) -> None:
         """A word of the header: some must be equal, some must not exceed a limit, some are kept."""
@@ -204,7 +206,12 @@ class Loader(wiring.Component):
         if capacity.takes_spikes:
             optional.append((dimension == numbers["pixels"]) & spiking)
         too_much = (word > limit) | ((word == 0) & ~Cat(optional).any())
-        allowed = [capacity.features(schedule, given) for schedule in capacity.schedules for given in capacity.inputs]
+        allowed = [
+            capacity.features(schedule, given, leaks)
+            for schedule in capacity.schedules
+            for given in capacity.inputs
+            for leaks in capacity.leak_codes(schedule)
+        ]
         at = {name: place == HEADER.index(name) for name in ("version", "features", "capacity")}
         with m.If(valid):
             m.d.sync += [place.eq(place + 1), limit.eq(limits[following])]
@@ -227,6 +234,8 @@ class Loader(wiring.Component):
                     streaming.eq(word[8:12] == SCHEDULES.index("stream")),
                     spiking.eq(word[20:24] == INPUTS.index("spikes")),
                 ]
+                if leaking_first is not None:
+                    m.d.sync += leaking_first.eq(word[LEAKS_FIRST])
             with m.Switch(place):
                 for number, name in enumerate(HEADER):
                     if name in header:
@@ -266,7 +275,14 @@ class Loader(wiring.Component):
             with m.Elif(last_part & last_entry & (section == len(sections) - 1)):
                 m.next = "CHECKSUM"
 
-    def _commit(self, m: Module, header: dict[str, Signal], streaming: Signal, spiking: Signal) -> None:
+    def _commit(
+        self,
+        m: Module,
+        header: dict[str, Signal],
+        streaming: Signal,
+        spiking: Signal,
+        leaking_first: Signal | None,
+    ) -> None:
         """The new network's bank and settings take the place of the old one's."""
         settings = self._kept
         last_step = header["time_steps"] - 1
@@ -292,6 +308,8 @@ class Loader(wiring.Component):
                 settings.last_part.eq(packing[16:18]),
                 settings.frame_base.eq(header["frame_base"]),
             ]
+        if leaking_first is not None:
+            m.d.sync += settings.leaks_first.eq(leaking_first)
         if self._capacity.schedule == "radix":
             first = last_step[: width_for(self._sizes.time_steps - 1)]
             m.d.sync += settings.worth.eq(Const(1) << first if self._sizes.weighing == "multiply" else first)

@@ -73,6 +73,7 @@ class NeuronArray(wiring.Component):
     bus : In, words of a load, where there is no program
     leak, leak_written, apart : In, where a network leaks: as in ``Lane``; whether the fire pass writes what stays of the
         membranes, or the membranes as they are; as in ``Sweep``
+    leaks_first : In, where networks that leak in either order are loaded: as in ``Lane``
     current_leak : In, where a network has currents that last: the leak of the layer's, 0 if it has none
     bank, cache_write, cache_address, cache_data : In, where weights come from external memory: the bank that is read, and a
         word for the other one
@@ -96,7 +97,7 @@ class NeuronArray(wiring.Component):
             parameter_bits=width_for(sizes.parameter_words - 1),
             spike_bits=width_for(sizes.spike_words - 1),
             step_bits=width_for(sizes.time_steps),
-            late=bool(sizes.decays),
+            late=sizes.leaks,
             lasting=sizes.lasting,
         )
         members = self.sweep.signature.members
@@ -115,11 +116,12 @@ class NeuronArray(wiring.Component):
                 **({} if sizes.capacity is None else {"bus": In(bus_layout(sizes.capacity))}),
                 **({} if sizes.external is None else self._cache_ports()),
                 **(
-                    {"leak": In(unsigned(width_for(len(sizes.decays)))), "leak_written": In(1), "apart": In(1)}
-                    if sizes.decays
+                    {"leak": In(unsigned(sizes.leak_bits)), "leak_written": In(1), "apart": In(1)}
+                    if sizes.leaks
                     else {}
                 ),
-                **({"current_leak": In(unsigned(width_for(len(sizes.decays))))} if sizes.lasting else {}),
+                **({"leaks_first": In(1)} if sizes.leak_orders else {}),
+                **({"current_leak": In(unsigned(sizes.leak_bits))} if sizes.lasting else {}),
             }
         )
 
@@ -168,9 +170,9 @@ class NeuronArray(wiring.Component):
         m.submodules.sweep = sweep = self.sweep
         m.d.comb += [getattr(sweep, name).eq(getattr(self, name)) for name in _SWEEP_INPUTS]
         m.d.comb += [getattr(self, name).eq(getattr(sweep, name)) for name in _SWEEP_OUTPUTS]
-        if sizes.decays:
+        if sizes.leaks:
             m.d.comb += sweep.apart.eq(self.apart)
-        leak = self.leak if sizes.decays else None
+        leak = self.leak if sizes.leaks else None
         if sizes.lasting:  # chosen a cycle ahead, so that the adders wait for nothing but a register
             leak = Signal.like(self.leak, name="leak_chosen")
             m.d.sync += leak.eq(Mux(sweep.holds_currents, self.current_leak, self.leak))
@@ -242,6 +244,7 @@ class NeuronArray(wiring.Component):
                 preshifted=sizes.preshifted,
                 decays=sizes.decays,
                 leak_first=sizes.leak_first,
+                loaded_leaks=sizes.loaded_leaks,
                 frame_leaks=sizes.frame_leaks,
                 lasting=sizes.lasting,
             )
@@ -252,10 +255,12 @@ class NeuronArray(wiring.Component):
             m.d.sync += [initial.eq(0), after.eq(0), self.spike_bits[number].eq(lane.spike)]
             with m.If(sweep.read_initial):
                 m.d.sync += initial.eq(data.View(layout, parameters.data)[number].initial)
-            if sizes.decays:
+            if sizes.leaks:
                 with m.If(sweep.rested):
                     m.d.sync += after.eq(Mux(self.leak_written, lane.kept, lane.rest))
                 m.d.comb += [lane.leak.eq(leak), lane.follow.eq(sweep.follow)]
+                if sizes.leak_orders:
+                    m.d.comb += lane.leaks_first.eq(self.leaks_first)
             else:
                 with m.If(sweep.step):
                     m.d.sync += after.eq(lane.after)

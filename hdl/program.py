@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hdl.instruction import ChannelRange, CoordinateTaps, Instruction
+from hdl.leak_word import leak_word
 from hdl.packing import SpikePacking
 from hdl.sharing import shared
 from hdl.weighing import Neuron, amplitude_bits, weighing
@@ -58,8 +59,8 @@ class Program:
     """Everything that distinguishes one network from another for a core of ``lanes`` lanes.
 
     ``ranged``: with a channel table, though no connection may have groups; ``general``: thresholds stand in the
-    parameter memory, though they may all be powers of two, and connections that reach the same words from the same channels
-    share their entries of the channel table; ``windows``: every connection has windows, though it may pool nothing. All three
+    parameter memory, though they may all be powers of two, connections that reach the same words from the same channels
+    share their entries of the channel table, and instructions hold leaks themselves (``hdl.leak_word``), not their numbers; ``windows``: every connection has windows, though it may pool nothing. All three
     are for cores that are made for other networks too.
 
     Raises
@@ -163,7 +164,9 @@ class Program:
         return tuple(dict.fromkeys(leak for leak in leaks if leak is not None))
 
     def _code(self, leak: Decay | None) -> int:
-        """0 where nothing leaks, n for the n-th of ``decays``."""
+        """0 where nothing leaks, n for the n-th of ``decays``, or where ``general`` the decay itself."""
+        if self.general:
+            return leak_word(leak)
         return 0 if leak is None else 1 + self.decays.index(leak)
 
     @cached_property

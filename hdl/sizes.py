@@ -8,6 +8,7 @@ from amaranth.lib import data
 
 from hdl.capacity import Capacity
 from hdl.layouts import channel_layout, coordinate_layout, settings_layout, width_for
+from hdl.leak_word import LEAK_BITS
 from hdl.program import Instruction, Neuron, Program, amplitude_bits, weighing
 from hdl.tiles import ExternalWeights, TiledProgram
 from hdl.windows import window_layout, windows_of
@@ -182,8 +183,31 @@ class Sizes:
             )
             if capacity.window
             else None,
+            # layers that fire several times at once may leak where a frame's pixels are held; others are of two_phase
+            frame_leaks=(False, True) if capacity.input in ("direct", "bitplane") else (False,),
+            lasting=capacity.currents,
             capacity=capacity,
         )
+
+    @property
+    def loaded_leaks(self) -> bool:
+        """Whether shifts of leaks come with the network that is loaded."""
+        return self.capacity is not None and self.capacity.leaks
+
+    @property
+    def leaks(self) -> bool:
+        """Whether lanes have what it takes to leak."""
+        return self.loaded_leaks or bool(self.decays)
+
+    @property
+    def leak_bits(self) -> int:
+        """Of what says how a layer leaks: the number of its decay, or the decay itself where it is loaded."""
+        return LEAK_BITS if self.loaded_leaks else width_for(len(self.decays))
+
+    @property
+    def leak_orders(self) -> bool:
+        """Whether a network that is loaded brings one of two leak orders."""
+        return self.loaded_leaks and self.neuron.reset == "subtract"
 
     @property
     def frame_words(self) -> int:
@@ -234,4 +258,5 @@ class Sizes:
             instructions=self.instructions,
             worth=max(1, 1 << first if self.weighing == "multiply" else first),
             spike_words=self.spike_words if self.capacity.takes_spikes else 0,
+            leak_orders=self.leak_orders,
         )

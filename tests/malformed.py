@@ -69,6 +69,11 @@ def malformed_loads(network: FixedPointNetwork, capacity: Capacity) -> dict[str,
         optional = {"window", "places", *(() if capacity.grouped else ("channels",))}
         if name not in optional | ({"pixels"} if network.input == "spikes" else set()):
             found[f"no {name}"] = changed(place, 0), ErrorCode.CAPACITY | number << 8
+    leaks = {"order of no leaks": ("stream", 2), "leaks in two_phase": ("two_phase", 1)}
+    leaks |= {} if capacity.leaks else {"leaks": ("stream", 1)}
+    leaks |= {} if capacity.currents else {"currents that last": ("stream", 4)}
+    for name, (schedule, code) in leaks.items():
+        found[name] = changed(2, capacity.features(schedule, network.input, code)), ErrorCode.FEATURES
     if not capacity.takes_spikes:
         spikes = changed(2, capacity.features(network.schedule, "spikes"))
         found["frames of spikes"] = spikes, ErrorCode.FEATURES

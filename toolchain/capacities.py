@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from hdl.capacity import Capacity, check_loadable, read_capacity, union
+from hdl.capacity import Capacity, read_capacity, union
 from hdl.device_room import POOLING_ROOM, device_capacity
 from hdl.program import check_lanes
 from toolchain.errors import InvalidValue
@@ -14,7 +14,7 @@ __all__ = ["ABILITIES", "MEMORIES", "listed_capacity"]
 
 MEMORIES = ("rom", "loadable", "external")
 """Whether the hardware holds its network, gets it in a packet, or reads its weights from an external memory."""
-ABILITIES = ("groups", "spikes", "pooling")
+ABILITIES = ("groups", "spikes", "pooling", "leaks", "currents")
 """What a core into which networks are loaded has only if one of them needs it, or it is asked for."""
 
 
@@ -25,16 +25,28 @@ def _abilities(network: FixedPointNetwork, also: str | None) -> set[str]:
     if unknown:
         raise InvalidValue(f"no core has {min(unknown)!r} in --also; there are {', '.join(ABILITIES)}")
     connections = [c for layer in network.layers for c in layer.connections]
-    found |= {"groups"} if any(c.groups > 1 for c in connections) else set()
-    return found | ({"pooling"} if any(c.maximum is not None for c in connections) else set())
+    needed = {
+        "groups": any(c.groups > 1 for c in connections),
+        "pooling": any(c.maximum is not None for c in connections),
+        "leaks": network.leaks or network.lasting or "currents" in found,
+        "currents": network.lasting,
+    }
+    return found | {name for name, need in needed.items() if need}
 
 
 def _with_abilities(capacity: Capacity, names: set[str]) -> Capacity:
-    """The capacity with what is listed, which it may have already; max pooling of the usual room if it has none."""
+    """The capacity with what is listed, which it may have already; max pooling of the usual room if it has none.
+
+    Leaks make a core of ``two_phase`` one of ``stream``, which runs both.
+    """
     if "pooling" in names and not capacity.window:
         capacity = replace(capacity, window=POOLING_ROOM["window"], places=POOLING_ROOM["places"])
+    if "leaks" in names and capacity.schedule == "two_phase":
+        capacity = replace(capacity, schedule="stream")
     return replace(
         capacity,
+        leaks=capacity.leaks or "leaks" in names,
+        currents=capacity.currents or "currents" in names,
         grouped=capacity.grouped or "groups" in names,
         spikes=capacity.input != "spikes" and (capacity.spikes or "spikes" in names),
     )
@@ -64,7 +76,6 @@ def listed_capacity(
         Unknown names, neurons or lanes that do not go together, or a network that does not fit.
     """
     check_lanes(lanes)
-    check_loadable(network)
     abilities = _abilities(network, also)
     room = []
     for name in (part.strip() for part in ("" if listed is None else listed).split(",")):
@@ -80,6 +91,8 @@ def listed_capacity(
                     lanes=lanes,
                     grouped="groups" in abilities,
                     pooling="pooling" in abilities,
+                    leaks=network.leaks,
+                    currents=network.lasting,
                     banks=banks or 2,
                     **neuron,
                 )

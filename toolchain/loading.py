@@ -41,7 +41,7 @@ def load_packet(network: FixedPointNetwork, capacity: Capacity) -> np.ndarray:
     entries = _entries(program, capacity)
     header = [
         FORMAT,
-        capacity.features(network.schedule, network.input),
+        capacity.features(network.schedule, network.input, capacity.leak_code(network)),
         capacity.digest,
         int(network.fingerprint[:8], 16),
         network.seed,

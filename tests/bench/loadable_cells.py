@@ -3,7 +3,7 @@
     python tests/bench/loadable_cells.py [FILE.csv]
 
 The capacity is that of the network of ``tests.bench.cell_counts``, in two banks on 8 lanes; each row has one ability more, max pooling
-with windows of up to 15 × 15. Yosys counts, no placement: the figures are estimates of area, not of speed.
+with windows of up to 15 × 15. Leaks need a core of ``stream``, which has a row of its own. Yosys counts, no placement: the figures are estimates of area, not of speed.
 """
 
 import sys
@@ -40,6 +40,9 @@ def capacities() -> dict[str, Capacity]:
         "pixels, max pooling": listed_capacity(fixed, lanes=LANES, also="pooling"),
         "pixels, groups": listed_capacity(fixed, lanes=LANES, also="groups"),
         "pixels and spikes, max pooling, groups": listed_capacity(fixed, lanes=LANES, also="spikes,pooling,groups"),
+        "pixels, of stream": replace(plain, schedule="stream"),
+        "pixels, of stream, leaks": listed_capacity(fixed, lanes=LANES, also="leaks"),
+        "pixels, of stream, leaks, currents": listed_capacity(fixed, lanes=LANES, also="currents"),
         "spikes alone": replace(plain, input="spikes", pixels=0),
     }
 

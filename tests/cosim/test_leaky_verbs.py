@@ -1,15 +1,19 @@
 """A NIR graph that leaks, by the command line from import to certificate, report and back to NIR."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import nir
 import numpy as np
 import pytest
 
+from hdl.capacity import Capacity, read_capacity
 from tests.cosim.test_netlist import QUICK
 from toolchain import cli
 from toolchain.energy.profiles import load_profile
-from toolchain.netfile import load_fixed_point, load_spiking
+from toolchain.loading import load_packet, read_load
+from toolchain.netfile import load_fixed_point, load_spiking, save_network
 
 STEPS = 3
 PRESETS = {"snntorch": "leak_first", "sinabs": "reset_first"}
@@ -114,9 +118,31 @@ def test_report_compare_and_export(leaking, tmp_path, capsys):
     capsys.readouterr()
 
 
-def test_what_does_not_fit_is_said_in_one_line(leaking, capsys):
+def test_a_core_into_which_it_is_loaded(leaking, tmp_path, capsys):
+    """Generated for another network, asked to leak; then sized, with leaks marked as beyond what was built."""
+    _, folder = leaking
+    network = load_fixed_point(folder / "net.safetensors")
+    plain = replace(network, layers=tuple(replace(layer, leak=None) for layer in network.layers), name="plain")
+    save_network(plain, tmp_path / "plain.safetensors")
+    core, also = str(tmp_path / "core"), ["--memories", "loadable", "--also", "leaks", "-P", "2"]
+    files = [str(tmp_path / "plain.safetensors"), str(folder / "net.safetensors")]
+    assert cli.run(["generate", files[0], "--capacity", ",".join(files), *also, "--data", "digits", "-o", core]) == 0
+    assert cli.run(["pack", files[1], "--core", core, "-o", str(tmp_path / "net.load")]) == 0
+    assert read_load(tmp_path / "net.load") == load_packet(network, read_capacity(Path(core) / "ports.json")).tolist()
+    sizes = told(capsys, ["check", files[0], *also, "-d", "ecp5-25k"])["predictions"]
+    assert all("leaks" in size["beyond_built_points"] for size in sizes)
+    without = told(capsys, ["check", files[0], *also[:2], "-P", "2", "-d", "ecp5-25k"])["predictions"]
+    assert not any("leaks" in size["beyond_built_points"] for size in without)
+    assert (
+        sizes[0]["resources"]["lut"]["used"] > without[0]["resources"]["lut"]["used"] + 2 * network.membrane_bits * 15
+    )
+
+
+def test_what_does_not_fit_is_said_in_one_line(leaking, tmp_path, capsys):
     _, folder = leaking
     spiking, fixed = str(folder / "snn.safetensors"), str(folder / "net.safetensors")
+    plain = tmp_path / "room.json"
+    plain.write_text(json.dumps(replace(Capacity.of(load_fixed_point(Path(fixed)), lanes=2), leaks=False).describe()))
     for arguments, message in (
         (["diagnose", str(folder / "net.nir"), spiking, "--data", "digits", "--images", "9"], "is a NIR graph"),
         (
@@ -124,8 +150,8 @@ def test_what_does_not_fit_is_said_in_one_line(leaking, capsys):
             "is a NIR graph",
         ),
         (
-            ["verify", fixed, "--memories", "loadable", "--data", "random"],
-            "has no adders for leaks; use --memories rom",
+            ["verify", fixed, "--memories", "loadable", "--capacity", str(plain), "-P", "2", "--data", "random"],
+            "it needs leaks: the core has no adders for them (--also leaks); ",
         ),
         (["export", fixed, "-o", str(folder / "no.nir")], "holds a fixed-point network"),
     ):

@@ -12,20 +12,25 @@ from sim.packets import frame_packet, read_result
 from tests.cosim.test_verify import SIMULATORS
 from tests.loads import differences, loads_and_frames
 from tests.malformed import malformed_loads
-from tests.networks import frames_for, random_network
+from tests.networks import frames_for, lasting, leaky, random_network
 from tests.pooled_networks import pooled_network
 from toolchain.emit import emit
 from toolchain.errors import InvalidValue
 from toolchain.flow import generate
+from toolchain.leak import LEAK_ORDERS
 from toolchain.loading import load_packet
 
 LANES = 4
 
 
 def network_of(seed):
-    """Of five networks one takes frames of spikes, and one has max pooling, behind pixels or spikes."""
+    """Of five networks one takes frames of spikes, one has max pooling, behind pixels or spikes, and one leaks; some currents last."""
     if seed % 5 == 4:
         return replace(pooled_network(seed, input="spikes" if seed % 2 else "direct"), compare="ge")
+    if seed % 5 == 3:
+        neuron = {"schedule": "stream", "input": "direct" if seed % 2 else "spikes"}
+        network = leaky(random_network(seed, neuron=neuron | {"leak_order": LEAK_ORDERS[seed % 4 // 2]}), seed)
+        return lasting(network, seed) if seed % 15 == 3 else network
     return random_network(seed, neuron={"input": "spikes" if seed % 5 == 2 else "direct"}, unusual=bool(seed % 2))
 
 
@@ -50,14 +55,17 @@ def test_fifty_networks_are_loaded_and_verified_one_after_another(bundle, stall)
     assert len(answers.packets) == len(packets) == 150
     assert {network.schedule for network in NETWORKS} == {"stream", "two_phase"}
     assert len({network.time_steps for network in NETWORKS}) == 8
-    assert sum(network.input == "spikes" for network in NETWORKS) == 15 and CAPACITY.window == 3
+    assert sum(network.input == "spikes" for network in NETWORKS) == 20 and CAPACITY.window == 3
+    assert {network.leak_order for network in NETWORKS if network.leaks} == set(LEAK_ORDERS)
+    assert sum(network.leaks for network in NETWORKS) == 10 and sum(network.lasting for network in NETWORKS) == 4
     assert not differences(NETWORKS, frames, LANES, answers.packets, answers.spike_words())
 
 
 def test_wrong_loads_are_refused_and_the_network_before_runs(bundle):
-    network, other = NETWORKS[8], NETWORKS[9]
+    network, other = NETWORKS[13], NETWORKS[9]
     frames = frames_for(network, 1, 1)
     frame = frame_packet(frames[0])
+    assert network.leaks and CAPACITY.leaks
     wrong = malformed_loads(other, CAPACITY)
     packets = [load_packet(network, CAPACITY).tolist(), *(p for bad, _ in wrong.values() for p in (bad, frame))]
     answers = runner.exchange(bundle, packets, patience=20_000).packets
@@ -70,7 +78,7 @@ def test_wrong_loads_are_refused_and_the_network_before_runs(bundle):
 
 
 def test_verify_loads_the_network_that_it_is_given(bundle):
-    for network in (NETWORKS[0], NETWORKS[2], NETWORKS[4]):
+    for network in (NETWORKS[0], NETWORKS[2], NETWORKS[3], NETWORKS[4]):
         result = runner.verify(bundle, network, frames_for(network, 3, 2), stall=0.1)
         assert result.passed and result.images == 2, result.differences
     with pytest.raises(InvalidValue, match=r"does not fit the core: it needs schedule radix: the core has stream"):

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hdl.capacity import Capacity
 from hdl.program import Program
 from sim import golden
 from tests.cosim.planted import faulty_core
@@ -17,7 +16,6 @@ from tests.rtl.test_external import run as run_external
 from tests.rtl.test_external import smallest
 from tests.rtl.test_leak import IDS, MIXED, PLAIN, differences
 from toolchain.cycles import cycles
-from toolchain.errors import InvalidValue
 from toolchain.ir import INPUTS
 from toolchain.leak import LEAK_ORDERS, Decay
 from toolchain.segments import cut_places
@@ -94,14 +92,6 @@ def test_beside_weights_from_external_memory():
     assert {tile.layer for tile in program.tiles if tile.first} >= {0}  # one whose frame is read again
     memory = MemoryModel(program.weight_bytes(), latency=9, stall=0.2)
     assert not run_external(program, frames_for(network, 1, 2), memory)[1].differences
-
-
-def test_cores_whose_memories_are_loaded_refuse_them():
-    network = lively_lasting_network({**PLAIN, "input": "direct"}, 0, leaks=0)
-    with pytest.raises(InvalidValue, match="has no adders for leaks; use --memories rom"):
-        Capacity.of(network, lanes=4)
-    with pytest.raises(InvalidValue, match="has no adders for leaks"):
-        Capacity.of(with_currents(network, None, None, None), lanes=4).check(network)
 
 
 FAULTS = {

@@ -8,7 +8,6 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdl.capacity import Capacity
 from hdl.decay import DecayAdders
 from hdl.program import Program
 from sim import golden
@@ -25,7 +24,6 @@ from tests.rtl.test_external import smallest
 from tests.unit.test_integers import make_layer, make_network
 from tests.unit.test_leak import decayed
 from toolchain.cycles import cycles
-from toolchain.errors import InvalidValue
 from toolchain.ir import INPUT, INPUTS
 from toolchain.leak import LEAK_ORDERS, Decay
 from toolchain.segments import cut_places
@@ -129,15 +127,6 @@ def test_leaks_beside_weights_from_external_memory(order):
     program = smallest(network, 2, 64)
     memory = MemoryModel(program.weight_bytes(), latency=9, stall=0.2)
     assert not run_external(program, frames_for(network, 1, 2), memory)[1].differences
-
-
-def test_cores_whose_memories_are_loaded_refuse_leaks():
-    network = lively_leaky_network({**PLAIN, "leak_order": "reset_first", "input": "direct"}, 0)
-    plain = replace(network, layers=tuple(replace(layer, leak=None) for layer in network.layers))
-    with pytest.raises(InvalidValue, match="has no adders for leaks; use --memories rom"):
-        Capacity.of(network, lanes=4)
-    with pytest.raises(InvalidValue, match="has no adders for leaks"):
-        Capacity.of(plain, lanes=4).check(network)
 
 
 FAULTS = {

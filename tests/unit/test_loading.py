@@ -10,6 +10,7 @@ import pytest
 from hdl.capacity import (
     DIMENSIONS,
     HEADER,
+    LEAKS_FIRST,
     Capacity,
     needs,
     read_capacity,
@@ -18,10 +19,11 @@ from hdl.capacity import (
 from hdl.device_room import DEVICE_CAPACITIES, POOLING_ROOM, device_capacity
 from hdl.host import PacketType
 from hdl.program import Program
-from tests.networks import leaky, random_network
+from tests.networks import lasting, leaky, random_network
 from tests.pooled_networks import pooled_network
 from toolchain.capacities import listed_capacity
 from toolchain.errors import InvalidValue
+from toolchain.leak import LEAK_ORDERS
 from toolchain.loading import load_packet, loaded_answer, write_load
 from toolchain.netfile import save_network
 
@@ -153,16 +155,51 @@ def test_what_is_asked_for_beside_the_network(tmp_path):
     listed = f"{tmp_path / 'spikes.safetensors'},ecp5-25k"
     assert listed_capacity(NETWORK, lanes=4, listed=listed).inputs == ("direct", "spikes")
     assert not listed_capacity(SPIKES, lanes=4, also="spikes").spikes  # it takes nothing else
-    for wrong in ("leaks", "spikes,,pooling", ""):
-        with pytest.raises(InvalidValue, match="in --also; there are groups, spikes, pooling"):
+    for wrong in ("leak", "spikes,,pooling", ""):
+        with pytest.raises(InvalidValue, match="in --also; there are groups, spikes, pooling, leaks, currents"):
             listed_capacity(NETWORK, lanes=4, also=wrong)
 
 
-def test_leaks_are_refused_by_name():
+def test_leaks_need_a_core_that_has_adders_for_them(tmp_path):
+    plain = random_network(5, neuron={**DIRECT, "schedule": "stream"})
+    leaking, both = leaky(plain, 1), lasting(leaky(plain, 1), 1)
+    room = {network: Capacity.of(network, lanes=4) for network in (plain, leaking, both)}
+    assert [(each.leaks, each.currents) for each in room.values()] == [(False, False), (True, False), (True, True)]
     with pytest.raises(
-        InvalidValue, match="a core whose memories are loaded has no adders for leaks; use --memories rom"
+        InvalidValue, match=r"it needs leaks: the core has no adders for them \(--also leaks\); generate"
     ):
-        Capacity.of(leaky(random_network(5, neuron={"input": "direct", "schedule": "stream"}), 1), lanes=4)
+        load_packet(leaking, room[plain])
+    with pytest.raises(InvalidValue, match=r"synaptic currents that last: the core has none \(--also currents\); "):
+        load_packet(both, replace(room[both], currents=False))
+    assert union(room[plain], room[both]).currents and not union(room[plain], room[leaking]).currents
+    assert not room[both].shortages(leaking) and not room[both].shortages(plain)
+
+    listed = listed_capacity(plain, lanes=4, also="leaks")
+    assert listed == replace(room[plain], leaks=True)
+    assert listed_capacity(plain, lanes=4, also="currents") == replace(room[plain], leaks=True, currents=True)
+    assert listed_capacity(both, lanes=4, listed="ecp5-85k").currents
+    device = listed_capacity(leaking, lanes=4, listed="ecp5-25k", also="groups")
+    assert (device.leaks, device.currents, device.grouped) == (True, False, True)
+    (tmp_path / "room.json").write_text(json.dumps(listed.describe()))
+    assert read_capacity(tmp_path / "room.json") == listed
+    assert not {"leaks", "currents"} & set(room[plain].describe())
+
+
+def test_leaks_make_a_core_of_two_phase_one_of_stream():
+    network = random_network(6, neuron=DIRECT, schedule="two_phase")
+    for listed in (None, "ecp5-25k"):
+        room = listed_capacity(network, lanes=4, listed=listed, also="leaks")
+        assert (room.schedule, room.leaks) == ("stream", True) and not room.shortages(network)
+
+
+def test_a_load_says_which_leak_comes_first():
+    leaking = leaky(random_network(5, neuron={**DIRECT, "schedule": "stream"}), 1)
+    room = Capacity.of(leaking, lanes=4)
+    both = {order: replace(leaking, leak_order=order) for order in LEAK_ORDERS}
+    features = {order: int(load_packet(each, room)[1 + HEADER.index("features")]) for order, each in both.items()}
+    assert features["leak_first"] ^ features["reset_first"] == 1 << LEAKS_FIRST
+    plain = replace(both["leak_first"], layers=tuple(replace(layer, leak=None) for layer in leaking.layers))
+    assert load_packet(plain, room)[1 + HEADER.index("features")] >> LEAKS_FIRST - 1 == 0
 
 
 @pytest.mark.parametrize("device", DEVICE_CAPACITIES)
@@ -186,6 +223,10 @@ def test_devices_have_capacities(device):
         ({"spikes": 1}, "spikes of a capacity is 1, must be true or false"),
         ({"pixels": 0}, "pixels of a capacity is 0, must be 1 to"),
         ({"window": -1}, "window of a capacity is -1, must be 0 to"),
+        ({"leaks": 1}, "leaks of a capacity is 1, must be true or false"),
+        ({"currents": True}, "a capacity has currents but no leaks, which share their adders: set leaks too"),
+        ({"schedule": "two_phase", "leaks": True}, "a core of schedule two_phase and negative none cannot leak"),
+        ({"negative": "symmetric", "leaks": True}, "a core of schedule stream and negative symmetric cannot leak"),
     ],
 )
 def test_impossible_capacities_are_refused(change, message):

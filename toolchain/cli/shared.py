@@ -117,7 +117,8 @@ Also = Annotated[
     str | None,
     typer.Option(
         "--also",
-        help="What a loadable core can beside what NET needs: list of groups, spikes (frames of them), pooling (maximum).",
+        help="What a loadable core can beside what NET needs: list of groups, spikes (frames of them), pooling (maximum), "
+        "leaks (of membranes), currents (synaptic, that last).",
     ),
 ]
 SimulatorName = Annotated[str, typer.Option("--simulator", help="verilator or icarus.")]

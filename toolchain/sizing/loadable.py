@@ -4,12 +4,15 @@ Memories follow from ``Capacity.sections`` as ``hdl.loaded`` cuts them; the load
 them, and what logic it needs is fitted to built cores (``toolchain.sizing.model``).
 """
 
+from dataclasses import dataclass
 from math import ceil
 
 from hdl.capacity import DIMENSIONS, Capacity
+from hdl.leak_word import LEAK_BITS, SHIFT_BITS
 from hdl.program import amplitude_bits, weighing
 from hdl.widths import width_for
 from toolchain.ir import COUNTING_NEGATIVES
+from toolchain.leak import MAX_TERMS
 from toolchain.sizing.memories import FIFO_DEPTH, Memory, spike_slices
 from toolchain.sizing.structure import LEAST_PRODUCT, Structure, lane_of
 
@@ -97,6 +100,31 @@ def _window_registers(capacity: Capacity) -> int:
     return 2 * (width_for(capacity.window) + 1) + 4 * capacity.place_bits + 3 * 3 if capacity.window else 0
 
 
+@dataclass(frozen=True)
+class _Leaking:
+    """What leaks add to a lane, in bits: ``registers``, ``adders`` and 2:1 ``choices``; ``control``: registers of all lanes together."""
+
+    registers: int = 0
+    adders: int = 0
+    choices: int = 0
+    control: int = 0
+
+
+def _leaking(capacity: Capacity) -> _Leaking:
+    """As ``hdl.lane`` and ``hdl.decay`` build it: what rests and what leaks, the terms' shifters, their sums and that with a frame's current."""
+    if not capacity.leaks:
+        return _Leaking()
+    bits, words = capacity.membrane_bits, width_for(max(2, capacity.membrane_words))
+    orders, frames = capacity.reset == "subtract", capacity.input in ("direct", "bitplane")
+    lasting = capacity.currents
+    return _Leaking(
+        registers=(1 + orders) * bits,
+        adders=(MAX_TERMS + frames) * bits,
+        choices=(MAX_TERMS * SHIFT_BITS + 1 + orders + frames + lasting) * bits,
+        control=7 + 2 * orders + lasting * (LEAK_BITS + 2 * words + 1),
+    )
+
+
 def loadable_structure(capacity: Capacity, *, single: bool) -> Structure:
     """As ``toolchain.sizing.structure.structure``: nothing is alike or constant, since any network may come; ``single`` as above."""
     lanes, bits = capacity.lanes, capacity.membrane_bits
@@ -107,13 +135,14 @@ def loadable_structure(capacity: Capacity, *, single: bool) -> Structure:
     spike = width_for(max(1, capacity.spike_words - 1))
     control = 4 * address + 3 * (address + membrane + 8) + 2 * _event_bits(capacity) + 4 * address + 8 * membrane
     control += 2 * (spike + width_for(capacity.rows - 1) + width_for(capacity.columns - 1)) + capacity.sections[0].bits
-    control += _window_registers(capacity)
+    leaking = _leaking(capacity)
+    control += _window_registers(capacity) + leaking.control
     return Structure(
         lanes,
-        lanes * lane.registers,
+        lanes * (lane.registers + leaking.registers),
         lanes * held,
-        lanes * lane.adders,
-        lanes * lane.choices,
+        lanes * (lane.adders + leaking.adders),
+        lanes * (lane.choices + leaking.choices),
         lanes * lane.products,
         0 if capacity.grouped else width_for(lanes - 1) * address,
         lanes * bits if capacity.signed_spikes else 0,

@@ -278,7 +278,7 @@ def _beyond(program: Program, model: Model, capacity: Capacity | None) -> tuple[
             ("grouped convolutions or shortcuts", "max pooling", "frames of spikes"), has, strict=True
         )
     )
-    leaks = "leaks" if program.decays else ""
+    leaks = "leaks" if (bool(program.decays) if capacity is None else capacity.leaks) else ""
     external = "weights from external memory" if isinstance(program, TiledProgram) else ""
     loaded = "loadable memories" if capacity is not None and not model.loading.points else ""
     return tuple(filter(None, (lanes, groups, maxima, spikes, leaks, external, loaded)))
