@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.decay import DecayAdders, DecayShifters
 from hdl.layouts import width_for
 from hdl.leak_word import LEAK_BITS
-from hdl.program import Neuron
+from hdl.weighing import Neuron
 from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES
 from toolchain.leak import Decay
 
@@ -23,7 +23,7 @@ __all__ = ["Lane"]
 class Lane(wiring.Component):
     """``V ← V + w·a`` with forwarding, and ``if V ≥ θ: s = 1, V ← V − θ`` with its variants (design, section 3).
 
-    What ``amplitude`` is stands in ``Program.amplitude_bits``; the synapse multiplies, shifts or adds.
+    What ``amplitude`` is stands in ``hdl.weighing.amplitude_bits``; the synapse multiplies, shifts or adds.
 
     Integration, one synapse a cycle: ``weight`` in one cycle, ``amplitude`` and the old ``membrane`` in the
     next; with ``add`` in the third cycle, ``sum`` shows the new one in the fourth, otherwise 0. Both

@@ -22,7 +22,6 @@ from hdl.instruction import ChannelRange, CoordinateTaps, Instruction
 from hdl.leak_word import leak_word
 from hdl.packing import SpikePacking
 from hdl.sharing import shared
-from hdl.weighing import Neuron, amplitude_bits, weighing
 from toolchain.buffers import place, with_input
 from toolchain.connection import Connection
 from toolchain.errors import InvalidValue
@@ -32,9 +31,15 @@ from toolchain.leak import Decay
 from toolchain.pooling import MaxPooling
 
 __all__ = [
-    "MAX_LANES", "Assembled", "ChannelRange", "CoordinateTaps", "Instruction", "Neuron", "Program", "WindowBits", "amplitude_bits",
-    "check_lanes", "weighing",
-]  # fmt: skip
+    "MAX_LANES",
+    "Assembled",
+    "ChannelRange",
+    "CoordinateTaps",
+    "Instruction",
+    "Program",
+    "WindowBits",
+    "check_lanes",
+]
 
 MAX_LANES = 64
 Assembled = tuple[tuple[Instruction, ...], tuple[CoordinateTaps, ...], tuple[CoordinateTaps, ...]]

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.counting import countdown, total
 from hdl.layouts import width_for
-from hdl.program import Neuron
+from hdl.weighing import Neuron
 from hdl.windows import Windows
 from toolchain.lfsr import MASK
 

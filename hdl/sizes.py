@@ -9,8 +9,9 @@ from amaranth.lib import data
 from hdl.capacity import Capacity
 from hdl.layouts import channel_layout, coordinate_layout, settings_layout, width_for
 from hdl.leak_word import LEAK_BITS
-from hdl.program import Instruction, Neuron, Program, amplitude_bits, weighing
+from hdl.program import Instruction, Program
 from hdl.tiles import ExternalWeights, TiledProgram
+from hdl.weighing import Neuron, amplitude_bits, weighing
 from hdl.windows import window_layout, windows_of
 from toolchain.leak import Decay
 
@@ -226,7 +227,7 @@ class Sizes:
 
     @property
     def weighing(self) -> str:
-        """As ``hdl.program.weighing``."""
+        """As ``hdl.weighing.weighing``."""
         return weighing(self.neuron)
 
     @property

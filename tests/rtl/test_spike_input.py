@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hdl.host import PacketType
-from hdl.program import Program, amplitude_bits, weighing
+from hdl.program import Program
+from hdl.weighing import amplitude_bits, weighing
 from sim import golden
 from sim.comparison import Comparison
 from sim.packets import input_packet, read_result

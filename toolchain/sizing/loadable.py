@@ -9,7 +9,7 @@ from math import ceil
 
 from hdl.capacity import DIMENSIONS, Capacity
 from hdl.leak_word import LEAK_BITS, SHIFT_BITS
-from hdl.program import amplitude_bits, weighing
+from hdl.weighing import amplitude_bits, weighing
 from hdl.widths import width_for
 from toolchain.ir import COUNTING_NEGATIVES
 from toolchain.leak import MAX_TERMS

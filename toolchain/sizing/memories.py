@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdl.program import CoordinateTaps, Program, amplitude_bits
+from hdl.program import CoordinateTaps, Program
 from hdl.tiles import TiledProgram
+from hdl.weighing import amplitude_bits
 from hdl.widths import width_for
 from toolchain.ir import COUNTING_NEGATIVES, MEMBRANE_LIMIT_BITS
 

@@ -6,8 +6,9 @@ These are the quantities that ``toolchain.sizing.model`` weighs with fitted coef
 
 from dataclasses import dataclass
 
-from hdl.program import Neuron, Program, amplitude_bits, weighing
+from hdl.program import Program
 from hdl.tiles import TiledProgram
+from hdl.weighing import Neuron, amplitude_bits, weighing
 from hdl.widths import width_for
 from toolchain.ir import BELOW_ZERO, COUNTING_NEGATIVES, PIXEL_MAX
 from toolchain.sizing.memories import Mapped, Memory, event_bits, memories, parameter_columns, weight_depth
