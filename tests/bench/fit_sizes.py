@@ -215,8 +215,20 @@ def _worst(table: pd.DataFrame, **which: str) -> float:
     return round(float(chosen.left_out_error_percent.abs().max()) / 100, 4)
 
 
-def describe(points: Sequence[Built], table: pd.DataFrame, loaded: Sequence[Built]) -> dict[str, Any]:
-    """Contents of ``sizes.json``."""
+def _loaded_leaks(table: Path) -> dict[str, float]:
+    """Lowest clock of cores whose leaks are loaded, by class of speed."""
+    built = pd.read_csv(table)
+    built = built[(built.core == "loadable") & (built.network == "leaky")]
+    return {
+        str(k): float(v)
+        for k, v in built.fmax_mhz.groupby([speed_class(find_device(d)) for d in built.device]).min().items()
+    }
+
+
+def describe(
+    points: Sequence[Built], table: pd.DataFrame, loaded: Sequence[Built], leaks: dict[str, float]
+) -> dict[str, Any]:
+    """Contents of ``sizes.json``; ``leaks``: the lowest clock of cores whose leaks are loaded, by class of speed."""
     whole, clocks = {what: fit_sizes(points, what) for what in FITTED}, fit_clocks(points)
     table = table.assign(
         family=[find_device(name).family.name for name in table.device],
@@ -245,6 +257,7 @@ def describe(points: Sequence[Built], table: pd.DataFrame, loaded: Sequence[Buil
                     "error": _worst(table, speed=name, resource="fmax_mhz"),
                     "slowest": min(p.row["fmax_mhz"] for p in own if speed_class(p.device) == name and _timed(p)),
                     "points": sum(speed_class(p.device) == name and _timed(p) for p in own),
+                    **({"slowest_loaded_leak": round(leaks[name], 2)} if name in leaks else {}),
                 }
                 for name in speeds
             },
@@ -258,7 +271,8 @@ def main(networks: Path, table: Path) -> None:
     points = read_points(networks, table)
     told = compare(points)
     loaded = read_loaded(networks, table.parent / "loadable.csv")
-    content = json.dumps(describe(points, told, loaded), indent=1).replace("NaN", "null")
+    leaks = _loaded_leaks(table.parent / "leaks.csv")
+    content = json.dumps(describe(points, told, loaded, leaks), indent=1).replace("NaN", "null")
     with replacing(COEFFICIENTS) as temporary:
         temporary.write_text(content + "\n")
     with replacing(table.parent / "sizes.csv") as temporary:

@@ -172,6 +172,20 @@ def test_clocks_that_are_not_known_are_said_to_be_assumed(cnn, monkeypatch):
     assert (told["fmax_mhz"], told["clock_mhz"], told["clock_is"]) == (None, 100.0, "assumed")
 
 
+def test_cores_whose_leaks_are_loaded_are_as_slow_as_the_slowest_of_them(cnn):
+    built = pd.read_csv(REPORTS / "leaks.csv")
+    slowest = built[(built.core == "loadable") & (built.network == "leaky")].fmax_mhz.min()
+    for name, clock, why in (
+        ("ecp5-85k", slowest, "slowest built"),
+        ("up5k", find_device("up5k").clock_mhz, "assumed"),
+    ):
+        room = listed_capacity(cnn, lanes=4, also="leaks")
+        told = predict(cnn, find_device(name), 4, USUAL, room)
+        assert told.fmax_mhz is None and told.clock_is == why and "leaks" in told.beyond
+        assert told.clock_mhz == pytest.approx(clock, abs=0.01)  # as it is rounded in sizes.json
+        assert told.clock_mhz < predict(cnn, find_device(name), 4, USUAL, listed_capacity(cnn, lanes=4)).clock_mhz
+
+
 def test_families_without_a_built_core_are_not_predicted(cnn):
     with pytest.raises(
         InvalidValue, match=r"device xczu3eg is not predicted, since no core was built for it; these are: ecp5-25k"

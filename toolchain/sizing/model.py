@@ -102,7 +102,8 @@ class Clock:
     """Fmax of a class of devices: ``log2 MHz = at_one − slope·log2(1 + block RAMs)``.
 
     ``error`` is the largest relative error of a point that was left out, ``slowest`` the lowest clock of all, MHz; ``points`` is
-    how many there are.
+    how many there are. ``slowest_loaded_leak`` is the lowest of cores whose leaks are loaded, which are no points; ``None`` where
+    none was built.
     """
 
     at_one: float
@@ -110,6 +111,7 @@ class Clock:
     error: float
     slowest: float
     points: int
+    slowest_loaded_leak: float | None = None
 
     @property
     def honest(self) -> bool:

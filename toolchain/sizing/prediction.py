@@ -228,8 +228,10 @@ def _predict(draft: _Draft, device: Device, activity: Activity) -> Prediction:
     if "spram" in device.has:
         used["spram"] = memory.singles
     clock = model.clocks.get(speed_class(device))
-    fmax = clock.fmax_mhz(memory.blocks) if clock is not None and clock.honest else None
-    used_clock = (device.clock_mhz, "assumed") if clock is None else (clock.slowest, "slowest built")
+    loaded_leak = draft.capacity is not None and draft.capacity.leaks
+    fmax = clock.fmax_mhz(memory.blocks) if clock is not None and clock.honest and not loaded_leak else None
+    slowest = None if clock is None else clock.slowest_loaded_leak if loaded_leak else clock.slowest
+    used_clock = (device.clock_mhz, "assumed") if slowest is None else (slowest, "slowest built")
     used_clock = used_clock if fmax is None else (fmax, "predicted")
     return Prediction(
         device=device,
