@@ -95,9 +95,9 @@ def test_thresholds_of_powers_of_two_leave_the_parameter_memory(schedule):
 
 
 def check(network, seed):
-    """Two frames on random lanes, half the time with stalls: spikes, scores, counters, cycles and their bound."""
+    """Two frames on random lanes, 64 with seed 0, half the time with stalls: spikes, scores, counters, cycles and their bound."""
     choice = random.Random(seed)
-    lanes, stall = choice.choice([1, 2, 3, 4, 8, 16, 64]), choice.choice([0, 0.4])
+    lanes, stall = choice.choice([1, 2, 3, 4, 8, 16]) if seed else 64, choice.choice([0, 0.4])
     frames = frames_for(network, seed, 2)
     program = Program(network, lanes)
     run = run_core(network, [input_packet(f, program) for f in frames], lanes=lanes, stall=stall, seed=seed)

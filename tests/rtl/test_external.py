@@ -226,9 +226,12 @@ def sound():
     return not comparison.differences and not memory.wrong
 
 
+def test_without_a_fault_all_is_sound():
+    assert sound()
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_faults_show(monkeypatch, name):
-    assert sound()
     module, healthy, faulty = FAULTS[name]
     with faulty_core(module, ((healthy, faulty),)) as core:
         monkeypatch.setattr(harness, "Core", core)
@@ -331,10 +334,14 @@ def recovers(error):
     return True
 
 
+@pytest.mark.parametrize("error", sorted({error for *_, error in ERROR_FAULTS.values()}))
+def test_without_a_fault_it_recovers(error):
+    assert recovers(error)
+
+
 @pytest.mark.parametrize("name", ERROR_FAULTS)
 def test_faults_in_what_watches_the_memory_show(monkeypatch, name):
     module, healthy, faulty, error = ERROR_FAULTS[name]
-    assert recovers(error)
     with faulty_core(module, ((healthy, faulty),)) as core:
         monkeypatch.setattr(harness, "Core", core)
         assert not recovers(error)
