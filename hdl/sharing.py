@@ -17,7 +17,8 @@ def shared(runs: Sequence[tuple[_Entry, ...]]) -> tuple[tuple[_Entry, ...], tupl
     table: list[_Entry] = []
     begins: dict[_Entry, list[int]] = {}
     places: dict[tuple[_Entry, ...], int] = {}
-    for run in sorted(dict.fromkeys(runs), key=len, reverse=True):
+    objects = {id(run): run for run in runs}  # most equal runs are one object, and to hash a long one takes time
+    for run in sorted(dict.fromkeys(objects.values()), key=len, reverse=True):
         starts = begins.get(run[0], []) if run else [0]
         place = next((start for start in starts if tuple(table[start : start + len(run)]) == run), None)
         if place is None:
@@ -26,4 +27,5 @@ def shared(runs: Sequence[tuple[_Entry, ...]]) -> tuple[tuple[_Entry, ...], tupl
                 begins.setdefault(entry, []).append(len(table))
                 table.append(entry)
         places[run] = place
-    return tuple(table), tuple(places[run] for run in runs)
+    place_of = {key: places[run] for key, run in objects.items()}
+    return tuple(table), tuple(place_of[id(run)] for run in runs)

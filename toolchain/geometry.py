@@ -4,6 +4,7 @@ The spike is one behind the max pooling, where there is one.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import gcd
 
 import numpy as np
@@ -31,12 +32,24 @@ class AxisTaps:
 
 def axis_taps(connection: Connection, source: Shape, axis: int) -> AxisTaps:
     """Taps along one axis, 0 for y and 1 for x: all ``(k, o)`` with ``o·stride + k·dilation = place + padding``."""
-    stride, dilation, pool = connection.stride[axis], connection.dilation[axis], connection.pool[axis]
-    kernel = connection.kernel[axis]
-    places = connection.pooled(source)[1 + axis]
-    outputs = connection.output(source)[1 + axis]
-    place = np.arange(connection.reduced(source)[1 + axis]) // pool
-    shifted = place + connection.padding[axis]
+    return _axis_taps(
+        extent=connection.reduced(source)[1 + axis],
+        places=connection.pooled(source)[1 + axis],
+        outputs=connection.output(source)[1 + axis],
+        pool=connection.pool[axis],
+        padding=connection.padding[axis],
+        kernel=connection.kernel[axis],
+        stride=connection.stride[axis],
+        dilation=connection.dilation[axis],
+    )
+
+
+@lru_cache(maxsize=1024)  # axes and layers are alike, and each tile of a layer asks again
+def _axis_taps(
+    *, extent: int, places: int, outputs: int, pool: int, padding: int, kernel: int, stride: int, dilation: int
+) -> AxisTaps:
+    place = np.arange(extent) // pool
+    shifted = place + padding
     # solutions (k, o) of one place lie (stride, −dilation) / common apart
     common = gcd(stride, dilation)
     kernel_step, output_step = stride // common, dilation // common
@@ -48,7 +61,10 @@ def axis_taps(connection: Connection, source: Shape, axis: int) -> AxisTaps:
     most = np.minimum((kernel - 1 - first) // kernel_step, output // output_step) + 1
     count = np.where((place < places) & (shifted % common == 0), np.maximum(most, 0), 0)
     present = count > 0
-    return AxisTaps(np.where(present, first, 0), np.where(present, output, 0), count, kernel_step, output_step)
+    arrays = np.where(present, first, 0), np.where(present, output, 0), count
+    for array in arrays:
+        array.flags.writeable = False
+    return AxisTaps(*arrays, kernel_step, output_step)
 
 
 def _reach(connection: Connection, source: Shape, axis: int) -> np.ndarray:
